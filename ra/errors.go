@@ -1,0 +1,60 @@
+package ra
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The errors of the library. Test for them with errors.Is; what is returned usually says more in its text.
+var (
+	// ErrNameTaken: a process or cluster of that name runs already.
+	ErrNameTaken = errors.New("ra: name is taken")
+	// ErrInvalidName: a name is empty, too long, or has characters that are not allowed.
+	ErrInvalidName = errors.New("ra: invalid name")
+	// ErrNoProcess: no process of that name or PID is alive here.
+	ErrNoProcess = errors.New("ra: no such process")
+	// ErrNodeDown: the node is not connected.
+	ErrNodeDown = errors.New("ra: node is down")
+	// ErrClosed: the node or the object was closed.
+	ErrClosed = errors.New("ra: closed")
+	// ErrOverloaded: the receiver's queue is full. Nothing was queued; try again later.
+	ErrOverloaded = errors.New("ra: overloaded")
+	// ErrTooLarge: a command exceeds MaxPayload or the configured limit.
+	ErrTooLarge = errors.New("ra: too large")
+	// ErrNotLeader: the member addressed does not lead.
+	ErrNotLeader = errors.New("ra: not the leader")
+	// ErrCorrupt: bytes from disk or wire do not check. Nothing of them was used.
+	ErrCorrupt = errors.New("ra: corrupt data")
+	// ErrDamaged: a member's data are damaged and it takes no part until it is repaired.
+	ErrDamaged = errors.New("ra: member is damaged")
+	// ErrDiskFull: there is no room to store a command. Reads and votes go on.
+	ErrDiskFull = errors.New("ra: disk full")
+	// ErrStorageFailed: the disk failed twice in a row; the node neither votes nor acknowledges any more.
+	ErrStorageFailed = errors.New("ra: storage failed")
+)
+
+// MaxNameLen bounds the length of names of processes, clusters, members and nodes, and of UIDs, in bytes.
+const MaxNameLen = 255
+
+// CheckName returns an error that wraps ErrInvalidName unless name is 1 to MaxNameLen characters of
+// A-Z a-z 0-9 . _ - = with no dot in front: names end up as parts of file names.
+func CheckName(name string) error {
+	if name == "" || len(name) > MaxNameLen {
+		return fmt.Errorf("%w: %d bytes long, allowed are 1 to %d", ErrInvalidName, len(name), MaxNameLen)
+	}
+	for i := 0; i < len(name); i++ {
+		c := name[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '-', c == '=':
+		case c == '.' && i > 0:
+		default:
+			return fmt.Errorf("%w: %q has %q at %d; allowed are A-Z a-z 0-9 . _ - =", ErrInvalidName, name, c, i)
+		}
+	}
+	return nil
+}
+
+// corruptf returns an error that wraps ErrCorrupt.
+func corruptf(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
+}
