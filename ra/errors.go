@@ -23,6 +23,9 @@ var (
 	ErrTooLarge = errors.New("ra: too large")
 	// ErrNotLeader: the member addressed does not lead.
 	ErrNotLeader = errors.New("ra: not the leader")
+	// ErrSuperseded: the command was accepted by a leader that lost its place, and another entry was committed at its
+	// index. It was certainly not applied.
+	ErrSuperseded = errors.New("ra: command was superseded")
 	// ErrCorrupt: bytes from disk or wire do not check. Nothing of them was used.
 	ErrCorrupt = errors.New("ra: corrupt data")
 	// ErrDamaged: a member's data are damaged and it takes no part until it is repaired.
@@ -32,6 +35,49 @@ var (
 	// ErrStorageFailed: the disk failed twice in a row; the node neither votes nor acknowledges any more.
 	ErrStorageFailed = errors.New("ra: storage failed")
 )
+
+// NotLeaderError says that the member addressed does not lead, and who does as far as it knows. The command was
+// certainly not applied. It matches ErrNotLeader.
+type NotLeaderError struct {
+	// Member is who was asked, Leader the member that it holds for the leader, or the zero ServerID.
+	Member, Leader ServerID
+}
+
+// Error says where to go next.
+func (e *NotLeaderError) Error() string {
+	if e.Leader == (ServerID{}) {
+		return fmt.Sprintf("ra: %s is not the leader and knows none", e.Member)
+	}
+	return fmt.Sprintf("ra: %s is not the leader (leader %s)", e.Member, e.Leader)
+}
+
+// Is reports whether target is ErrNotLeader.
+func (e *NotLeaderError) Is(target error) bool { return target == ErrNotLeader }
+
+// UncertainError says that a command was accepted but that its fate is unknown to who was waiting for it: it may have
+// been applied already, may be applied later, or never. To repeat it is safe only if the machine knows repetitions.
+type UncertainError struct {
+	// Index and Term are where the command stood in the log, if it got that far.
+	Index Index
+	Term  Term
+	// Cause is why the waiting ended: a context's error, ErrClosed, ErrNoProcess.
+	Cause error
+}
+
+// Error says that the command may have been applied, and why nobody knows.
+func (e *UncertainError) Error() string {
+	return fmt.Sprintf("ra: command at index %d of term %d may have been applied: %v", e.Index, e.Term, e.Cause)
+}
+
+// Unwrap returns the cause.
+func (e *UncertainError) Unwrap() error { return e.Cause }
+
+// MayHaveBeenApplied reports whether err leaves it open if the command was applied. For every other error of a
+// command the command was certainly not applied and never will be.
+func MayHaveBeenApplied(err error) bool {
+	var u *UncertainError
+	return errors.As(err, &u)
+}
 
 // MaxNameLen bounds the length of names of processes, clusters, members and nodes, and of UIDs, in bytes.
 const MaxNameLen = 255

@@ -1,0 +1,60 @@
+package rafttest
+
+import "time"
+
+// Profile is the weather of one schedule: how large the world is and how much goes wrong. It is drawn from the seed,
+// so that a campaign visits calm and stormy, small and large worlds.
+type Profile struct {
+	Nodes    int // nodes, each with one WAL
+	Clusters int // clusters, each with a member on Members of the nodes
+	Members  int
+
+	// Delay is the typical delay of a message, Sync that of a commit of the WAL.
+	Delay, Sync time.Duration
+	// LoseOneIn, TwiceOneIn: how often a message is lost, or delivered twice; 0 is never.
+	LoseOneIn, TwiceOneIn int
+	// StallOneIn: how often a commit of the WAL takes a second or more.
+	StallOneIn int
+	// Fault is the mean time between faults (crash, partition, killed actor); 0 is never.
+	Fault time.Duration
+	// CrashOneIn: of the faults, how many are crashes; the others cut links.
+	CrashOneIn int
+	// LieDown is the longest time for which a crashed node stays down and a partition lasts.
+	LieDown time.Duration
+	// Command is the mean time between commands of a client, Clients their number, Payload the largest command.
+	Command time.Duration
+	Clients int
+	Payload int
+
+	// Small limits make rare paths common.
+	MaxEntries, MaxInflight, MaxBytes int
+	FileSize                          int64
+}
+
+// drawProfile draws the weather of a schedule.
+func drawProfile(d dice) Profile {
+	p := Profile{
+		Nodes:       pick(d, 1, 2, 3, 3, 3, 3, 4, 5, 5),
+		Clusters:    pick(d, 1, 1, 1, 2, 3),
+		Delay:       pick(d, 200*time.Microsecond, time.Millisecond, 5*time.Millisecond, 40*time.Millisecond),
+		Sync:        pick(d, 100*time.Microsecond, time.Millisecond, 10*time.Millisecond, 50*time.Millisecond),
+		LoseOneIn:   pick(d, 0, 0, 100, 20, 5),
+		TwiceOneIn:  pick(d, 0, 0, 50, 10, 3),
+		StallOneIn:  pick(d, 0, 0, 200, 20),
+		Fault:       pick(d, 0, 200*time.Millisecond, 500*time.Millisecond, 2*time.Second),
+		CrashOneIn:  pick(d, 1, 2, 2, 5),
+		LieDown:     pick(d, 50*time.Millisecond, 500*time.Millisecond, 3*time.Second),
+		Command:     pick(d, time.Millisecond, 5*time.Millisecond, 20*time.Millisecond, 100*time.Millisecond),
+		Clients:     pick(d, 1, 2, 4),
+		Payload:     pick(d, 8, 64, 600, 3000),
+		MaxEntries:  pick(d, 1, 2, 4, 128),
+		MaxInflight: pick(d, 1, 2, 8, 64, 4096),
+		MaxBytes:    pick(d, 1, 500, 64<<10),
+		FileSize:    pick(d, int64(64<<10), 128<<10, 1<<20),
+	}
+	p.Members = p.Nodes
+	if p.Nodes > 3 && d.oneIn(2) {
+		p.Members = 3
+	}
+	return p
+}
