@@ -1,0 +1,54 @@
+package actor
+
+import "github.com/heliopolis-raft/heliopolis/ra"
+
+// Context is what an actor is given when it is called: the batch, and what it may do. It belongs to the worker and is
+// valid until the callback returns.
+type Context struct {
+	ref    *Ref
+	worker *worker
+
+	lane    lane // the client messages that waited when the batch began
+	left    int  // how many of them the batch may still hold
+	taken   int
+	special bool // the first message is one that protoactor wants handled alone
+}
+
+// reset makes the context forget the batch.
+func (c *Context) reset() {
+	c.ref, c.lane, c.left, c.taken, c.special = nil, lane{}, 0, 0, false
+}
+
+// Self returns the actor's own identity.
+func (c *Context) Self() ra.PID { return c.ref.PID() }
+
+// Ref returns the actor's own handle.
+func (c *Context) Ref() *Ref { return c.ref }
+
+// Node returns the node that the actor lives on.
+func (c *Context) Node() *Node { return c.worker.node }
+
+// Round returns what Config.NewRound made for the actor's worker; nil without it, and for actors with their own worker.
+func (c *Context) Round() Round { return c.worker.round }
+
+// Next returns the next client message of the batch, or nil when there is none. What was sent as it is, is returned as
+// it was sent.
+func (c *Context) Next() any {
+	if c.left == 0 || c.lane.head == nil {
+		return nil
+	}
+	p, ok := c.lane.head.(*parcel)
+	if ok && p.raw != nil && !c.special { // it opens the next batch
+		return nil
+	}
+	c.left--
+	c.taken++
+	m := c.lane.pop()
+	if ok {
+		return p.value
+	}
+	return m
+}
+
+// Stop ends the actor when the callback has returned; nil is a normal end.
+func (c *Context) Stop(reason error) { c.ref.Stop(reason) }

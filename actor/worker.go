@@ -1,0 +1,265 @@
+package actor
+
+import (
+	"runtime"
+	"sync"
+)
+
+// chunk is how many ready actors a worker runs before it ends the round. Measured best between 64 and 256: shorter
+// rounds wake the log and the peers too often, longer ones keep them waiting.
+const chunk = 128
+
+// Round is what the actors of one worker share while they run: outboxes by node, a flag that the log has work.
+type Round interface {
+	// End flushes it all. It is called on the worker's goroutine after each chunk of actors, before any of them runs
+	// again, and must not block.
+	End()
+}
+
+// Job is work for a worker that is not an actor: it posts to many actors and adds those that became ready to w. So a
+// list of any length is handed to a worker in one operation.
+type Job interface {
+	// Run is called once for each Inject, on the worker's goroutine, at the start of a round.
+	Run(w *Wakeups)
+}
+
+// worker is one goroutine and the actors that are ready to run on it.
+type worker struct {
+	node  *Node
+	index int // -1 for an actor's own worker
+	round Round
+	yield bool // call Gosched once after waking from idleness
+	sig   chan struct{}
+	ctx   Context
+	// heir is set for an actor's own worker, which ends with the actor: it then runs what protoactor still wants of
+	// the dead actor, to answer a late watch for instance.
+	heir *worker
+
+	// Only the worker's goroutine touches these.
+	local readyList // taken from ready, run chunk by chunk
+	spare []Job
+	wake  Wakeups
+
+	mu     sync.Mutex
+	ready  readyList
+	jobs   []Job
+	parked bool // waits for sig; whoever clears it must send
+	closed bool
+}
+
+func newWorker(n *Node, index int) *worker {
+	w := &worker{node: n, index: index, sig: make(chan struct{}, 1)}
+	w.ctx.worker = w
+	return w
+}
+
+func (w *worker) start() {
+	w.node.running.Add(1)
+	go w.run()
+}
+
+func (w *worker) run() {
+	defer w.node.running.Done()
+	for w.await() {
+		w.runJobs()
+		w.runChunk()
+	}
+}
+
+// await waits for work and takes it. It returns false when the worker was closed and nothing is left to do.
+func (w *worker) await() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.idle() {
+		if w.closed {
+			return false
+		}
+		w.park()
+	}
+	w.spare, w.jobs = w.jobs, w.spare[:0]
+	w.takeReady()
+	return true
+}
+
+func (w *worker) idle() bool {
+	return w.local.head == nil && w.ready.head == nil && len(w.jobs) == 0
+}
+
+// park sleeps until somebody brings work. It is called and returns with w.mu held.
+func (w *worker) park() {
+	w.parked = true
+	w.mu.Unlock()
+	<-w.sig
+	if w.yield {
+		runtime.Gosched()
+	}
+	w.mu.Lock()
+}
+
+// takeReady refills the local list when it is used up. w.mu is held.
+func (w *worker) takeReady() {
+	if w.local.head == nil {
+		w.local, w.ready = w.ready, readyList{}
+	}
+}
+
+func (w *worker) runJobs() {
+	if len(w.spare) == 0 {
+		return
+	}
+	for i, j := range w.spare {
+		j.Run(&w.wake)
+		w.spare[i] = nil
+	}
+	w.wake.Wake()
+	w.mu.Lock()
+	w.takeReady()
+	w.mu.Unlock()
+}
+
+// runChunk is one round. Actors that have more to do are put back only when the round has ended: nobody runs again
+// before the outputs of its last batch are on their way.
+func (w *worker) runChunk() {
+	var again readyList
+	for range chunk {
+		r := w.local.pop()
+		if r == nil {
+			break
+		}
+		if r.step(&w.ctx) {
+			again.push(r)
+		}
+	}
+	if w.round != nil {
+		w.round.End()
+	}
+	if again.head != nil {
+		w.join(&again)
+	}
+}
+
+// join puts a list of actors at the end of the ready list and wakes the worker if it sleeps.
+func (w *worker) join(l *readyList) {
+	w.mu.Lock()
+	if w.closed && w.heir != nil {
+		w.mu.Unlock()
+		w.heir.join(l)
+		return
+	}
+	w.ready.join(l)
+	w.unlockAndSignal()
+}
+
+// add is join for one actor.
+func (w *worker) add(r *Ref) {
+	w.join(&readyList{head: r, tail: r})
+}
+
+func (w *worker) inject(j Job) {
+	w.mu.Lock()
+	w.jobs = append(w.jobs, j)
+	w.unlockAndSignal()
+}
+
+// close lets the worker end when it has nothing left to do.
+func (w *worker) close() {
+	w.mu.Lock()
+	w.closed = true
+	w.unlockAndSignal()
+}
+
+// unlockAndSignal releases w.mu, which the caller holds. The channel has room for the one signal that clearing parked
+// entitles to, so this never blocks.
+func (w *worker) unlockAndSignal() {
+	parked := w.parked
+	w.parked = false
+	w.mu.Unlock()
+	if parked {
+		w.sig <- struct{}{}
+	}
+}
+
+// Inject hands a job to a worker, which runs it at the start of its next round. Jobs are few: whoever injects one waits
+// until it ran before injecting it again. A closed node never runs it.
+func (n *Node) Inject(worker int, j Job) { n.workers[worker].inject(j) }
+
+// readyList is a list of actors, linked through Ref.next. An actor is on at most one list, the one whose holder has
+// the right to schedule it.
+type readyList struct {
+	head, tail *Ref
+}
+
+func (l *readyList) push(r *Ref) {
+	if l.head == nil {
+		l.head = r
+	} else {
+		l.tail.next = r
+	}
+	l.tail = r
+}
+
+func (l *readyList) pop() *Ref {
+	r := l.head
+	if r != nil {
+		l.head = r.next
+		r.next = nil
+	}
+	return r
+}
+
+// join moves all of o to the end of l.
+func (l *readyList) join(o *readyList) {
+	if o.head == nil {
+		return
+	}
+	if l.head == nil {
+		*l = *o
+	} else {
+		l.tail.next = o.head
+		l.tail = o.tail
+	}
+	*o = readyList{}
+}
+
+// Wakeups collects actors that became ready, so that they are handed to their workers in one operation. The zero value
+// is empty and ready for use; Wake empties it again. It belongs to one goroutine. An actor in it does not run before
+// Wake is called.
+type Wakeups struct {
+	first workerList
+	more  []workerList // for actors of other workers than the first one's
+}
+
+type workerList struct {
+	worker *worker
+	list   readyList
+}
+
+func (ws *Wakeups) add(r *Ref) {
+	if ws.first.list.head == nil {
+		ws.first.worker = r.worker
+	}
+	if ws.first.worker == r.worker {
+		ws.first.list.push(r)
+		return
+	}
+	for i := range ws.more {
+		if ws.more[i].worker == r.worker {
+			ws.more[i].list.push(r)
+			return
+		}
+	}
+	ws.more = append(ws.more, workerList{worker: r.worker})
+	ws.more[len(ws.more)-1].list.push(r)
+}
+
+// Wake lets all the actors run: one operation and at most one signal for each worker.
+func (ws *Wakeups) Wake() {
+	if ws.first.list.head != nil {
+		ws.first.worker.join(&ws.first.list)
+	}
+	for i := range ws.more {
+		ws.more[i].worker.join(&ws.more[i].list)
+	}
+	clear(ws.more) // let go of workers that may have ended
+	ws.more = ws.more[:0]
+}
