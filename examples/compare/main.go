@@ -1,0 +1,77 @@
+// Command compare measures replicated logs against each other: the same load, the same disk, runs that take turns.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/heliopolis-raft/heliopolis/examples/compare/driver"
+)
+
+// options is the command line.
+type options struct {
+	points   string
+	rivals   string
+	baseline string
+	repeat   int
+	json     bool
+	verify   bool
+	one      string
+	profile  string
+	run      driver.Options
+}
+
+func parseOptions(args []string) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("compare", flag.ContinueOnError)
+	flags.StringVar(&o.points, "points", "1x1,1x64,1x512,100x8,1000x4", "loads, as clusters x commands in flight in each")
+	flags.StringVar(&o.rivals, "rivals", "etcd,hashicorp", "what to compare, of "+strings.Join(driver.Names(), ", "))
+	flags.StringVar(&o.baseline, "baseline", "etcd", "the rival that ratios refer to")
+	flags.IntVar(&o.repeat, "repeat", 3, "how often each rival is measured at each point, taking turns")
+	flags.IntVar(&o.run.Payload, "payload", 256, "length of a command in bytes")
+	flags.DurationVar(&o.run.WarmUp, "warmup", time.Second, "load before each measurement")
+	flags.DurationVar(&o.run.Duration, "duration", 3*time.Second, "length of each measurement")
+	flags.IntVar(&o.run.Clients, "clients", 0, "goroutines that propose (0: one for each processor)")
+	flags.StringVar(&o.run.Dir, "data", "", "directory on the disk to be measured (default: for temporary files)")
+	flags.BoolVar(&o.json, "json", false, "print one JSON object a line instead of a table")
+	flags.BoolVar(&o.verify, "verify-sync", false, "count system calls with strace instead of measuring")
+	flags.StringVar(&o.one, "one", "", "measure this rival once, at the first point, in this process; print JSON")
+	flags.StringVar(&o.profile, "cpuprofile", "", "with -one: write a profile to this file")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if flags.NArg() > 0 || o.repeat < 1 {
+		return o, fmt.Errorf("unexpected argument, or nothing to repeat")
+	}
+	return o, nil
+}
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "compare:", err)
+		os.Exit(1)
+	}
+}
+
+// run does what the arguments say.
+func run(args []string) error {
+	o, err := parseOptions(args)
+	if err != nil {
+		return err
+	}
+	points, err := driver.ParsePoints(o.points)
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.one != "":
+		return runOne(o, points[0])
+	case o.verify:
+		return verifySync(o, points)
+	default:
+		return compare(o, points)
+	}
+}

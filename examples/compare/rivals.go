@@ -1,0 +1,11 @@
+package main
+
+import (
+	"github.com/heliopolis-raft/heliopolis/examples/compare/driver"
+	"github.com/heliopolis-raft/heliopolis/examples/compare/etcdhost"
+)
+
+func init() {
+	driver.Register("etcd", func() driver.Rival { return etcdhost.New(true) })
+	driver.Register("etcd-buffered", func() driver.Rival { return etcdhost.New(false) })
+}
