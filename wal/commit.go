@@ -1,0 +1,103 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+)
+
+// Commit makes everything in b durable: one write and one sync. It returns nil only when every byte is; then b.Acks are
+// the members to be told. After ra.ErrDiskFull nothing was written, b is as it was, and Commit may be called again once
+// there is room. After ra.ErrStorageFailed nothing will ever be durable again in this log.
+//
+// A write or sync that fails once is not reported, only late: the file is given up, and the batch is written to a new
+// one (I10).
+func (l *Log) Commit(b *Batch) error {
+	if l.err != nil {
+		return l.err
+	}
+	if b.Empty() {
+		return nil
+	}
+	if err := l.makeRoom(b); err != nil {
+		return err
+	}
+	if err := l.write(b, 0); err != nil {
+		return err
+	}
+	l.sealed = false
+	l.settle(b)
+	return nil
+}
+
+// Seal writes a durable mark behind the last batch, if there is none yet: from then on that batch cannot be taken for
+// one that a crash tore. It is to be called when nothing waits to be committed.
+func (l *Log) Seal() error {
+	if l.err != nil {
+		return l.err
+	}
+	if l.sealed || l.cur.empty() || l.cur.left() < block {
+		return nil
+	}
+	l.seal.Reset()
+	if err := l.write(l.seal, batchSeal); err != nil {
+		return err
+	}
+	l.sealed = true
+	return nil
+}
+
+// write brings b to the disk, in the next file if the current one fails.
+func (l *Log) write(b *Batch, flags uint32) error {
+	first := l.cur.write(b, l.next, flags)
+	if first != nil {
+		old := l.cur
+		if err := l.rollOver(); err != nil {
+			return l.fail(first, err)
+		}
+		_ = old.f.Close() // nothing in it is trusted beyond what was confirmed
+		if err := l.cur.write(b, l.next, flags); err != nil {
+			return l.fail(first, err)
+		}
+	}
+	l.next++
+	l.room.left.Store(l.cur.left() - l.cfg.emergencyRoom())
+	return nil
+}
+
+// fail ends the log: its disk failed twice in a row.
+func (l *Log) fail(errs ...error) error {
+	l.err = fmt.Errorf("%w: %w", ra.ErrStorageFailed, errors.Join(errs...))
+	return l.err
+}
+
+// makeRoom sees to it that b fits into the current file, and goes on to the next one otherwise.
+func (l *Log) makeRoom(b *Batch) error {
+	need, left := b.need(), l.cur.left()
+	switch {
+	case need+block <= left-l.cfg.emergencyRoom():
+		// The block more is for the mark at the end of the file.
+		return nil
+	case !b.entries && need+block <= left && l.room.full.Load():
+		return nil
+	}
+	if err := l.roll(need); err != nil {
+		return err
+	}
+	return nil
+}
+
+// settle notes what the committed batch changed: for the state file and for the segment writer.
+func (l *Log) settle(b *Batch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range b.rows {
+		r := &b.rows[i]
+		r.writer.live.apply(r)
+		l.cur.spans[r.writer.span].apply(r)
+		if r.flags&rowDelete != 0 {
+			delete(l.writers, r.writer.uid)
+		}
+	}
+}

@@ -1,0 +1,67 @@
+package wal
+
+import "github.com/heliopolis-raft/heliopolis/ra"
+
+// Damage says what of a member is lost.
+type Damage uint8
+
+// The kinds of damage, which may come together.
+const (
+	// DamagedLog: entries are missing, from Mark.From on.
+	DamagedLog Damage = 1 << iota
+	// DamagedState: term and vote are older than what the member once promised.
+	DamagedState
+	// DamagedRegistration: name and configuration are lost or old.
+	DamagedRegistration
+
+	anyDamage = DamagedLog | DamagedState | DamagedRegistration
+)
+
+// Mark is what recovery found damaged of a member. It is durable, and stays until an Op with Repaired takes it back: the
+// member takes no part until then (I10).
+type Mark struct {
+	What Damage
+	// From is the first index that is not to be trusted; 0 if that is unknown. It matters only with DamagedLog.
+	From ra.Index
+}
+
+// live is what the log has durable of one member beside its entries: what goes into the state file.
+type live struct {
+	reg      Registration
+	state    ra.HardState
+	stateSeq uint64 // the order that state came with, or a later one of the same row
+	seq      uint64
+	last     ra.Index
+	applied  ra.Index
+	mark     Mark
+	deleted  bool
+}
+
+// apply notes one row.
+func (s *live) apply(r *row) {
+	if r.seqHi != 0 {
+		s.seq = r.seqHi
+	}
+	if r.flags&rowRegister != 0 {
+		s.reg = r.reg
+	}
+	if r.flags&rowReset != 0 {
+		s.last = r.reset
+	}
+	if r.flags&rowTruncate != 0 {
+		s.last = r.truncate - 1
+	}
+	if r.flags&rowEntries != 0 {
+		s.last = r.last()
+	}
+	if r.flags&rowState != 0 {
+		s.state, s.stateSeq = r.state, r.seqHi
+	}
+	if r.flags&rowApplied != 0 {
+		s.applied = max(s.applied, r.applied)
+	}
+	if r.flags&rowMark != 0 {
+		s.mark = r.mark
+	}
+	s.deleted = s.deleted || r.flags&rowDelete != 0
+}

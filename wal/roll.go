@@ -1,0 +1,165 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"sync/atomic"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
+)
+
+// Closed is a file that is no longer written. It stays until it is released.
+type Closed struct {
+	// Seq is the number in the file's name.
+	Seq uint64
+	// Spans is what the members have in it, one each.
+	Spans []Span
+
+	name     string
+	size     int64
+	damaged  bool
+	released bool
+}
+
+// room says whether there is room for entries, for Append, which runs while another batch is committed.
+type room struct {
+	full atomic.Bool  // no further file could be made for want of space
+	left atomic.Int64 // what is left for entries in the current file
+}
+
+// admit refuses n bytes of frames that b should not take.
+func (l *Log) admit(b *Batch, n int) error {
+	if n == 0 {
+		return nil
+	}
+	pending := b.pending.Load()
+	if pending > 0 && pending+int64(n) > int64(l.cfg.MaxBatch) {
+		return fmt.Errorf("%w: the batch holds %d bytes", ra.ErrOverloaded, pending)
+	}
+	if !l.room.full.Load() {
+		return nil
+	}
+	const overhead = 4 * block // per batch: head, tail, padding
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	used := int64(n)
+	for _, other := range l.batches {
+		used += other.pending.Load() + overhead
+	}
+	if used > l.room.left.Load() {
+		return fmt.Errorf("%w: %d bytes are left in the last WAL file", ra.ErrDiskFull, l.room.left.Load())
+	}
+	return nil
+}
+
+// roll goes on in the next file, which has room for a batch of need bytes. The batch is still unwritten: if there is no
+// space for another file that is reported as ra.ErrDiskFull, and nothing has changed.
+func (l *Log) roll(need int64) error {
+	if err := l.reserve(headerSize + need + block + l.cfg.emergencyRoom()); err != nil {
+		if vfs.IsFull(err) {
+			l.room.full.Store(true)
+			return fmt.Errorf("%w: %w", ra.ErrDiskFull, err)
+		}
+		return l.fail(err)
+	}
+	old := l.cur
+	if err := l.rollOver(); err != nil {
+		return l.fail(err)
+	}
+	l.finish(old)
+	return nil
+}
+
+// rollOver closes the current file where it was last confirmed and begins the next one, whose header says where that
+// was. What was written to the old file beyond is void from the moment on that the new file has its name.
+func (l *Log) rollOver() error {
+	h := fileHeader{
+		seq: l.cur.header.seq + 1, prevSeq: l.cur.header.seq, prevID: l.cur.header.id, prevEnd: uint64(l.cur.off), firstBatch: l.next,
+	}
+	next, err := l.begin(h)
+	if err != nil {
+		// The spare may have been bad: once more, with another one.
+		next, err = l.begin(h)
+	}
+	if err != nil {
+		return err
+	}
+	l.retire(l.cur)
+	l.cur, l.sealed = next, false
+	l.room.left.Store(l.cur.left() - l.cfg.emergencyRoom())
+	return nil
+}
+
+// begin makes the file that h describes out of a spare: header, sync, name, sync of the directory.
+func (l *Log) begin(h fileHeader) (*file, error) {
+	spare, err := l.takeSpare()
+	if err != nil {
+		return nil, err
+	}
+	f, err := l.openSpare(spare, &h)
+	if err != nil {
+		// It is not used again. If it cannot be removed either, the next start finds and removes it.
+		_ = l.cfg.FS.Remove(l.path(spare.name))
+		return nil, err
+	}
+	return f, nil
+}
+
+// openSpare writes the header into the spare and gives it its name.
+func (l *Log) openSpare(s spare, h *fileHeader) (*file, error) {
+	mode := vfs.Direct
+	if l.cfg.Buffered {
+		mode = vfs.Buffered
+	}
+	id, err := l.random()
+	if err != nil {
+		return nil, err
+	}
+	h.id, h.size = id, uint64(s.size)
+	f, err := l.cfg.FS.Open(l.path(s.name), mode)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.christen(f, s.name, h); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &file{f: f, header: *h, size: s.size, off: headerSize, chain: h.chain()}, nil
+}
+
+// christen is the part of openSpare that happens on the disk.
+func (l *Log) christen(f vfs.File, name string, h *fileHeader) error {
+	b := vfs.AlignedBuffer(headerSize)
+	h.encode(b)
+	if _, err := f.WriteAt(b, 0); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := l.cfg.FS.Rename(l.path(name), l.path(fileName(h.seq))); err != nil {
+		return err
+	}
+	return l.cfg.FS.SyncDir(l.cfg.Dir)
+}
+
+// retire hands a file that is no longer written to those who wait for it.
+func (l *Log) retire(f *file) {
+	c := &Closed{Seq: f.header.seq, Spans: f.spans, name: fileName(f.header.seq), size: f.size}
+	l.mu.Lock()
+	l.closed = append(l.closed, c)
+	l.mu.Unlock()
+}
+
+// finish writes into a full file, behind what is confirmed there, that the log continues in the next file: should that
+// one ever be missing, the loss shows. All in the file was synced before, so that a failure here harms nothing; nor does
+// one of Close.
+func (l *Log) finish(old *file) {
+	l.seal.Reset()
+	_ = old.write(l.seal, l.next, batchContinues)
+	_ = old.f.Close()
+}
+
+// path returns the name of one of the log's files for the file system.
+func (l *Log) path(name string) string { return path.Join(l.cfg.Dir, name) }

@@ -1,0 +1,8 @@
+//go:build !unix
+
+package vfs
+
+import "os"
+
+// lockFile does nothing where the system has no flock: two processes on one directory then go unnoticed.
+func lockFile(*os.File) error { return nil }
