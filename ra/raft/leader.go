@@ -1,0 +1,260 @@
+package raft
+
+import "github.com/heliopolis-raft/heliopolis/ra"
+
+// leadership is what a leader knows beyond a follower. It lives from the election to the loss of leadership.
+type leadership struct {
+	first  ra.Index // the no-op of this term: nothing below is committed by counting
+	peers  []peer   // by position in the configuration in force
+	values []uint64 // scratch for agreed
+	// The durable indexes, or the queries confirmed, have changed since they were last counted.
+	acked, confirmed bool
+	// querySent is the newest round of heartbeats, queryDone the newest that a majority has answered.
+	querySent, queryDone uint64
+	successor            ra.UID // to be sent TimeoutNow at the end of the batch
+}
+
+// becomeLeader starts a leadership with a no-op entry, which commits what earlier terms left (ELE-09, VER-02). Peers
+// are taken to have the whole log until they say otherwise.
+func (r *Raft) becomeLeader() {
+	r.role = ra.Leader
+	r.setLeader(r.self)
+	r.cancelTimer()
+	r.lead = &leadership{first: r.log.last + 1, queryDone: r.askedQuery, querySent: r.askedQuery}
+	r.lead.follow(r.config(), r.log.last)
+	version := r.version
+	if r.config().voters() == 1 {
+		version = max(version, r.local)
+	}
+	r.appendNew(ra.KindNoop, EncodeVersion(version))
+}
+
+// endLeadership drops what only a leader has. Peers that follow it are told, so that they do not wait for a leader
+// that is none. The role is the caller's to change.
+func (r *Raft) endLeadership() {
+	if r.askedQuery > r.lead.queryDone {
+		r.out.QueriesLost = r.askedQuery
+	}
+	for i := range r.lead.peers {
+		if uid := r.lead.peers[i].uid; uid != r.self && uid != r.leader {
+			r.send(Message{Kind: StepDown, To: uid})
+		}
+	}
+	r.lead = nil
+}
+
+// appendNew appends an entry of this package's own making.
+func (r *Raft) appendNew(kind ra.Kind, payload []byte) ra.Index {
+	entry := [1]ra.Entry{NewProposal(kind, 0, payload)}
+	return r.appendProposals(entry[:])
+}
+
+// appendProposals gives entries their places in the log and seals them. It returns the index of the first.
+func (r *Raft) appendProposals(entries []ra.Entry) ra.Index {
+	first := r.log.last + 1
+	for i := range entries {
+		body := entries[i].Body
+		h := ra.Header{
+			Index: first + ra.Index(i), Term: r.state.Term,
+			Kind: ra.Kind(body[kindOffset]), Flags: body[flagsOffset], Time: r.now,
+		}
+		r.out.Append = append(r.out.Append, ra.Seal(body, h))
+	}
+	r.log.append(len(entries), r.state.Term)
+	return first
+}
+
+// propose appends what clients want (REP-01). All of it or nothing is taken.
+func (r *Raft) propose(m *Message) {
+	if int(r.log.last-r.commit)+len(m.Entries) > r.limits.MaxUncommitted {
+		r.result.Refused = Overloaded
+		return
+	}
+	for i := range m.Entries {
+		body := m.Entries[i].Body
+		if len(body) < ra.HeaderLen || len(body) > ra.HeaderLen+ra.MaxPayload ||
+			!ra.Kind(body[kindOffset]).Valid() || ra.Kind(body[kindOffset]) == ra.KindConfig {
+			r.result.Refused = Malformed
+			return
+		}
+	}
+	if len(m.Entries) > 0 {
+		r.result.Index = r.appendProposals(m.Entries)
+	}
+}
+
+// change appends a configuration that differs in one member (thesis 4.1), if the one before it is committed, and
+// something of this term is (I8).
+func (r *Raft) change(m *Message) {
+	if len(m.Members) != 1 {
+		r.result.Refused = Malformed
+		return
+	}
+	if !r.changePermitted() {
+		r.result.Refused = ChangeNotPermitted
+		return
+	}
+	members, refused := r.config().changed(m.Op, m.Members[0])
+	if next := (Configuration{Members: members}); refused == Accepted && next.voters() == 0 {
+		refused = Malformed
+	}
+	if r.result.Refused = refused; refused == Accepted {
+		r.result.Index = r.appendConfig(members)
+	}
+}
+
+// changePermitted reports whether the configuration may change now (MEM-01).
+func (r *Raft) changePermitted() bool {
+	return r.commit >= r.lead.first && r.config().Index <= r.commit
+}
+
+// appendConfig appends a configuration and puts it in force (MEM-06).
+func (r *Raft) appendConfig(members []ra.Member) ra.Index {
+	i := r.appendNew(ra.KindConfig, EncodeMembers(nil, members))
+	r.setConfig(i, members)
+	return i
+}
+
+// promote makes one promotable member a voter when it has caught up with its own entry (MEM-04).
+func (r *Raft) promote() {
+	c := r.config()
+	for i := range c.Members {
+		if c.Members[i].Membership == ra.Promotable && r.lead.peers[i].match >= max(c.Index, r.lead.first) && r.changePermitted() {
+			m := c.Members[i]
+			m.Membership = ra.Voter
+			if members, refused := c.changed(Set, m); refused == Accepted {
+				r.appendConfig(members)
+			}
+			return
+		}
+	}
+}
+
+// closeLeader evaluates once what the batch has brought: commit index, queries, promotions, and what to send.
+func (r *Raft) closeLeader() {
+	r.advanceCommit()
+	r.advanceQueries()
+	r.promote()
+	for i := range r.lead.peers {
+		r.replicate(i)
+	}
+	if s := r.lead.successor; s != "" {
+		r.lead.successor = ""
+		r.send(Message{Kind: TimeoutNow, To: s})
+	}
+	if r.at < 0 && r.config().Index <= r.commit { // FSM-10
+		r.out.Removed = true
+		r.becomeFollower(r.state.Term, "")
+		r.cancelTimer()
+	}
+}
+
+// advanceCommit commits what a majority of the voters has made durable, if it is of this term (Raft paper 5.4.2,
+// REP-12). The leader's own part counts as far as it is durable, no more and no less than another's.
+func (r *Raft) advanceCommit() {
+	l := r.lead
+	if !l.acked {
+		return
+	}
+	l.acked = false
+	l.values = l.values[:0]
+	for i := range l.peers {
+		if p := &l.peers[i]; p.voter && i == r.at {
+			l.values = append(l.values, uint64(r.disk.index))
+		} else if p.voter {
+			l.values = append(l.values, uint64(p.match))
+		}
+	}
+	if i := ra.Index(agreed(l.values)); i >= l.first {
+		r.setCommit(i)
+	}
+}
+
+// leaderWritten counts what the leader's own disk has.
+func (r *Raft) leaderWritten(m *Message) {
+	if r.disk.confirm(m.Seq) {
+		r.lead.acked = true
+	}
+}
+
+// secondLeader reacts to a message that only a leader of this term can send.
+func (r *Raft) secondLeader(m *Message) {
+	if r.config().find(m.From) >= 0 {
+		r.fail("term %d has two leaders, this one and %s", r.state.Term, m.From)
+	}
+}
+
+// leaderPreVote steps down before a member of a higher term, which could never follow this one (ELE-03). Others have
+// only missed that there is a leader, and hear from it.
+func (r *Raft) leaderPreVote(m *Message) {
+	if m.Term > r.state.Term {
+		r.becomeFollower(m.Term, "")
+		r.answerPreVote(m)
+		return
+	}
+	for i := range r.lead.peers {
+		p := &r.lead.peers[i]
+		p.poke, p.probed = true, false
+		if p.status == backoff {
+			p.probe()
+		}
+	}
+}
+
+// leaderNodeDown takes note that a peer's node is suspected. A leader that suspects too many for a majority steps
+// down (I19): the others may have elected another already.
+func (r *Raft) leaderNodeDown(m *Message) {
+	r.markNode(m.From, true)
+	if !r.config().quorumOf(^r.down) {
+		r.becomeFollower(r.state.Term, "")
+	}
+}
+
+// leaderNodeUp starts to send to a peer again.
+func (r *Raft) leaderNodeUp(m *Message) {
+	r.markNode(m.From, false)
+	if i := r.config().find(m.From); i >= 0 {
+		r.lead.peers[i].failures = 0
+		r.lead.peers[i].probe()
+	}
+}
+
+// transfer hands leadership over to a voter that has been sent the whole log (ELE-20, QRY-12). The leader waits for
+// the election as AwaitCondition and takes no proposals, so that its successor can win.
+func (r *Raft) transfer(m *Message) {
+	i := r.config().find(m.To)
+	switch {
+	case i < 0:
+		r.result.Refused = NotMember
+	case i == r.at:
+		r.result.Refused = AlreadyLeader
+	case !r.config().isVoter(i):
+		r.result.Refused = NotVoter
+	case r.down.has(i) || !r.sentAll(&r.lead.peers[i]):
+		r.result.Refused = NotUpToDate
+	default:
+		r.lead.successor = m.To
+		r.enterAwait(awaitHandOver)
+	}
+}
+
+// sentAll reports whether p has been sent the log, or will have been when the batch is closed.
+func (r *Raft) sentAll(p *peer) bool {
+	return p.status == replicating && int(r.log.last+1-p.next) <= len(r.out.Append)
+}
+
+// abdicate gives up leadership of one's own will, because this member cannot do its work: the voter that has most of
+// the log is asked to stand for election.
+func (r *Raft) abdicate(*Message) {
+	best := -1
+	for i := range r.lead.peers {
+		p := &r.lead.peers[i]
+		if i != r.at && p.voter && !r.down.has(i) && (best < 0 || p.match > r.lead.peers[best].match) {
+			best = i
+		}
+	}
+	if best >= 0 {
+		r.send(Message{Kind: TimeoutNow, To: r.lead.peers[best].uid})
+	}
+	r.becomeFollower(r.state.Term, "")
+}
