@@ -12,11 +12,12 @@ type Context struct {
 	left    int  // how many of them the batch may still hold
 	taken   int
 	special bool // the first message is one that protoactor wants handled alone
+	ticked  bool
 }
 
 // reset makes the context forget the batch.
 func (c *Context) reset() {
-	c.ref, c.lane, c.left, c.taken, c.special = nil, lane{}, 0, 0, false
+	c.ref, c.lane, c.left, c.taken, c.special, c.ticked = nil, lane{}, 0, 0, false, false
 }
 
 // Self returns the actor's own identity.

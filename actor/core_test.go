@@ -236,7 +236,7 @@ func TestInboxCoalesces(t *testing.T) {
 	n := openNode(t, Config{Workers: 2})
 	cs, refs := make([]*counter, 8), make([]*Ref, 8)
 	for i := range cs {
-		cs[i] = &counter{report: make(chan int, 1)}
+		cs[i] = &counter{report: make(chan int, 8)}
 		refs[i] = mustSpawn(t, n, fmt.Sprint("c", i), cs[i])
 	}
 	var ws Wakeups
@@ -512,7 +512,7 @@ func TestClose(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	for _, cfg := range []Config{{}, {Name: "a b"}, {Name: "a", Workers: -1}, {Name: "a", ClientLane: -1}} {
+	for _, cfg := range []Config{{}, {Name: "a b"}, {Name: "a", Workers: -1}, {Name: "a", ClientLane: -1}, {Name: "a", Tick: -1}} {
 		if n, err := Open(cfg); err == nil {
 			t.Errorf("%+v was accepted", cfg)
 			n.Close(context.Background())

@@ -105,7 +105,7 @@ func (r *Ref) busy() bool {
 	if len(r.sys) > 0 {
 		return true
 	}
-	return r.open() && (r.client.head != nil || r.inbox != nil && !r.inbox.Empty())
+	return r.open() && (r.client.head != nil || r.fired.head != nil || r.ticked || r.inbox != nil && !r.inbox.Empty())
 }
 
 // takeBatch moves what waits into c and the actor's own side. It reports whether there was anything. r.mu is held.
@@ -113,7 +113,8 @@ func (r *Ref) takeBatch(c *Context) bool {
 	if !r.open() {
 		return false
 	}
-	work := false
+	c.ticked, r.ticked = r.ticked, false
+	work := c.ticked || r.fired.head != nil
 	if r.inbox != nil && !r.inbox.Empty() {
 		r.inbox.Take()
 		work = true

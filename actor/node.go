@@ -41,6 +41,8 @@ type Config struct {
 	Workers int
 	// ClientLane bounds the client messages that wait for one actor; 0 means DefaultClientLane.
 	ClientLane int
+	// Tick is the interval of Context.Subscribe; 0 means DefaultTick.
+	Tick time.Duration
 	// Logger gets the few events worth telling; nil is silent.
 	Logger *zap.Logger
 	// NewRound makes the per-worker state that the actors of that worker share during a round. It may be nil.
@@ -58,8 +60,11 @@ func (cfg *Config) validate() error {
 	if cfg.ClientLane == 0 {
 		cfg.ClientLane = DefaultClientLane
 	}
-	if cfg.Workers < 0 || cfg.ClientLane < 0 {
-		return errors.New("actor: numbers of workers and of client messages must not be negative")
+	if cfg.Tick == 0 {
+		cfg.Tick = DefaultTick
+	}
+	if cfg.Workers < 0 || cfg.ClientLane < 0 || cfg.Tick < 0 {
+		return errors.New("actor: numbers of workers and client messages, and the tick, must not be negative")
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
@@ -80,6 +85,8 @@ type Node struct {
 	spawn  spawner
 
 	names   names
+	wheel   wheel
+	ticks   ticks
 	spawns  atomic.Uint64
 	counts  counters
 	workers []*worker
@@ -94,6 +101,8 @@ func Open(cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg, log: cfg.Logger}
 	n.incarnation = newIncarnation()
 	n.names.init()
+	n.wheel.init(n.tick)
+	n.ticks = ticks{every: cfg.Tick, workers: make(map[*worker]struct{})}
 	n.openSystem()
 	for i := range cfg.Workers {
 		w := newWorker(n, i)
@@ -171,6 +180,7 @@ func (n *Node) Close(ctx context.Context) error {
 
 // shutdown ends what still runs when no actor is left.
 func (n *Node) shutdown() {
+	n.wheel.close()
 	for _, w := range n.workers {
 		w.close()
 	}

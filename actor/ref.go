@@ -36,8 +36,12 @@ type Ref struct {
 	next      *Ref
 	sys       []any
 	client    lane
+	fired     timerList
+	ticked    bool
 	reason    error // why it is ending; the first one counts
 	ending    bool  // reason is set
+	told      bool  // it has ended and everybody knows
+	extra     *extra
 }
 
 // PID returns the identity of the process, as a value that can be stored and sent.

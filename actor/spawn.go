@@ -198,9 +198,12 @@ func (r *Ref) finish() {
 	rest := r.client
 	r.client, r.waiting = lane{}, 0
 	r.mu.Unlock()
+	r.dropTimers()
 	n.names.free(r)
 	n.refuse(rest, gone(r.name, r.reason))
+	r.finished()
 	if r.worker.heir != nil {
+		n.dropTicking(r.worker)
 		r.worker.close()
 	}
 }

@@ -10,6 +10,8 @@ type Stats struct {
 	// Actors is the number of actors that live now; Spawned is how many were ever started.
 	Actors  int
 	Spawned uint64
+	// Timers is the number of timers that are set.
+	Timers int
 	// DeadLetters counts messages that reached nobody: sent to a dead or unknown process, or by a foreign protoactor
 	// actor to a full lane.
 	DeadLetters uint64
@@ -32,6 +34,7 @@ func (n *Node) Stats() Stats {
 	return Stats{
 		Actors:      n.names.len(),
 		Spawned:     n.spawns.Load(),
+		Timers:      n.wheel.armed(),
 		DeadLetters: n.counts.deadLetters.Load(),
 		Overloads:   n.counts.overloads.Load(),
 		Crashes:     n.counts.crashes.Load(),

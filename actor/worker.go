@@ -3,6 +3,7 @@ package actor
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
 )
 
 // chunk is how many ready actors a worker runs before it ends the round. Measured best between 64 and 256: shorter
@@ -39,6 +40,9 @@ type worker struct {
 	local readyList // taken from ready, run chunk by chunk
 	spare []Job
 	wake  Wakeups
+	// tickers are the actors here that want to know of ticks; tickWaits says that a tick was injected and did not run.
+	tickers   *Ticker
+	tickWaits atomic.Bool
 
 	mu     sync.Mutex
 	ready  readyList
