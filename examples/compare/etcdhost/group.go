@@ -61,10 +61,13 @@ func newGroup(cluster uint32, id uint64, voters []uint64, keep int) (*group, err
 	return g, err
 }
 
-// propose hands the collected commands to raft as one message.
-func (g *group) propose(id uint64) {
-	err := errNotLeader
-	if g.leader == id {
+// propose hands the collected commands to raft as one message, unless the node has failed.
+func (g *group) propose(id uint64, failed error) {
+	err := failed
+	if err == nil {
+		err = errNotLeader
+	}
+	if failed == nil && g.leader == id {
 		err = g.raw.Step(&raftpb.Message{Type: raftpb.MsgProp.Enum(), From: new(id), Entries: g.proposed})
 	}
 	if err != nil {

@@ -138,13 +138,6 @@ func (b *inbox) call(f func()) {
 	b.unlock()
 }
 
-// fail makes the inbox refuse proposals from now on.
-func (b *inbox) fail(err error) {
-	b.mu.Lock()
-	b.refuse = err
-	b.mu.Unlock()
-}
-
 func (b *inbox) tick() {
 	b.mu.Lock()
 	b.waiting.tick = true

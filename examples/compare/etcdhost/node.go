@@ -1,7 +1,6 @@
 package etcdhost
 
 import (
-	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -20,27 +19,16 @@ type node struct {
 	dirty  []*group
 	outbox [][]envelope // by peer
 	slab   []raftpb.Entry
+	failed error // why the log can not be written any more
 
-	wal     walQueue
+	wal     *walQueue
 	syncs   atomic.Int64
 	entries atomic.Int64
 	running sync.WaitGroup
 }
 
-// walQueue is what the loop hands to the log's goroutine: records, and the messages that they come from.
-type walQueue struct {
-	mu      sync.Mutex
-	file    *file
-	buffer  batchBuffer
-	batch   []envelope
-	entries int
-	sleep   bool
-	closed  bool
-	wake    chan struct{}
-}
-
 func newNode(id uint64, f *file) *node {
-	return &node{id: id, inbox: newInbox(), wal: walQueue{file: f, wake: make(chan struct{}, 1)}}
+	return &node{id: id, inbox: newInbox(), wal: newWALQueue(f)}
 }
 
 // start begins to run the node, once all peers are known.
@@ -66,10 +54,11 @@ func (n *node) loop() {
 			n.tick()
 		}
 		n.handleReady()
+		n.persistSmall()
 		closing := in.close
 		in.reset()
 		if closing {
-			n.closeLog()
+			n.wal.close()
 			return
 		}
 	}
@@ -153,17 +142,17 @@ func (n *node) handleReady() {
 	if len(n.dirty) == 0 {
 		return
 	}
-	n.wal.mu.Lock()
+	n.wal.lock()
 	for _, g := range n.dirty {
 		g.dirty = false
 		if len(g.proposed) > 0 {
-			g.propose(n.id)
+			g.propose(n.id, n.failed)
 		}
 		for g.raw.HasReady() {
 			n.ready(g, g.raw.Ready())
 		}
 	}
-	n.unlockLog()
+	n.wal.unlock()
 	clear(n.dirty)
 	n.dirty = n.dirty[:0]
 	n.flush()
@@ -203,129 +192,11 @@ func (n *node) post(g *group, m *raftpb.Message) {
 	n.outbox[to] = append(n.outbox[to], envelope{g.cluster, m})
 }
 
-// flush hands the outbox to the peers, one hand-over for each.
-func (n *node) flush() {
-	for i, messages := range n.outbox {
-		n.peers[i].inbox.send(messages)
-		clear(messages)
-		n.outbox[i] = messages[:0]
-	}
-}
+// flush hands the outbox to the peers.
+func (n *node) flush() { n.deliver(n.outbox) }
 
-// store puts what has to be durable into the log's queue, which is locked. The commit index need not be durable (Raft
-// thesis, figure 3.1), so a message about nothing else is answered at once, unless records before it are on their way.
-func (n *node) store(g *group, m *raftpb.Message) {
-	w := &n.wal
-	before := len(w.buffer.b)
-	if m.Term != nil && (m.GetTerm() != g.storedTerm || m.GetVote() != g.storedVote) {
-		g.storedTerm, g.storedVote = m.GetTerm(), m.GetVote()
-		w.buffer.record(g.cluster, m.GetTerm(), m.GetVote(), typeHardState, nil)
-	}
-	if snap := m.GetSnapshot(); snap != nil {
-		w.buffer.record(g.cluster, snap.GetMetadata().GetTerm(), snap.GetMetadata().GetIndex(), typeSnapshot, snap.GetData())
-	}
-	w.buffer.entries(g.cluster, m.GetEntries())
-	if len(w.buffer.b) == before && g.storing == 0 {
-		n.stored(g, m)
-		return
-	}
-	g.storing++
-	w.entries += len(m.GetEntries())
-	w.batch = append(w.batch, envelope{g.cluster, m})
-}
-
-// stored delivers the answers to a storage message that had nothing to store.
-func (n *node) stored(g *group, m *raftpb.Message) {
-	for _, response := range m.GetResponses() {
-		if response.GetTo() == n.id {
-			_ = g.raw.Step(response) // as a Ready is being handled, the member is looked at again
-		} else {
-			n.post(g, response)
-		}
-	}
-}
-
-// unlockLog releases the log's queue and wakes its goroutine if there is something for it.
-func (n *node) unlockLog() {
-	w := &n.wal
-	wake := w.sleep && len(w.batch) > 0
-	if wake {
-		w.sleep = false
-	}
-	w.mu.Unlock()
-	if wake {
-		w.wake <- struct{}{}
-	}
-}
-
-func (n *node) closeLog() {
-	n.wal.mu.Lock()
-	n.wal.closed = true
-	wake := n.wal.sleep
-	n.wal.sleep = false
-	n.wal.mu.Unlock()
-	if wake {
-		n.wal.wake <- struct{}{}
-	}
-}
-
-// writeLog makes batches durable until the queue is closed. While it writes one, the next builds up.
-func (n *node) writeLog() {
-	w := &n.wal
-	var spare batchBuffer
-	var spareBatch []envelope
-	outbox := make([][]envelope, len(n.peers))
-	for {
-		w.mu.Lock()
-		for len(w.batch) == 0 && !w.closed {
-			w.sleep = true
-			w.mu.Unlock()
-			<-w.wake
-			runtime.Gosched()
-			w.mu.Lock()
-		}
-		buffer, batch, entries := w.buffer, w.batch, w.entries
-		closed := w.closed
-		w.buffer, w.batch, w.entries = spare, spareBatch, 0
-		w.mu.Unlock()
-		if closed {
-			return
-		}
-		if len(buffer.b) > 0 {
-			if err := w.file.writeSync(buffer.b); err != nil {
-				n.inbox.fail(err)
-				n.inbox.call(func() { n.abandon(err) })
-				return
-			}
-			n.syncs.Add(1)
-			n.entries.Add(int64(entries))
-		}
-		n.acknowledge(batch, outbox)
-		n.inbox.wrote(batch)
-		clear(batch)
-		spare, spareBatch = batchBuffer{buffer.b[:0]}, batch[:0]
-	}
-}
-
-// abandon answers all commands that wait for a log that has failed.
-func (n *node) abandon(err error) {
-	for _, g := range n.groups {
-		for _, done := range g.waiting {
-			done(err)
-		}
-		g.waiting = nil
-	}
-}
-
-// acknowledge sends the answers to peers that waited for a batch to be durable.
-func (n *node) acknowledge(batch []envelope, outbox [][]envelope) {
-	for _, b := range batch {
-		for _, response := range b.message.GetResponses() {
-			if to := response.GetTo(); to != n.id {
-				outbox[to-1] = append(outbox[to-1], envelope{b.cluster, response})
-			}
-		}
-	}
+// deliver hands messages to the peers, one hand-over for each, and empties outbox.
+func (n *node) deliver(outbox [][]envelope) {
 	for i, messages := range outbox {
 		n.peers[i].inbox.send(messages)
 		clear(messages)
