@@ -74,13 +74,15 @@ type Orders struct {
 	// Commit is the index up to which entries are to be applied. Never falls.
 	Commit ra.Index
 
-	// Role, Leader (empty: not known) and Term of this member now.
+	// Role, Leader (empty: not known) and Term of this member now. Each time Leader becomes another, monitor that
+	// process, and its node; if it is not alive, LeaderDown follows at once (TIM-06).
 	Role   ra.Role
 	Leader ra.UID
 	Term   ra.Term
 	// Configuration is the one in force now, if it changed (MEM-06), else nil.
 	Configuration *Configuration
-	// Removed: a committed configuration is without this member (FSM-10). It takes no part any more and may be stopped.
+	// Removed: this member led, and has committed a configuration without itself (FSM-10). It takes no part any more.
+	// Stop its process when the rest of the orders is carried out, so that the others see that it leads no more.
 	Removed bool
 
 	// Timer is the order for the election timer, Class its length when it is to be armed.

@@ -154,7 +154,11 @@ func (r *Raft) appendRejected(p *peer, m *Message) {
 	if stale || p.status > probing || m.Index >= m.Last {
 		return
 	}
-	agree := r.log.lastWithin(m.Index, m.LogTerm).Index
+	hint := r.log.lastWithin(m.Index, m.LogTerm)
+	agree := hint.Index
+	if hint.Index > m.Index || hint.Term > m.LogTerm { // only below what is kept here: send a snapshot
+		agree = min(m.Index, r.log.base.Index-1)
+	}
 	if m.Index < p.match {
 		p.match, agree = m.Index, m.Index
 	}

@@ -235,9 +235,9 @@ func (r *Raft) admit(m *Message) bool {
 	if m.To != r.self || m.From == r.self || m.From == "" {
 		return false
 	}
-	i := r.config().find(m.From)
 	switch {
-	case i < 0 && r.ignoresStranger(m.Kind):
+	case r.config().find(m.From) < 0 && r.ignoresStranger(m):
+		r.answerMistaken(m)
 		return false
 	case m.Kind == PreVoteRequest || m.Term == r.state.Term:
 		return true
@@ -251,13 +251,15 @@ func (r *Raft) admit(m *Message) bool {
 	return false
 }
 
-// ignoresStranger reports whether messages of this kind from outside the configuration have no effect. Followers must
-// hear leaders and candidates that they do not know yet (thesis 4.1); answers of non-members count for nothing, and a
-// leader is not disturbed by members that were removed (FSM-07).
-func (r *Raft) ignoresStranger(k Kind) bool {
-	switch k {
+// ignoresStranger reports whether a message from outside the configuration has no effect. Followers must hear leaders
+// and candidates that they do not know yet (thesis 4.1); answers of non-members count for nothing, and a leader is not
+// disturbed by members that were removed (FSM-07).
+func (r *Raft) ignoresStranger(m *Message) bool {
+	switch m.Kind {
 	case Append, Heartbeat:
 		return false
+	case StepDown:
+		return m.From != r.leader
 	case PreVoteRequest, VoteRequest, InstallSnapshot:
 		return r.lead != nil
 	}
@@ -275,16 +277,18 @@ func (r *Raft) answerOldTerm(m *Message) {
 		r.send(Message{Kind: HeartbeatReply, To: m.From})
 	case InstallSnapshot:
 		r.send(Message{Kind: InstallSnapshotReply, To: m.From, Reject: true, Index: r.commit})
-	case AppendReply, HeartbeatReply, InstallSnapshotReply:
-		r.answerMistaken(m)
 	}
+	r.answerMistaken(m)
 }
 
-// answerMistaken tells a member that takes this one for its leader that it is not. Together with followers who ask
+// answerMistaken tells a member that answers this one as its leader that it is not. Together with followers who ask
 // their leader when others doubt it, no leadership that ended unnoticed is believed in for ever (I18).
 func (r *Raft) answerMistaken(m *Message) {
-	if r.lead == nil {
-		r.send(Message{Kind: StepDown, To: m.From})
+	switch m.Kind {
+	case AppendReply, HeartbeatReply, InstallSnapshotReply:
+		if r.lead == nil {
+			r.send(Message{Kind: StepDown, To: m.From})
+		}
 	}
 }
 
