@@ -32,9 +32,10 @@ const (
 // memberSet is a set of members by their position in the configuration.
 type memberSet uint64
 
+// No set holds position -1, that of no member.
 func (s memberSet) has(i int) bool          { return i >= 0 && s&(1<<i) != 0 }
-func (s memberSet) with(i int) memberSet    { return s | 1<<i }
-func (s memberSet) without(i int) memberSet { return s &^ (1 << i) }
+func (s memberSet) with(i int) memberSet    { return s | 1<<uint(i) }
+func (s memberSet) without(i int) memberSet { return s &^ (1 << uint(i)) }
 
 // find returns the position of the member, or -1.
 func (c *Configuration) find(uid ra.UID) int {

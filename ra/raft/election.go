@@ -26,7 +26,7 @@ func (r *Raft) followerTimeoutNow(m *Message) {
 // startPreVote asks the voters whether they would elect this member, in a round of its own (thesis 9.6). Nothing is
 // stored: neither term nor vote change (ELE-01 stores a vote, which could cost the term's real election its vote).
 func (r *Raft) startPreVote(handOver bool) {
-	if !r.isVoter() || r.walDown {
+	if !r.mayLead() || r.walDown {
 		return
 	}
 	r.role, r.await = ra.PreVote, waiting{}

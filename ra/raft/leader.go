@@ -142,32 +142,55 @@ func (r *Raft) closeLeader() {
 		r.lead.successor = ""
 		r.send(Message{Kind: TimeoutNow, To: s})
 	}
-	if r.at < 0 && r.config().Index <= r.commit { // FSM-10
-		r.out.Removed = true
+	if !r.isVoter() && r.config().Index <= r.commit { // FSM-10
+		r.out.Removed = r.at < 0
 		r.becomeFollower(r.state.Term, "")
 		r.cancelTimer()
 	}
 }
 
 // advanceCommit commits what a majority of the voters has made durable, if it is of this term (Raft paper 5.4.2,
-// REP-12). The leader's own part counts as far as it is durable, no more and no less than another's.
+// REP-12). Entries below a configuration that is not committed are counted by the one before it (I6): the newer one
+// may not even be durable here.
 func (r *Raft) advanceCommit() {
 	l := r.lead
 	if !l.acked {
 		return
 	}
 	l.acked = false
-	l.values = l.values[:0]
-	for i := range l.peers {
-		if p := &l.peers[i]; p.voter && i == r.at {
-			l.values = append(l.values, uint64(r.disk.index))
-		} else if p.voter {
-			l.values = append(l.values, uint64(p.match))
-		}
+	i := r.durableIn(r.config())
+	if n := len(r.configs); i < r.configs[n-1].Index && n > 1 {
+		i = min(r.durableIn(&r.configs[n-2]), r.configs[n-1].Index-1)
 	}
-	if i := ra.Index(agreed(l.values)); i >= l.first {
+	if i >= l.first {
 		r.setCommit(i)
 	}
+}
+
+// durableIn returns the index up to which a majority of the voters of c has the log on disk. This member's own part
+// counts as far as it is durable, no more and no less than another's. What members have that are not in force any
+// more is not known, and counts as nothing.
+func (r *Raft) durableIn(c *Configuration) ra.Index {
+	l := r.lead
+	l.values = l.values[:0]
+	for i := range c.Members {
+		if !c.isVoter(i) {
+			continue
+		}
+		k := i
+		if c != r.config() {
+			k = r.config().find(c.Members[i].UID)
+		}
+		value := ra.Index(0)
+		switch {
+		case c.Members[i].UID == r.self:
+			value = r.disk.index
+		case k >= 0:
+			value = l.peers[k].match
+		}
+		l.values = append(l.values, uint64(value))
+	}
+	return ra.Index(agreed(l.values))
 }
 
 // leaderWritten counts what the leader's own disk has.

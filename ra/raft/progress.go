@@ -227,7 +227,7 @@ func (r *Raft) snapshotReply(m *Message) {
 	case p.status != sending:
 	case m.Reject && m.Index >= p.snapshot.Index: // has all of it
 		p.probe()
-		p.next = min(m.Index, r.log.last) + 1
+		p.next = max(p.match, min(m.Index, r.log.last)) + 1
 	case m.Reject:
 		p.retreat()
 	case m.Index == p.snapshot.Index && (m.Chunk >= p.chunk || m.Chunk == 0):

@@ -303,8 +303,20 @@ func (r *Raft) fail(format string, args ...any) {
 // config returns the configuration in force: the last in the log, committed or not (MEM-06).
 func (r *Raft) config() *Configuration { return &r.configs[len(r.configs)-1] }
 
-// isVoter reports whether this member counts, votes on its own account and may lead.
+// isVoter reports whether this member counts towards a quorum.
 func (r *Raft) isVoter() bool { return r.config().isVoter(r.at) }
+
+// mayLead reports whether this member may stand for election: it is a voter, or was one before a change that may not
+// be committed. It may be the only one whose log can still win (thesis 4.2.2). Its own vote then does not count.
+func (r *Raft) mayLead() bool {
+	for i := range r.configs {
+		c := &r.configs[i]
+		if c.isVoter(c.find(r.self)) {
+			return true
+		}
+	}
+	return false
+}
 
 // configInForce adjusts what depends on positions in the configuration after it changed from before.
 func (r *Raft) configInForce(before []ra.Member) {

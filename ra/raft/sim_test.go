@@ -381,7 +381,7 @@ func (s *sim) apply(n *simNode, o *Orders) {
 			if want := s.committed[i-1]; want.Term != e.Term || string(want.Body) != string(e.Body) {
 				s.fail("I5: %s applies %d of term %d, committed was term %d", n.uid, i, e.Term, want.Term)
 			}
-		case n.raft.lead == nil && !o.Removed:
+		case n.raft.lead == nil && s.leaders[o.Term] != n.uid:
 			s.fail("I6: follower %s is the first to commit %d", n.uid, i)
 		default:
 			s.committed = append(s.committed, e)
@@ -398,6 +398,9 @@ func (s *sim) checkQuorum(n *simNode, i ra.Index) {
 	term := n.mem.term(i)
 	var have memberSet
 	c := n.raft.config()
+	if c.Index > i {
+		c = &n.raft.configs[len(n.raft.configs)-2]
+	}
 	for _, other := range s.nodes {
 		if k := c.find(other.uid); k >= 0 && (other.disk.term(i) == term || other.disk.snapshot.Index >= i) {
 			have = have.with(k)

@@ -167,9 +167,10 @@ func (s *sim) installed(n *simNode) {
 		return
 	}
 	p := Position{o.Index, o.Term}
-	for _, order := range n.orders {
+	for k, order := range n.orders {
 		n.disk.apply(order)
 		s.checkVote(n)
+		n.orders[k] = simOrder{seq: order.seq}
 	}
 	members := s.membersAt(o.Index)
 	n.disk.install(p, members, o.KeepLog)
