@@ -1,6 +1,10 @@
 package actor
 
-import "github.com/heliopolis-raft/heliopolis/ra"
+import (
+	pa "github.com/asynkron/protoactor-go/actor"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+)
 
 // Context is what an actor is given when it is called: the batch, and what it may do. It belongs to the worker and is
 // valid until the callback returns.
@@ -13,11 +17,13 @@ type Context struct {
 	taken   int
 	special bool // the first message is one that protoactor wants handled alone
 	ticked  bool
+	sender  *pa.PID // of the message that Next returned last
 }
 
 // reset makes the context forget the batch.
 func (c *Context) reset() {
-	c.ref, c.lane, c.left, c.taken, c.special, c.ticked = nil, lane{}, 0, 0, false, false
+	c.ref, c.lane, c.left, c.taken = nil, lane{}, 0, 0
+	c.special, c.ticked, c.sender = false, false, nil
 }
 
 // Self returns the actor's own identity.
@@ -32,23 +38,38 @@ func (c *Context) Node() *Node { return c.worker.node }
 // Round returns what Config.NewRound made for the actor's worker; nil without it, and for actors with their own worker.
 func (c *Context) Round() Round { return c.worker.round }
 
-// Next returns the next client message of the batch, or nil when there is none. What was sent as it is, is returned as
-// it was sent.
+// Next returns the next client message of the batch, or nil when there is none: what was sent, as it was sent, and
+// *Down and *NodeEvent.
 func (c *Context) Next() any {
-	if c.left == 0 || c.lane.head == nil {
-		return nil
+	for c.left > 0 && c.lane.head != nil {
+		p, ok := c.lane.head.(*parcel)
+		if ok && p.raw != nil && !c.special { // it opens the next batch
+			return nil
+		}
+		c.left--
+		c.taken++
+		m := c.lane.pop()
+		c.sender = nil
+		if ok {
+			c.sender = p.sender
+			return p.value
+		}
+		if v, ok := c.wanted(m); ok {
+			return v
+		}
 	}
-	p, ok := c.lane.head.(*parcel)
-	if ok && p.raw != nil && !c.special { // it opens the next batch
-		return nil
+	return nil
+}
+
+// wanted returns what the actor is to see of m; ok is false if it does not want it any more.
+func (c *Context) wanted(m Message) (v any, ok bool) {
+	switch m := m.(type) {
+	case *Down:
+		return m, c.Node().monitors.received(m)
+	case *NodeEvent:
+		return c.Node().peers.received(m)
 	}
-	c.left--
-	c.taken++
-	m := c.lane.pop()
-	if ok {
-		return p.value
-	}
-	return m
+	return m, true
 }
 
 // Stop ends the actor when the callback has returned; nil is a normal end.

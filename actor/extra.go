@@ -4,6 +4,10 @@ package actor
 type extra struct {
 	// timers are the named timers that are set or have fired. Only the actor's worker touches them.
 	timers map[string]*Timer
+	// monitors are what the actor watches. Guarded by the lock of the node's monitors.
+	monitors *monitor
+	// watchesNodes says that the actor has called MonitorNode. Only the actor's worker touches it.
+	watchesNodes bool
 	// done is closed when the actor has ended. Guarded by the actor's lock.
 	done chan struct{}
 }

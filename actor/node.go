@@ -45,6 +45,8 @@ type Config struct {
 	Tick time.Duration
 	// Logger gets the few events worth telling; nil is silent.
 	Logger *zap.Logger
+	// Fabric connects the node to the others that are opened with it; nil is alone.
+	Fabric *Fabric
 	// NewRound makes the per-worker state that the actors of that worker share during a round. It may be nil.
 	NewRound func(worker int) Round
 }
@@ -84,9 +86,16 @@ type Node struct {
 	props  *pa.Props       // shared by all actors, see spawner
 	spawn  spawner
 
-	names   names
-	wheel   wheel
-	ticks   ticks
+	names names
+	wheel wheel
+	ticks ticks
+
+	monitors   monitors
+	foreigners foreigners
+	peers      peers
+	links      sync.Map // ra.NodeID to *Link
+	frames     atomic.Pointer[func(ra.NodeID, Frame)]
+
 	spawns  atomic.Uint64
 	counts  counters
 	workers []*worker
@@ -101,6 +110,9 @@ func Open(cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg, log: cfg.Logger}
 	n.incarnation = newIncarnation()
 	n.names.init()
+	n.monitors.init()
+	n.foreigners.init()
+	n.peers.init()
 	n.wheel.init(n.tick)
 	n.ticks = ticks{every: cfg.Tick, workers: make(map[*worker]struct{})}
 	n.openSystem()
@@ -112,6 +124,13 @@ func Open(cfg Config) (*Node, error) {
 		n.workers = append(n.workers, w)
 		w.start()
 	}
+	if cfg.Fabric != nil {
+		if err := cfg.Fabric.join(n); err != nil {
+			n.shutdown()
+			n.running.Wait()
+			return nil, err
+		}
+	}
 	return n, nil
 }
 
@@ -120,27 +139,6 @@ func newIncarnation() uint64 {
 	var b [8]byte
 	rand.Read(b[:]) // never fails, see its documentation
 	return binary.LittleEndian.Uint64(b[:])
-}
-
-// openSystem makes the protoactor system. Names of nodes stand in for addresses.
-func (n *Node) openSystem() {
-	n.system = pa.NewActorSystem(
-		pa.WithLoggerFactory(bridge(n.log)),
-		pa.WithDeadLetterRequestLogging(false),
-		// Dead letters are counted, not logged. Protoactor's throttle starts a goroutine that lives for the interval,
-		// so it is kept short.
-		pa.WithDeadLetterThrottleCount(0),
-		pa.WithDeadLetterThrottleInterval(time.Millisecond),
-	)
-	n.system.ProcessRegistry.Address = string(n.cfg.Name)
-	n.system.EventStream.Subscribe(func(ev any) {
-		if _, ok := ev.(*pa.DeadLetterEvent); ok {
-			n.counts.deadLetters.Add(1)
-		}
-	})
-	stop := pa.NewOneForOneStrategy(0, 0, func(any) pa.Directive { return pa.StopDirective })
-	n.root = n.system.Root.Copy().WithGuardian(stop)
-	n.props = n.spawn.props()
 }
 
 // Name returns the node's name.
@@ -173,7 +171,12 @@ func (n *Node) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("actor: close node %s: %w", n.cfg.Name, ctx.Err())
 	}
-	n.counts.closeOnce.Do(n.shutdown)
+	n.counts.closeOnce.Do(func() {
+		if n.cfg.Fabric != nil {
+			n.cfg.Fabric.leave(n)
+		}
+		n.shutdown()
+	})
 	n.running.Wait()
 	return nil
 }
@@ -181,6 +184,7 @@ func (n *Node) Close(ctx context.Context) error {
 // shutdown ends what still runs when no actor is left.
 func (n *Node) shutdown() {
 	n.wheel.close()
+	n.foreigners.close(n.system)
 	for _, w := range n.workers {
 		w.close()
 	}

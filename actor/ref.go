@@ -18,7 +18,8 @@ type Ref struct {
 	actor   Actor
 	inbox   Inbox // actor, if it is one
 	invoker pa.MessageInvoker
-	bound   int32 // of the client lane
+	child   *child // what its supervisor knows of it, or nil
+	bound   int32  // of the client lane
 
 	// Only its worker touches these. batch is how many client messages it gets at once; begun says that Start was
 	// called.

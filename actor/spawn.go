@@ -18,6 +18,7 @@ type spawnConfig struct {
 	clientLane int
 	worker     int
 	own, yield bool
+	child      *child // of a supervisor
 }
 
 // WithClientLane bounds the client messages that wait for this actor, which must be at least 1.
@@ -47,6 +48,7 @@ func (n *Node) Spawn(name string, f Factory, opts ...SpawnOption) (*Ref, error) 
 	}
 	err = r.build(f)
 	if err != nil {
+		r.child = nil // its supervisor learns of it by the error
 		r.Stop(err)
 	}
 	r.begin()
@@ -81,7 +83,7 @@ func (n *Node) newRef(name string, opts []SpawnOption) *Ref {
 	for _, o := range opts {
 		o(&cfg)
 	}
-	r := &Ref{name: name, spawn: spawn, bound: int32(max(cfg.clientLane, 1)), batch: minBatch}
+	r := &Ref{name: name, spawn: spawn, bound: int32(max(cfg.clientLane, 1)), batch: minBatch, child: cfg.child}
 	if cfg.own {
 		r.worker = newWorker(n, -1)
 		r.worker.yield, r.worker.heir = cfg.yield, n.workers[0]
@@ -197,10 +199,21 @@ func (r *Ref) finish() {
 	r.dead, r.ending = true, true
 	rest := r.client
 	r.client, r.waiting = lane{}, 0
+	x := r.extra
 	r.mu.Unlock()
-	r.dropTimers()
+	if x != nil {
+		n.dropTimers(x)
+		n.forget(x)
+		if x.watchesNodes {
+			n.peers.forget(r)
+		}
+	}
 	n.names.free(r)
 	n.refuse(rest, gone(r.name, r.reason))
+	n.ended(r.PID(), r.reason)
+	if r.child != nil {
+		r.child.exited(r.reason)
+	}
 	r.finished()
 	if r.worker.heir != nil {
 		n.dropTicking(r.worker)

@@ -17,6 +17,8 @@ type Stats struct {
 	DeadLetters uint64
 	// Overloads counts sends that were refused because the receiver's client lane was full.
 	Overloads uint64
+	// Dropped counts frames and messages that could not leave for another node, or found nobody to take them there.
+	Dropped uint64
 	// Crashes counts actors that ended by a panic.
 	Crashes uint64
 }
@@ -25,6 +27,7 @@ type Stats struct {
 type counters struct {
 	deadLetters atomic.Uint64
 	overloads   atomic.Uint64
+	dropped     atomic.Uint64
 	crashes     atomic.Uint64
 	closeOnce   sync.Once
 }
@@ -37,6 +40,7 @@ func (n *Node) Stats() Stats {
 		Timers:      n.wheel.armed(),
 		DeadLetters: n.counts.deadLetters.Load(),
 		Overloads:   n.counts.overloads.Load(),
+		Dropped:     n.counts.dropped.Load(),
 		Crashes:     n.counts.crashes.Load(),
 	}
 }

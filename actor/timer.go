@@ -160,14 +160,8 @@ func (r *Ref) popFired() *Timer {
 }
 
 // dropTimers cancels the named timers of an actor that has ended.
-func (r *Ref) dropTimers() {
-	r.mu.Lock()
-	x := r.extra
-	r.mu.Unlock()
-	if x == nil {
-		return
-	}
-	w := &r.worker.node.wheel
+func (n *Node) dropTimers(x *extra) {
+	w := &n.wheel
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, t := range x.timers {

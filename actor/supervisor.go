@@ -1,0 +1,282 @@
+package actor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+)
+
+// Supervision says how a Supervisor treats a child that ends abnormally. The zero value works.
+type Supervision struct {
+	// MaxRestarts within Window is how often a child is started again; when it ends once more it stays down. 0 means
+	// 2 (FAIL-01); a negative number means never.
+	MaxRestarts int
+	// Window is 5 s if 0.
+	Window time.Duration
+	// Backoff is the time before the first restart in a window; it doubles with each further one. 0 means 10 ms.
+	Backoff time.Duration
+	// OnRestart, if set, is called when a child was started again.
+	OnRestart func(child *Ref)
+	// OnGiveUp, if set, is called when a child stays down, with the reason of its last end. It may call Start again.
+	OnGiveUp func(name string, reason error)
+}
+
+func (s *Supervision) setDefaults() {
+	if s.MaxRestarts == 0 {
+		s.MaxRestarts = 2
+	}
+	if s.Window <= 0 {
+		s.Window = 5 * time.Second
+	}
+	if s.Backoff <= 0 {
+		s.Backoff = 10 * time.Millisecond
+	}
+}
+
+// Supervisor keeps processes alive: one that ends with a reason is started again, by a new actor from its factory, so
+// nothing of the broken one is used again. Children fail independently of each other. All methods may be called from
+// any goroutine, except by the supervisor's own callbacks where noted.
+//
+// It is an actor itself, on a goroutine of its own since factories may read from disk. Its children live on when it
+// ends; they are just not started again.
+type Supervisor struct {
+	node *Node
+	ref  *Ref
+	cfg  Supervision
+
+	mu       sync.Mutex
+	children map[string]*child
+	ended    bool
+
+	// Its internal lane: the children that have ended. Guarded by the lock of ref; a child is in it once at most.
+	down *child
+	// took are those that the current batch handles.
+	took *child
+	// waiting are the children by the timers of their restarts. Only the supervisor's goroutine touches it.
+	waiting map[*Timer]*child
+}
+
+// child is what a supervisor knows of one child through all its lives.
+type child struct {
+	sup     *Supervisor
+	name    string
+	factory Factory
+	opts    []SpawnOption
+
+	// Guarded by Supervisor.mu. ref is its last life. left: nobody wants it to be started again.
+	ref  *Ref
+	left bool
+
+	// next and reason belong to the internal lane while it is in it, and to the supervisor's goroutine afterwards.
+	next   *child
+	reason error
+
+	// Only the supervisor's goroutine touches these. restarts are the times of its restarts within the window.
+	restarts []time.Time
+	retry    *Timer
+}
+
+// NewSupervisor starts a supervisor, an actor of that name.
+func NewSupervisor(n *Node, name string, cfg Supervision) (*Supervisor, error) {
+	cfg.setDefaults()
+	s := &Supervisor{node: n, cfg: cfg, children: make(map[string]*child), waiting: make(map[*Timer]*child)}
+	ref, err := n.Spawn(name, func() Actor { return (*supervision)(s) }, WithOwnWorker(false))
+	if err != nil {
+		return nil, err
+	}
+	s.ref = ref
+	return s, nil
+}
+
+// Ref returns the supervisor's own process.
+func (s *Supervisor) Ref() *Ref { return s.ref }
+
+// Start spawns a process and keeps it alive from then on. A child that stays down, or has ended normally, may be
+// started anew. It fails as Node.Spawn does, and with ra.ErrNameTaken while the supervisor has a child of that name
+// that lives or is to be started again.
+func (s *Supervisor) Start(name string, f Factory, opts ...SpawnOption) (*Ref, error) {
+	c := &child{sup: s, name: name, factory: f, opts: opts}
+	s.mu.Lock()
+	if err := s.admit(c); err != nil {
+		s.mu.Unlock()
+		return nil, fmt.Errorf("actor: supervise %q: %w", name, err)
+	}
+	s.mu.Unlock()
+	ref, err := s.spawn(c)
+	if err != nil {
+		s.release(c)
+	}
+	return ref, err
+}
+
+func (s *Supervisor) admit(c *child) error {
+	if s.ended {
+		return ra.ErrClosed
+	}
+	if s.children[c.name] != nil {
+		return ra.ErrNameTaken
+	}
+	s.children[c.name] = c
+	return nil
+}
+
+// spawn starts a life of a child. It must not hold s.mu, as the factory may do anything.
+func (s *Supervisor) spawn(c *child) (*Ref, error) {
+	opts := append(c.opts[:len(c.opts):len(c.opts)], func(cfg *spawnConfig) { cfg.child = c })
+	ref, err := s.node.Spawn(c.name, c.factory, opts...)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	c.ref = ref
+	left := c.left
+	s.mu.Unlock()
+	if left { // Stop came in between
+		ref.Stop(nil)
+	}
+	return ref, nil
+}
+
+// release forgets a child.
+func (s *Supervisor) release(c *child) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.left = true
+	if s.children[c.name] == c {
+		delete(s.children, c.name)
+	}
+}
+
+// Stop ends a child for good and waits until it has ended. It fails with ra.ErrNoProcess if there is no such child, or
+// with the context's error; the child then still ends. One that is just being started anew ends as soon as it runs, and
+// is not waited for. The child itself, and callbacks on its worker, must not call it.
+func (s *Supervisor) Stop(ctx context.Context, name string) error {
+	s.mu.Lock()
+	c := s.children[name]
+	if c == nil {
+		s.mu.Unlock()
+		return fmt.Errorf("actor: stop %q: %w", name, ra.ErrNoProcess)
+	}
+	c.left = true
+	delete(s.children, name)
+	ref := c.ref
+	s.mu.Unlock()
+	if ref == nil {
+		return nil // being spawned; spawn stops it
+	}
+	ref.Stop(nil)
+	select {
+	case <-ref.Done():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("actor: stop %q: %w", name, ctx.Err())
+	}
+}
+
+// exited puts a child that has ended into the supervisor's internal lane. It is called on the child's worker.
+func (c *child) exited(reason error) {
+	s := c.sup
+	s.ref.Lock()
+	c.reason = reason
+	c.next, s.down = s.down, c
+	s.ref.Unlock(nil)
+}
+
+// supervision is a Supervisor as its mailbox sees it.
+type supervision Supervisor
+
+// Empty reports whether no child has ended.
+func (s *supervision) Empty() bool { return s.down == nil }
+
+// Take moves the children that have ended aside.
+func (s *supervision) Take() { s.took, s.down = s.down, nil }
+
+// Stop lets go of the children.
+func (s *supervision) Stop(*Context, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	clear(s.children)
+}
+
+// Receive handles ended children and those whose time to be started again has come.
+func (s *supervision) Receive(ctx *Context) {
+	sup := (*Supervisor)(s)
+	for ctx.Next() != nil { // nobody has anything to say to a supervisor
+	}
+	for c := s.took; c != nil; {
+		next := c.next
+		c.next = nil
+		sup.handleExit(ctx, c)
+		c = next
+	}
+	s.took = nil
+	for t := ctx.NextTimer(); t != nil; t = ctx.NextTimer() {
+		c := sup.waiting[t]
+		delete(sup.waiting, t)
+		sup.restart(ctx, c)
+	}
+}
+
+// handleExit decides what becomes of a child that has ended.
+func (s *Supervisor) handleExit(ctx *Context, c *child) {
+	if c.reason == nil || s.isLeft(c) {
+		s.release(c)
+		return
+	}
+	now := time.Now()
+	for len(c.restarts) > 0 && now.Sub(c.restarts[0]) >= s.cfg.Window {
+		c.restarts = c.restarts[1:]
+	}
+	if len(c.restarts) >= s.cfg.MaxRestarts {
+		s.giveUp(c)
+		return
+	}
+	delay := s.cfg.Backoff << min(len(c.restarts), 10)
+	c.restarts = append(c.restarts, now)
+	if c.retry == nil {
+		c.retry = &Timer{}
+	}
+	s.waiting[c.retry] = c
+	ctx.Arm(c.retry, delay)
+}
+
+func (s *Supervisor) isLeft(c *child) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return c.left
+}
+
+func (s *Supervisor) giveUp(c *child) {
+	s.release(c)
+	s.node.log.Error("child stays down", zap.String("name", c.name), zap.Error(c.reason))
+	if s.cfg.OnGiveUp != nil {
+		s.cfg.OnGiveUp(c.name, c.reason)
+	}
+}
+
+// restart starts the next life of a child. A failure to do so counts like an end of the child.
+func (s *Supervisor) restart(ctx *Context, c *child) {
+	if s.isLeft(c) {
+		return
+	}
+	ref, err := s.spawn(c)
+	switch {
+	case errors.Is(err, ra.ErrClosed):
+		s.release(c)
+	case err != nil:
+		c.reason = err
+		s.handleExit(ctx, c)
+	default:
+		s.node.log.Warn("child was started again", zap.String("name", c.name), zap.Error(c.reason))
+		if s.cfg.OnRestart != nil {
+			s.cfg.OnRestart(ref)
+		}
+	}
+}
