@@ -123,6 +123,8 @@ func (r *Raft) awaitTick(m *Message) {
 	case awaitStorage:
 		if r.lead != nil && r.await.ticks >= r.limits.StorageTicks {
 			r.abdicate(m)
+		} else if r.lead == nil && r.leader == "" {
+			r.denyLeading() // it cannot campaign, which would show it
 		}
 	case awaitHandOver:
 		if r.await.ticks >= r.limits.AwaitTicks {

@@ -12,6 +12,7 @@ type leadership struct {
 	// querySent is the newest round of heartbeats, queryDone the newest that a majority has answered.
 	querySent, queryDone uint64
 	successor            ra.UID // to be sent TimeoutNow at the end of the batch
+	leaving              bool   // no voter any more; leads until another does
 }
 
 // becomeLeader starts a leadership with a no-op entry, which commits what earlier terms left (ELE-09, VER-02). Peers
@@ -35,12 +36,18 @@ func (r *Raft) endLeadership() {
 	if r.askedQuery > r.lead.queryDone {
 		r.out.QueriesLost = r.askedQuery
 	}
-	for i := range r.lead.peers {
-		if uid := r.lead.peers[i].uid; uid != r.self && uid != r.leader {
+	r.lead = nil
+	r.denyLeading()
+}
+
+// denyLeading tells the others that this member does not lead.
+func (r *Raft) denyLeading() {
+	c := r.config()
+	for i := range c.Members {
+		if uid := c.Members[i].UID; i != r.at && uid != r.leader {
 			r.send(Message{Kind: StepDown, To: uid})
 		}
 	}
-	r.lead = nil
 }
 
 // appendNew appends an entry of this package's own making.
@@ -138,14 +145,28 @@ func (r *Raft) closeLeader() {
 	for i := range r.lead.peers {
 		r.replicate(i)
 	}
-	if s := r.lead.successor; s != "" {
-		r.lead.successor = ""
-		r.send(Message{Kind: TimeoutNow, To: s})
+	if r.isVoter() {
+		r.lead.leaving = false
+	} else if r.config().Index <= r.commit {
+		r.leave()
 	}
-	if !r.isVoter() && r.config().Index <= r.commit { // FSM-10
-		r.out.Removed = r.at < 0
+	if l := r.lead; l != nil && l.successor != "" {
+		r.send(Message{Kind: TimeoutNow, To: l.successor})
+		l.successor = ""
+	}
+}
+
+// leave ends a leadership of a member that is no voter by now, which is committed and told to all others. A member
+// that was removed stops (FSM-10). One that was demoted leads until a voter has taken over, which it asks for again
+// and again: it could not stand for election itself if that went wrong.
+func (r *Raft) leave() {
+	if r.at < 0 {
+		r.out.Removed = true
 		r.becomeFollower(r.state.Term, "")
 		r.cancelTimer()
+	} else if !r.lead.leaving {
+		r.lead.leaving = true
+		r.lead.successor = r.bestVoter()
 	}
 }
 
@@ -269,6 +290,14 @@ func (r *Raft) sentAll(p *peer) bool {
 // abdicate gives up leadership of one's own will, because this member cannot do its work: the voter that has most of
 // the log is asked to stand for election.
 func (r *Raft) abdicate(*Message) {
+	if best := r.bestVoter(); best != "" {
+		r.send(Message{Kind: TimeoutNow, To: best})
+	}
+	r.becomeFollower(r.state.Term, "")
+}
+
+// bestVoter returns the other voter that has confirmed most of the log, empty if there is none to be reached.
+func (r *Raft) bestVoter() ra.UID {
 	best := -1
 	for i := range r.lead.peers {
 		p := &r.lead.peers[i]
@@ -276,8 +305,8 @@ func (r *Raft) abdicate(*Message) {
 			best = i
 		}
 	}
-	if best >= 0 {
-		r.send(Message{Kind: TimeoutNow, To: r.lead.peers[best].uid})
+	if best < 0 {
+		return ""
 	}
-	r.becomeFollower(r.state.Term, "")
+	return r.lead.peers[best].uid
 }

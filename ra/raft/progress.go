@@ -258,6 +258,9 @@ func (r *Raft) leaderTick(*Message) {
 	if r.lead.querySent > r.lead.queryDone {
 		r.sendHeartbeats()
 	}
+	if r.lead.leaving {
+		r.lead.successor = r.bestVoter()
+	}
 }
 
 // tickPeer lets a second pass for one peer.
@@ -287,7 +290,7 @@ func (r *Raft) tickPeer(p *peer) {
 
 // leaderNeedsTick reports whether something that was sent may have to be sent again.
 func (r *Raft) leaderNeedsTick() bool {
-	if r.askedQuery > r.lead.queryDone {
+	if r.askedQuery > r.lead.queryDone || r.lead.leaving {
 		return true
 	}
 	for i := range r.lead.peers {
