@@ -52,7 +52,8 @@ type file struct {
 }
 
 // createFile makes a log file in dir whose blocks have all been written, so that no later sync has to change the file's
-// metadata, and opens it without the page cache if direct is wanted.
+// metadata, and opens it past the page cache if direct is wanted
+// and the file system can do that.
 func createFile(dir string, direct bool) (*file, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -64,15 +65,22 @@ func createFile(dir string, direct bool) (*file, error) {
 	if err := syncDir(dir); err != nil {
 		return nil, err
 	}
-	flags := os.O_RDWR
-	if direct {
-		flags |= syscall.O_DIRECT
-	}
-	f, err := os.OpenFile(path, flags, 0)
+	f, err := openFile(path, direct)
 	if err != nil {
 		return nil, err
 	}
 	return &file{f: f, fd: int(f.Fd())}, nil
+}
+
+// openFile opens the log for writing, through the page cache if that is wanted or nothing else is possible here.
+func openFile(path string, direct bool) (*os.File, error) {
+	if direct {
+		f, err := os.OpenFile(path, os.O_RDWR|syscall.O_DIRECT, 0)
+		if !errors.Is(err, syscall.EINVAL) {
+			return f, err
+		}
+	}
+	return os.OpenFile(path, os.O_RDWR, 0)
 }
 
 // zeroFile writes fileSize zeros to path, durably, and drops them from the page cache.
