@@ -1,0 +1,200 @@
+package member
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/raft"
+	"github.com/heliopolis-raft/heliopolis/wal"
+)
+
+// ErrCompacted is returned by Log.Read for entries that a snapshot replaced.
+var ErrCompacted = errors.New("member: entry is compacted")
+
+// carryOut does what the core decided, in the order that raft.Orders prescribes.
+func (s *Server) carryOut(o *raft.Orders) {
+	if o.Failed != nil {
+		s.fail(o.Failed)
+		return
+	}
+	s.store(o)
+	for i := range o.Messages {
+		s.send(&o.Messages[i])
+	}
+	s.apply(o.Commit)
+	s.answerQueries(o)
+	s.setTimer(o)
+	s.note(o)
+	s.release()
+}
+
+// store changes the log and puts the change, with term and vote, into the node's write-ahead log. The messages of the
+// same orders do not wait for it: what may not leave before it is durable, the core holds back (REP-01).
+func (s *Server) store(o *raft.Orders) {
+	if o.Seq == 0 {
+		return
+	}
+	if o.Truncate != 0 {
+		s.cfg.Log.Truncate(o.Truncate)
+	}
+	if len(o.Append) > 0 {
+		s.cfg.Log.Append(o.Append)
+	}
+	op := &wal.Op{Seq: o.Seq, Truncate: o.Truncate, Entries: o.Append}
+	if o.SaveState {
+		op.State = &o.State
+	}
+	s.write(op)
+}
+
+// write gives an order to the store, or puts it at the end of the backlog.
+func (s *Server) write(op *wal.Op) {
+	var err error
+	if len(s.backlog) == 0 {
+		if err = s.cfg.Store.Store(op); err == nil {
+			return
+		}
+	}
+	if err != nil && !noRoom(err) {
+		s.fail(err)
+		return
+	}
+	kept := *op
+	kept.Entries = slices.Clone(op.Entries)
+	if op.State != nil {
+		state := *op.State
+		kept.State = &state
+	}
+	s.backlog = append(s.backlog, kept)
+	if len(s.backlog) == 1 {
+		s.sent = append(s.sent, raft.Message{Kind: raft.WALDown})
+	}
+}
+
+// noRoom reports whether the store may take the order later.
+func noRoom(err error) bool { return errors.Is(err, ra.ErrOverloaded) || errors.Is(err, ra.ErrDiskFull) }
+
+// send completes a message and sends it.
+func (s *Server) send(order *raft.Message) {
+	m := s.cfg.Net.NewMessage()
+	entries := m.Entries[:0]
+	*m = *order
+	m.Entries = entries
+	if m.Kind == raft.Append && m.Last > m.Index && (s.cutShort(m.To) || !s.attach(m)) {
+		return
+	}
+	s.cfg.Net.Send(m)
+}
+
+// cutShort reports whether an append to a peer took fewer entries than ordered. Those ordered behind it would not fit
+// there; the core orders them anew when it has heard.
+func (s *Server) cutShort(to ra.UID) bool {
+	for i := range s.sent {
+		if m := &s.sent[i]; m.Kind == raft.Sent && m.To == to && m.Index < m.Last {
+			return true
+		}
+	}
+	return false
+}
+
+// attach reads the entries of an append and notes what the core must know of it. It reports whether there is
+// something to send.
+func (s *Server) attach(m *raft.Message) bool {
+	told := raft.Message{Kind: raft.Sent, To: m.To, Last: m.Last}
+	var err error
+	m.Entries, err = s.cfg.Log.Read(m.Entries, m.Index+1, m.Last, s.cfg.MaxAppendBytes)
+	switch {
+	case errors.Is(err, ErrCompacted):
+		told.Reject = true
+	case err != nil:
+		told = raft.Message{Kind: raft.ReadFailed}
+	default:
+		m.Last = m.Index + ra.Index(len(m.Entries))
+		told.Index = m.Last
+		for i := range m.Entries {
+			told.Bytes += len(m.Entries[i].Body)
+		}
+	}
+	s.sent = append(s.sent, told)
+	return err == nil
+}
+
+// applyChunk bounds the bytes that are read from the log at once to be applied.
+const applyChunk = 4 << 20
+
+// apply feeds the machine with everything up to the commit index, and answers who waits for it.
+func (s *Server) apply(commit ra.Index) {
+	if commit <= s.status.Commit && commit <= s.status.Applied {
+		return
+	}
+	if f := s.cfg.Observer.Committed; f != nil && commit > s.status.Commit {
+		f(s.status.Commit, commit)
+	}
+	s.status.Commit = max(s.status.Commit, commit)
+	for s.status.Applied < commit {
+		var err error
+		s.entries, err = s.cfg.Log.Read(s.entries[:0], s.status.Applied+1, commit, applyChunk)
+		if err != nil {
+			s.fail(fmt.Errorf("cannot read committed entry %d: %w", s.status.Applied+1, err))
+			return
+		}
+		for i := range s.entries {
+			s.applyOne(&s.entries[i])
+		}
+		clear(s.entries)
+	}
+}
+
+func (s *Server) applyOne(e *ra.Entry) {
+	var reply any
+	switch e.Kind() {
+	case ra.KindNoop, ra.KindConfig:
+	default:
+		reply = s.cfg.Machine.Apply(e)
+	}
+	s.status.Applied = e.Index
+	done(s.waiting.applied(e.Index, e.Term), Result{Reply: reply, Index: e.Index, Term: e.Term, Leader: s.core.Leader()})
+}
+
+// answerQueries answers the queries that the core proved, from a state that holds all that was committed before they
+// came in (REP-33), and lets those be asked again that it cannot prove any more (REP-36).
+func (s *Server) answerQueries(o *raft.Orders) {
+	k := 0
+	for ; k < len(s.rounds) && s.rounds[k].number <= max(o.QueriesReady, o.QueriesLost); k++ {
+		q := s.rounds[k]
+		if q.number > o.QueriesReady {
+			s.queries = append(s.queries, query{question: q.question, caller: q.caller})
+			continue
+		}
+		done(q.caller, Result{Reply: s.cfg.Machine.Query(q.question), Index: s.status.Applied, Term: o.Term, Leader: o.Leader})
+	}
+	if k > 0 {
+		n := copy(s.rounds, s.rounds[k:])
+		clear(s.rounds[n:])
+		s.rounds = s.rounds[:n]
+	}
+}
+
+func (s *Server) setTimer(o *raft.Orders) {
+	switch o.Timer {
+	case raft.TimerArm:
+		s.cfg.Timer.Arm(o.Class)
+	case raft.TimerCancel:
+		s.cfg.Timer.Cancel()
+	}
+	if o.NeedTick != s.ticking {
+		s.ticking = o.NeedTick
+		s.cfg.Timer.Tick(s.ticking)
+	}
+}
+
+// note remembers what the member is now, and tells the observer if it changed.
+func (s *Server) note(o *raft.Orders) {
+	changed := s.status.Role != o.Role || s.status.Leader != o.Leader || s.status.Term != o.Term
+	s.status.Role, s.status.Leader, s.status.Term = o.Role, o.Leader, o.Term
+	if changed && s.cfg.Observer.Changed != nil {
+		s.cfg.Observer.Changed(s.status)
+	}
+}

@@ -1,0 +1,136 @@
+package member
+
+import (
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/raft"
+)
+
+// query is a consistent query and the number of the round that has to prove leadership for it.
+type query struct {
+	number   uint64
+	question any
+	caller   Caller
+}
+
+// proposeCommands folds all commands of the batch into one proposal.
+func (s *Server) proposeCommands() {
+	if len(s.commands) == 0 {
+		return
+	}
+	s.propose = s.propose[:0]
+	for i := range s.commands {
+		s.propose = append(s.propose, s.commands[i].Proposal)
+	}
+	result := s.core.Step(&raft.Message{Kind: raft.Propose, Entries: s.propose})
+	clear(s.propose)
+	if result.Refused != raft.Accepted {
+		s.refuseCommands(result.Refused)
+	} else {
+		for i := range s.commands {
+			if c := s.commands[i].Caller; c != nil {
+				s.waiting.add(result.Index+ra.Index(i), s.core.Term(), c)
+			}
+		}
+	}
+	clear(s.commands)
+	s.commands = s.commands[:0]
+}
+
+// refuseCommands answers commands that the core did not take, or holds them until a leader is known (CMD-03, CMD-12).
+func (s *Server) refuseCommands(why raft.Refusal) {
+	for _, c := range s.commands {
+		if s.mayHold(why) {
+			s.heldCommands = append(s.heldCommands, c)
+			continue
+		}
+		done(c.Caller, Result{Leader: s.core.Leader(), Err: s.refusal(why)})
+	}
+}
+
+// askQueries asks for one proof of leadership for all queries of the batch.
+func (s *Server) askQueries() {
+	if len(s.queries) == 0 {
+		return
+	}
+	number := s.lastQuery + 1
+	result := s.core.Step(&raft.Message{Kind: raft.Query, Query: number})
+	for _, q := range s.queries {
+		switch {
+		case result.Refused == raft.Accepted:
+			s.lastQuery = number
+			q.number = number
+			s.rounds = append(s.rounds, q)
+		case s.mayHold(result.Refused):
+			s.heldQueries = append(s.heldQueries, q)
+		default:
+			done(q.caller, Result{Leader: s.core.Leader(), Err: s.refusal(result.Refused)})
+		}
+	}
+	clear(s.queries)
+	s.queries = s.queries[:0]
+}
+
+// mayHold reports whether a request that was refused for this reason waits here for better times.
+func (s *Server) mayHold(why raft.Refusal) bool {
+	undecided := why == raft.Waiting || why == raft.NotLeader && s.core.Leader() == ""
+	return undecided && len(s.heldCommands)+len(s.heldQueries) < s.cfg.MaxHeld
+}
+
+// refusal returns the error for a request that was refused and is not held.
+func (s *Server) refusal(why raft.Refusal) error {
+	switch why {
+	case raft.Stopped:
+		return ra.ErrNoProcess
+	case raft.Malformed:
+		return ra.ErrTooLarge
+	case raft.NotLeader:
+		if leader := s.core.Leader(); leader != "" {
+			return &ra.NotLeaderError{Member: s.serverID(s.cfg.Raft.Self), Leader: s.serverID(leader)}
+		}
+	}
+	return ra.ErrOverloaded
+}
+
+// serverID returns the address of a member of the configuration in force.
+func (s *Server) serverID(uid ra.UID) ra.ServerID {
+	for _, m := range s.core.Configuration().Members {
+		if m.UID == uid {
+			return m.ID
+		}
+	}
+	return ra.ServerID{}
+}
+
+// release takes up what was held when a leader is known again: this member, or another to send the callers to.
+func (s *Server) release() {
+	if len(s.heldCommands)+len(s.heldQueries) == 0 || s.status.Leader == "" || s.status.Role == ra.AwaitCondition {
+		return
+	}
+	s.commands = append(s.commands, s.heldCommands...)
+	s.queries = append(s.queries, s.heldQueries...)
+	clear(s.heldCommands)
+	clear(s.heldQueries)
+	s.heldCommands, s.heldQueries = s.heldCommands[:0], s.heldQueries[:0]
+}
+
+// refuseAll ends all waiting because the member has stopped. What is not in the log was certainly not applied.
+func (s *Server) refuseAll() {
+	for _, list := range [][]Command{s.commands, s.heldCommands} {
+		for _, c := range list {
+			done(c.Caller, Result{Err: ra.ErrNoProcess})
+		}
+	}
+	for _, list := range [][]query{s.queries, s.heldQueries, s.rounds} {
+		for _, q := range list {
+			done(q.caller, Result{Err: ra.ErrNoProcess})
+		}
+	}
+	s.commands, s.heldCommands, s.queries, s.heldQueries, s.rounds = nil, nil, nil, nil, nil
+	s.waiting.abandon(s.stopped)
+}
+
+func done(c Caller, r Result) {
+	if c != nil {
+		c.Done(r)
+	}
+}
