@@ -12,7 +12,8 @@ type names struct {
 	mu      sync.RWMutex
 	refs    map[string]*Ref
 	closed  bool
-	drained chan struct{} // closed when no actor is left and none can come
+	live    int           // actors that have a name or have yet to tell of their end
+	drained chan struct{} // closed when none is left and none can come
 }
 
 func (t *names) init() {
@@ -37,6 +38,7 @@ func (t *names) take(r *Ref) error {
 		return ra.ErrNameTaken
 	}
 	t.refs[r.name] = r
+	t.live++
 	return nil
 }
 
@@ -45,7 +47,14 @@ func (t *names) free(r *Ref) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.refs, r.name)
-	if t.closed && len(t.refs) == 0 {
+}
+
+// leave is called when an actor has ended and all that were to be told have been told.
+func (t *names) leave() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.live--
+	if t.closed && t.live == 0 {
 		close(t.drained)
 	}
 }
@@ -60,7 +69,7 @@ func (t *names) len() int {
 func (t *names) close() []*Ref {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.closed && len(t.refs) == 0 {
+	if !t.closed && t.live == 0 {
 		close(t.drained)
 	}
 	t.closed = true

@@ -69,6 +69,7 @@ func (n *Node) register(name string, opts []SpawnOption) (*Ref, error) {
 	}
 	if err := n.spawn.register(n, r); err != nil {
 		n.names.free(r)
+		n.names.leave()
 		return nil, ra.ErrNameTaken // by a foreign protoactor actor
 	}
 	if r.worker.heir != nil {
@@ -215,6 +216,7 @@ func (r *Ref) finish() {
 		r.child.exited(r.reason)
 	}
 	r.finished()
+	n.names.leave()
 	if r.worker.heir != nil {
 		n.dropTicking(r.worker)
 		r.worker.close()
