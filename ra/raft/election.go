@@ -36,19 +36,20 @@ func (r *Raft) startPreVote(handOver bool) {
 	r.force = handOver
 	r.cancelTimer()
 	r.armTimer(Long)
-	r.askVoters(Message{Kind: PreVoteRequest, Token: r.token, Version: r.local, Force: handOver})
+	r.askMembers(Message{Kind: PreVoteRequest, Token: r.token, Version: r.local, Force: handOver})
 	if r.config().quorumOf(r.votes) {
 		r.startElection(Short)
 	}
 }
 
-// askVoters sends a request for votes to all other voters.
-func (r *Raft) askVoters(m Message) {
+// askMembers sends a request for votes to all others (ELE-05). Only voters' answers count, but a leader that was
+// demoted must hear that somebody has missed it.
+func (r *Raft) askMembers(m Message) {
 	end := r.log.end()
 	m.Index, m.LogTerm, m.Protocol = end.Index, end.Term, r.protocol
 	c := r.config()
 	for i := range c.Members {
-		if i != r.at && c.isVoter(i) {
+		if i != r.at {
 			m.To = c.Members[i].UID
 			r.send(m)
 		}
@@ -127,7 +128,7 @@ func (r *Raft) candidateWritten(m *Message) {
 		return
 	}
 	r.requestsDue = false
-	r.askVoters(Message{Kind: VoteRequest})
+	r.askMembers(Message{Kind: VoteRequest})
 	r.addVote(r.at)
 }
 

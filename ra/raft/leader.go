@@ -228,11 +228,13 @@ func (r *Raft) secondLeader(m *Message) {
 	}
 }
 
-// leaderPreVote steps down before a member of a higher term, which could never follow this one (ELE-03). Others have
-// only missed that there is a leader, and hear from it.
+// leaderPreVote steps down before a member of a higher term, which could never follow this one (ELE-03), and does not
+// stand in the way of one that it asked to take over. Others have only missed that there is a leader, and hear from it.
 func (r *Raft) leaderPreVote(m *Message) {
 	if m.Term > r.state.Term {
 		r.becomeFollower(m.Term, "")
+	}
+	if m.Force || r.lead == nil {
 		r.answerPreVote(m)
 		return
 	}

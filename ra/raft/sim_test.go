@@ -84,6 +84,17 @@ func (d *simDisk) apply(o simOrder) {
 	}
 }
 
+// configuration returns the last one of snapshot and log.
+func (d *simDisk) configuration() []ra.Member {
+	for i := len(d.log) - 1; i >= 0; i-- {
+		if e := &d.log[i]; e.Kind() == ra.KindConfig {
+			members, _ := DecodeMembers(e.Payload())
+			return members
+		}
+	}
+	return d.members
+}
+
 // install puts a snapshot in force.
 func (d *simDisk) install(p Position, members []ra.Member, keep bool) {
 	var rest []ra.Entry
@@ -128,6 +139,7 @@ type sim struct {
 	votes     map[string]ra.UID
 	trace     hashSum
 	healing   bool
+	stormy    bool
 	limits    Limits
 }
 
@@ -143,6 +155,7 @@ func newSim(seed uint64) *sim {
 		rng: rand.New(rand.NewPCG(seed, 1)), cut: map[[2]ra.UID]bool{}, leaders: map[ra.Term]ra.UID{},
 		votes: map[string]ra.UID{}, trace: fnv.New64a(), limits: DefaultLimits,
 	}
+	s.stormy = s.rng.IntN(2) == 0
 	s.limits.MaxEntriesPerAppend = 1 + s.rng.IntN(8)
 	s.limits.MaxInflightEntries = s.limits.MaxEntriesPerAppend * (1 + s.rng.IntN(4))
 	s.limits.MaxInflightBytes = 100 + s.rng.IntN(1000)
@@ -441,6 +454,9 @@ func (s *sim) check(n *simNode, o *Orders) {
 	}
 	if len(n.orders) == 0 && n.disk.last() != r.disk.index {
 		s.fail("%s: durable are %d, the disk has %d", n.uid, r.disk.index, n.disk.last())
+	}
+	if c := n.mem.configuration(); !slices.Equal(c, r.config().Members) {
+		s.fail("I8: configuration of %s is %v, the log's is %v", n.uid, r.config(), Configuration{Members: c})
 	}
 	if r.lead == nil {
 		return

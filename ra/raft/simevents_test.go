@@ -13,7 +13,11 @@ func (s *sim) run(steps int) {
 			return
 		}
 		n := s.nodes[s.rng.IntN(len(s.nodes))]
-		switch p := s.rng.IntN(1000); {
+		p := s.rng.IntN(1000)
+		if s.stormy && s.rng.IntN(12) == 0 {
+			p = 920 + s.rng.IntN(80)
+		}
+		switch {
 		case p < 600:
 			s.deliver(s.rng.IntN(20) == 0)
 		case p < 720:
@@ -45,8 +49,10 @@ func (s *sim) fault(n *simNode, p int) {
 		if n.raft == nil {
 			s.start(n)
 		}
-	case p < 950:
+	case p < 947:
 		s.cut[[2]ra.UID{n.uid, s.any().uid}] = true
+	case p < 950:
+		s.isolate(n)
 	case p < 960:
 		clear(s.cut)
 	case p < 970:
@@ -213,6 +219,17 @@ func (s *sim) suspect(n, other *simNode) {
 		s.step(n, Message{Kind: NodeDown, From: other.uid})
 		if n.raft != nil {
 			s.later(n, Message{Kind: NodeUp, From: other.uid})
+		}
+	}
+}
+
+// isolate cuts a member off from all others, and lets those that follow it notice.
+func (s *sim) isolate(n *simNode) {
+	for _, other := range s.nodes {
+		s.cut[[2]ra.UID{n.uid, other.uid}] = true
+		s.cut[[2]ra.UID{other.uid, n.uid}] = true
+		if other.raft != nil && other.raft.Leader() == n.uid && other != n {
+			s.later(other, Message{Kind: LeaderLost, From: n.uid})
 		}
 	}
 }

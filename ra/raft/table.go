@@ -60,7 +60,7 @@ var handlers = [roles][kinds]handler{
 		HeartbeatReply:       (*Raft).answerMistaken,
 		InstallSnapshot:      (*Raft).candidateSnapshot,
 		InstallSnapshotReply: (*Raft).answerMistaken,
-		TimeoutNow:           ignore,
+		TimeoutNow:           (*Raft).followerTimeoutNow,
 		StepDown:             ignore,
 		Propose:              (*Raft).refuseNotLeader,
 		Change:               (*Raft).refuseNotLeader,
