@@ -59,6 +59,13 @@ func (l *Log) NewBatch() *Batch {
 	return b
 }
 
+// newBatch returns a batch for the log's own use, without a buffer yet.
+func (l *Log) newBatch() *Batch {
+	b := &Batch{log: l}
+	b.Reset()
+	return b
+}
+
 // batchStride is the distance of the generations of one batch: those of different batches never meet.
 const batchStride = 1 << 10
 
@@ -178,7 +185,7 @@ func (b *Batch) order(w *Writer, op *Op, slot int) {
 	}
 	if op.Repaired {
 		r.flags |= rowMark
-		r.mark = Mark{}
+		r.mark, w.adrift = Mark{}, false
 	}
 	if op.Delete {
 		r.flags |= rowDelete
@@ -189,6 +196,19 @@ func (b *Batch) order(w *Writer, op *Op, slot int) {
 		r.first = op.Entries[0].Index
 	}
 	b.table += r.size() - before
+}
+
+// carry takes a row as recovery found it, to be written again.
+func (b *Batch) carry(w *Writer, c *carried) {
+	n := 0
+	for i := range c.entries {
+		n += frameHeader + len(c.entries[i].Body)
+	}
+	r := c.row
+	r.writer, r.count, r.bytes = w, 0, 0
+	b.table += r.size() + 1 + len(w.uid)
+	b.rows = append(b.rows, r)
+	b.copyEntries(len(b.rows)-1, c.entries, n)
 }
 
 // number gives the order's Seq to the row and to the list of acknowledgements.

@@ -100,4 +100,5 @@ func (l *Log) settle(b *Batch) {
 			delete(l.writers, r.writer.uid)
 		}
 	}
+	l.settled = l.next
 }

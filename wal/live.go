@@ -31,6 +31,7 @@ type live struct {
 	state    ra.HardState
 	stateSeq uint64 // the order that state came with, or a later one of the same row
 	seq      uint64
+	base     uint64 // seq at the end of the last released file
 	last     ra.Index
 	applied  ra.Index
 	mark     Mark

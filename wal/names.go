@@ -2,6 +2,7 @@ package wal
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -11,7 +12,8 @@ import (
 //	0000000000000017.wal     WAL file 17
 //	0000000000000004.spare   file that waits to become one
 //	0000000000000003.state   state file of generation 3
-//	state.tmp                state file that is being written
+//	0000000000000004.spare.tmp   spare that is not whole yet; removed at the next start
+//	state.tmp                state file that is being written; removed likewise
 //	LOCK                     held by the process that has the log open
 //	quarantine/              what was found and not understood
 const (
@@ -19,6 +21,7 @@ const (
 	spareSuffix = ".spare"
 	stateSuffix = ".state"
 	stateTemp   = "state.tmp"
+	tempSuffix  = ".tmp"
 	lockName    = "LOCK"
 	quarantine  = "quarantine"
 )
@@ -38,4 +41,13 @@ func number(name, suffix string) (uint64, bool) {
 		return 0, false
 	}
 	return n, true
+}
+
+// freeName returns name, with a number behind it if it is taken.
+func freeName(name string, taken []string) string {
+	free := name
+	for n := 1; slices.Contains(taken, free); n++ {
+		free = fmt.Sprintf("%s.%d", name, n)
+	}
+	return free
 }

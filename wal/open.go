@@ -3,14 +3,16 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
-// Recovery is what a log found when it was opened.
-type Recovery struct{}
-
-// Open opens the log in cfg.Dir.
+// Open opens the log in cfg.Dir, which it makes if need be, and recovers what is there. Writing always goes on in a new
+// file. Damage is no error, it is reported in Recovery; errors are those of the file system and of files in a format
+// that is not known. The directory is locked against other processes until Close.
 func Open(cfg Config) (*Log, *Recovery, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, nil, err
@@ -24,36 +26,135 @@ func Open(cfg Config) (*Log, *Recovery, error) {
 		return nil, nil, err
 	}
 	l.lock = lock
-	if err := l.start(); err != nil {
+	out, err := l.recover()
+	if err != nil {
 		return nil, nil, errors.Join(err, lock.Close())
 	}
-	return l, &Recovery{}, nil
+	return l, out, nil
 }
 
-// start begins the first file.
-func (l *Log) start() error {
-	names, err := l.cfg.FS.List(l.cfg.Dir)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if name != lockName {
-			return fmt.Errorf("wal: %s is not empty", l.cfg.Dir)
-		}
-	}
+// recover reads what is there and begins a new file.
+func (l *Log) recover() (*Recovery, error) {
 	salt, err := l.random()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	l.salt.Store(uint32(salt))
-	l.seal = &Batch{log: l}
-	l.seal.Reset()
-	l.next = 1
-	l.cur, err = l.begin(fileHeader{seq: 1, firstBatch: 1})
+	r := &recovery{l: l, out: &Recovery{}, next: 1}
+	for _, step := range []func() error{r.takeInventory, r.loadState, r.readFiles, r.adoptSpares} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.begin(r.collect()); err != nil {
+		return nil, err
+	}
+	l.seal = l.newBatch()
+	return r.out, nil
+}
+
+// adoptSpares takes over the spares that are large enough, and removes the others.
+func (r *recovery) adoptSpares() error {
+	s := &r.l.spares
+	for _, n := range r.inv.spares {
+		name := spareName(n)
+		s.next = max(s.next, n)
+		size, err := r.size(name)
+		if err != nil {
+			return err
+		}
+		if size >= r.l.cfg.FileSize && len(s.ready) < r.l.cfg.Spares {
+			s.ready = append(s.ready, spare{name: name, size: size})
+			continue
+		}
+		if err := r.l.cfg.FS.Remove(r.l.path(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// size returns the length of a file, in whole blocks.
+func (r *recovery) size(name string) (int64, error) {
+	f, err := r.l.cfg.FS.Open(r.l.path(name), vfs.Buffered)
+	if err != nil {
+		return 0, err
+	}
+	size, err := f.Size()
+	return size &^ (block - 1), errors.Join(err, f.Close())
+}
+
+// collect makes writers of the members, and returns what must be durable before anybody hears of it: the last batch, if
+// nothing vouches for it, and the marks of those that are damaged.
+func (r *recovery) collect() (again, marks *Batch) {
+	again, marks = r.l.newBatch(), r.l.newBatch()
+	for _, m := range r.replay.finish() {
+		w := m.writer()
+		r.l.writers[m.uid] = w
+		if w.live.mark != m.wasMarked {
+			marks.mark(w)
+		}
+		r.out.Members = append(r.out.Members, Member{
+			Writer: w, Registration: m.live.reg, State: m.live.state, Applied: m.live.applied,
+			Entries: m.table, Reset: m.reset, Truncated: m.truncated, Mark: w.live.mark,
+		})
+	}
+	for i := range r.last.carry {
+		c := &r.last.carry[i]
+		w := r.l.writers[c.uid]
+		if w == nil {
+			w = &Writer{uid: c.uid} // deleted
+		}
+		again.carry(w, c)
+	}
+	r.out.Deleted = slices.Sorted(maps.Keys(r.replay.deleted))
+	return again, marks
+}
+
+// writer returns the writer that goes on where the member left off.
+func (m *replayed) writer() *Writer {
+	w := &Writer{uid: m.uid, seq: m.live.seq, last: m.live.last, registered: true, live: m.live}
+	w.live.mark = m.wasMarked
+	w.live.mark.add(m.found)
+	w.adrift = w.live.mark.What&DamagedLog != 0
+	return w
+}
+
+// mark writes down a member's mark.
+func (b *Batch) mark(w *Writer) {
+	r := row{writer: w, flags: rowMark, seqLo: w.seq, seqHi: w.seq, prev: w.last, mark: w.live.mark}
+	b.table += r.size() + 1 + len(w.uid)
+	b.rows = append(b.rows, r)
+}
+
+// begin begins the file in which writing goes on. The batch that is written again keeps its number, so that a state file
+// says of it what it said before.
+func (r *recovery) begin(again, marks *Batch) error {
+	l := r.l
+	h := fileHeader{seq: r.last.seq + 1, prevSeq: r.last.seq, prevID: r.last.id, prevEnd: uint64(r.last.end), firstBatch: r.next}
+	l.next = r.next
+	var first []*Batch
+	if !again.Empty() {
+		first = append(first, again)
+		h.firstBatch--
+	}
+	if !marks.Empty() {
+		first = append(first, marks)
+		l.next++
+	}
+	cur, err := l.begin(h, first...)
+	if vfs.IsFull(err) {
+		return fmt.Errorf("%w: %w", ra.ErrDiskFull, err)
+	}
 	if err != nil {
 		return err
 	}
-	l.room.left.Store(l.cur.left() - l.cfg.emergencyRoom())
+	l.cur = cur
+	l.setCurrent()
+	for _, b := range first {
+		l.settle(b)
+	}
+	l.settled = l.next
 	return nil
 }
 

@@ -88,27 +88,35 @@ func (l *Log) rollOver() error {
 	}
 	l.retire(l.cur)
 	l.cur, l.sealed = next, false
-	l.room.left.Store(l.cur.left() - l.cfg.emergencyRoom())
+	l.setCurrent()
 	return nil
 }
 
-// begin makes the file that h describes out of a spare: header, sync, name, sync of the directory.
-func (l *Log) begin(h fileHeader) (*file, error) {
-	spare, err := l.takeSpare()
+// begin makes the file that h describes out of a spare: header, first batches if there are any, sync, name, sync of the
+// directory. Header and first batches thus appear together or not at all.
+func (l *Log) begin(h fileHeader, first ...*Batch) (*file, error) {
+	size := headerSize + l.cfg.emergencyRoom()
+	for _, b := range first {
+		size += b.need() + block
+	}
+	if err := l.reserve(size); err != nil {
+		return nil, err
+	}
+	s, err := l.takeSpare()
 	if err != nil {
 		return nil, err
 	}
-	f, err := l.openSpare(spare, &h)
+	f, err := l.openSpare(s, &h, first)
 	if err != nil {
 		// It is not used again. If it cannot be removed either, the next start finds and removes it.
-		_ = l.cfg.FS.Remove(l.path(spare.name))
+		_ = l.cfg.FS.Remove(l.path(s.name))
 		return nil, err
 	}
 	return f, nil
 }
 
-// openSpare writes the header into the spare and gives it its name.
-func (l *Log) openSpare(s spare, h *fileHeader) (*file, error) {
+// openSpare turns the spare into the file that h describes.
+func (l *Log) openSpare(s spare, h *fileHeader, first []*Batch) (*file, error) {
 	mode := vfs.Direct
 	if l.cfg.Buffered {
 		mode = vfs.Buffered
@@ -118,27 +126,33 @@ func (l *Log) openSpare(s spare, h *fileHeader) (*file, error) {
 		return nil, err
 	}
 	h.id, h.size = id, uint64(s.size)
-	f, err := l.cfg.FS.Open(l.path(s.name), mode)
+	handle, err := l.cfg.FS.Open(l.path(s.name), mode)
 	if err != nil {
 		return nil, err
 	}
-	if err := l.christen(f, s.name, h); err != nil {
-		return nil, errors.Join(err, f.Close())
+	f := &file{f: handle, header: *h, size: s.size, off: headerSize, chain: h.chain()}
+	if err := l.christen(f, s.name, first); err != nil {
+		return nil, errors.Join(err, handle.Close())
 	}
-	return &file{f: f, header: *h, size: s.size, off: headerSize, chain: h.chain()}, nil
+	return f, nil
 }
 
 // christen is the part of openSpare that happens on the disk.
-func (l *Log) christen(f vfs.File, name string, h *fileHeader) error {
+func (l *Log) christen(f *file, name string, first []*Batch) error {
 	b := vfs.AlignedBuffer(headerSize)
-	h.encode(b)
-	if _, err := f.WriteAt(b, 0); err != nil {
+	f.header.encode(b)
+	if _, err := f.f.WriteAt(b, 0); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
+	if err := f.f.Sync(); err != nil {
 		return err
 	}
-	if err := l.cfg.FS.Rename(l.path(name), l.path(fileName(h.seq))); err != nil {
+	for i, b := range first {
+		if err := f.write(b, f.header.firstBatch+uint64(i), 0); err != nil {
+			return err
+		}
+	}
+	if err := l.cfg.FS.Rename(l.path(name), l.path(fileName(f.header.seq))); err != nil {
 		return err
 	}
 	return l.cfg.FS.SyncDir(l.cfg.Dir)
@@ -159,6 +173,14 @@ func (l *Log) finish(old *file) {
 	l.seal.Reset()
 	_ = old.write(l.seal, l.next, batchContinues)
 	_ = old.f.Close()
+}
+
+// setCurrent tells everybody which file is being written.
+func (l *Log) setCurrent() {
+	l.mu.Lock()
+	l.current = l.cur.header.seq
+	l.mu.Unlock()
+	l.room.left.Store(l.cur.left() - l.cfg.emergencyRoom())
 }
 
 // path returns the name of one of the log's files for the file system.

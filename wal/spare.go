@@ -16,6 +16,8 @@ type spare struct {
 	size int64
 }
 
+var errNoSpare = errors.New("wal: no spare file")
+
 // spares are the files that are ready.
 type spares struct {
 	mu    sync.Mutex // held while a spare is made: whoever needs one then waits for it
@@ -65,24 +67,25 @@ func (l *Log) reserve(size int64) error {
 	return nil
 }
 
-// takeSpare takes a spare away, and makes one if there is none.
+// takeSpare takes a spare away. There is one: reserve was called before, and nobody else takes any.
 func (l *Log) takeSpare() (spare, error) {
 	s := &l.spares
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n := len(s.ready); n > 0 {
-		out := s.ready[n-1]
-		s.ready = s.ready[:n-1]
-		return out, nil
+	n := len(s.ready)
+	if n == 0 {
+		return spare{}, errNoSpare
 	}
-	return l.makeSpare(l.cfg.FileSize)
+	out := s.ready[n-1]
+	s.ready = s.ready[:n-1]
+	return out, nil
 }
 
-// makeSpare makes a zeroed file. The caller holds the lock of the spares.
+// makeSpare makes a zeroed file. It gets its name only when it is whole. The caller holds the lock of the spares.
 func (l *Log) makeSpare(size int64) (spare, error) {
 	l.spares.next++
-	s := spare{name: spareName(l.spares.next), size: size}
-	f, err := l.cfg.FS.Create(l.path(s.name), vfs.Buffered)
+	fs, s := l.cfg.FS, spare{name: spareName(l.spares.next), size: size}
+	f, err := fs.Create(l.path(s.name+tempSuffix), vfs.Buffered)
 	if err != nil {
 		return spare{}, err
 	}
@@ -90,8 +93,11 @@ func (l *Log) makeSpare(size int64) (spare, error) {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		_ = l.cfg.FS.Remove(l.path(s.name))
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = fs.Rename(l.path(s.name+tempSuffix), l.path(s.name))
+	}
+	if err != nil {
+		_ = fs.Remove(l.path(s.name + tempSuffix))
 		return spare{}, err
 	}
 	return s, nil

@@ -108,6 +108,12 @@ type Log struct {
 	batches []*Batch
 	closed  []*Closed
 	writers map[ra.UID]*Writer
+	settled uint64 // all batches with lower numbers are accounted for in the writers
+	current uint64 // number of the file that is being written
+
+	release   sync.Mutex // held while files are released, which may take long
+	states    states
+	lingering []*Closed // released, but needed if the newest state file should be damaged
 }
 
 // nextSalt returns a salt that no batch had for a long time: the step is odd, so that all numbers come before one repeats.

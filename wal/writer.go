@@ -63,6 +63,7 @@ type Writer struct {
 	ack        int      // its place in the list of acknowledgements
 	registered bool
 	deleted    bool
+	adrift     bool // the log is damaged: it may be truncated anywhere
 
 	// What the committing side needs.
 	fileSeq uint64 // the file in which number and span are valid
@@ -111,7 +112,7 @@ func (w *Writer) checkIndexes(op *Op) error {
 		last = op.Reset
 	}
 	if op.Truncate != 0 {
-		if op.Truncate > last+1 {
+		if op.Truncate > last+1 && !w.adrift {
 			return fmt.Errorf("%w: member %s truncates from %d, its last index is %d", ErrOrder, w.uid, op.Truncate, last)
 		}
 		last = op.Truncate - 1

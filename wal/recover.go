@@ -1,0 +1,293 @@
+package wal
+
+import (
+	"errors"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
+)
+
+// Recovery is what a log found when it was opened.
+type Recovery struct {
+	// Members are all registered members, sorted by uid, and those whose registration is lost.
+	Members []Member
+	// Deleted are the members whose deletion still stands in the files; what they left elsewhere may be removed.
+	Deleted []ra.UID
+	// Losses are the parts of the log that are damaged. All members that may have been in them carry a Mark.
+	Losses []Loss
+	// Torn says that the last batch was cut by a crash before it was acknowledged, and is void.
+	Torn bool
+	// Quarantined are the names of the files that were moved to quarantine.
+	Quarantined []string
+}
+
+// Loss is a damaged part of the log.
+type Loss struct {
+	// File is the number of the WAL file, and Offset where in it the damage begins; 0 for the whole file.
+	File   uint64
+	Offset int64
+	// Attributed says that the table of the damaged batch survived, so that it is known whose entries are lost.
+	Attributed bool
+}
+
+// recovery reads what is on the disk.
+type recovery struct {
+	l      *Log
+	out    *Recovery
+	replay *replay
+	inv    inventory
+	next   uint64 // number of the next batch
+	last   lastFile
+}
+
+// lastFile is what the header of the next file has to say about the last one.
+type lastFile struct {
+	seq, id   uint64
+	end       int64
+	continues bool // the next file existed
+	// carry is the last batch if nothing vouches for it: it may stand in a cache and not on the disk, and so is written
+	// again, to the next file.
+	carry []carried
+}
+
+// carried is a row that is written again.
+type carried struct {
+	row     row
+	uid     ra.UID
+	entries []ra.Entry
+}
+
+// inventory is what the directory holds.
+type inventory struct {
+	files  []uint64 // WAL files, ascending
+	states []uint64 // state files, ascending
+	spares []uint64
+}
+
+// takeInventory reads the directory, removes what a crash left half made, and moves what it does not know to quarantine.
+//
+// The names that it finds may not be durable yet, if another start was cut short. What is written from now on builds on
+// them, so they are made durable first.
+func (r *recovery) takeInventory() error {
+	if err := r.l.cfg.FS.SyncDir(r.l.cfg.Dir); err != nil {
+		return err
+	}
+	names, err := r.l.cfg.FS.List(r.l.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := r.sort(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sort finds the place of one name.
+func (r *recovery) sort(name string) error {
+	lists := []struct {
+		suffix string
+		list   *[]uint64
+	}{{walSuffix, &r.inv.files}, {stateSuffix, &r.inv.states}, {spareSuffix, &r.inv.spares}}
+	for _, x := range lists {
+		if n, ok := number(name, x.suffix); ok {
+			*x.list = append(*x.list, n)
+			return nil
+		}
+	}
+	if _, temp := number(name, spareSuffix+tempSuffix); temp || name == stateTemp {
+		return r.l.cfg.FS.Remove(r.l.path(name))
+	}
+	if name == lockName || name == quarantine+"/" {
+		return nil
+	}
+	if name[len(name)-1] == '/' {
+		name = name[:len(name)-1]
+	}
+	return r.quarantine(name)
+}
+
+func (r *recovery) quarantine(name string) error {
+	r.out.Quarantined = append(r.out.Quarantined, name)
+	return r.l.toQuarantine(name)
+}
+
+// loadState finds the newest state file that is sound, and starts the replay with it.
+func (r *recovery) loadState() error {
+	var state *stateFile
+	for i := len(r.inv.states) - 1; i >= 0; i-- {
+		gen := r.inv.states[i]
+		if state != nil {
+			if i < len(r.inv.states)-2 {
+				if err := r.l.cfg.FS.Remove(r.l.path(stateName(gen))); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		r.l.states.gen = max(r.l.states.gen, gen)
+		s, err := r.l.readState(stateName(gen))
+		switch {
+		case err == nil && s.gen == gen:
+			state = s
+		case err == nil || errors.Is(err, ra.ErrCorrupt):
+			if err := r.quarantine(stateName(gen)); err != nil {
+				return err
+			}
+		default:
+			return err
+		}
+	}
+	r.replay = newReplay(state)
+	if state != nil {
+		r.l.states.released, r.next = state.released, state.batch
+		r.last.seq = state.released
+	}
+	return nil
+}
+
+// readFiles replays all WAL files that are not released.
+func (r *recovery) readFiles() error {
+	current := uint64(0)
+	if r.replay.state != nil {
+		current = r.replay.state.current
+	}
+	headers, err := r.readHeaders()
+	if err != nil {
+		return err
+	}
+	highest := current
+	if n := len(r.inv.files); n > 0 {
+		highest = max(highest, r.inv.files[n-1])
+	}
+	from := r.last.seq + 1
+	if r.replay.state == nil && len(headers) > 0 {
+		from = r.firstWithoutState(headers)
+	}
+	for seq := from; seq <= highest; seq++ {
+		if err := r.readOne(seq, headers); err != nil {
+			return err
+		}
+	}
+	if r.last.continues {
+		r.missing(r.last.seq+1, nil)
+	}
+	return nil
+}
+
+// firstWithoutState returns the number of the first file there is to read when there is no state file. That is the first
+// file of all, unless state files were lost.
+func (r *recovery) firstWithoutState(headers map[uint64]*fileHeader) uint64 {
+	first := r.inv.files[0]
+	if h := headers[first]; first > 1 && (h == nil || h.prevSeq != 0) {
+		r.loss(Loss{File: first - 1}, ^uint64(0))
+	}
+	return first
+}
+
+// loss notes a loss. If it is not attributed, all batches that are lost have numbers below before.
+func (r *recovery) loss(loss Loss, before uint64) {
+	r.out.Losses = append(r.out.Losses, loss)
+	if !loss.Attributed {
+		r.replay.lose(before)
+	}
+}
+
+// readHeaders reads the headers of all files that are needed. Files that have none, or another file's, go to quarantine.
+func (r *recovery) readHeaders() (map[uint64]*fileHeader, error) {
+	headers := make(map[uint64]*fileHeader)
+	for _, seq := range r.inv.files {
+		if seq <= r.l.states.released {
+			r.l.lingering = append(r.l.lingering, &Closed{Seq: seq, name: fileName(seq)})
+			continue
+		}
+		h, err := r.readHeader(seq)
+		switch {
+		case err == nil && h.seq == seq:
+			headers[seq] = &h
+		case err == nil || errors.Is(err, ra.ErrCorrupt):
+			if err := r.quarantine(fileName(seq)); err != nil {
+				return nil, err
+			}
+		default:
+			return nil, err
+		}
+	}
+	return headers, nil
+}
+
+func (r *recovery) readHeader(seq uint64) (fileHeader, error) {
+	src, err := r.open(seq)
+	if err != nil {
+		return fileHeader{}, err
+	}
+	defer src.f.Close()
+	return src.readFileHeader()
+}
+
+// open opens a WAL file for reading.
+func (r *recovery) open(seq uint64) (*source, error) {
+	f, err := r.l.cfg.FS.Open(r.l.path(fileName(seq)), vfs.Buffered)
+	if err != nil {
+		return nil, err
+	}
+	size, err := f.Size()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &source{f: f, size: size}, nil
+}
+
+// readOne replays the file seq.
+func (r *recovery) readOne(seq uint64, headers map[uint64]*fileHeader) error {
+	h, next := headers[seq], headers[seq+1]
+	if h == nil {
+		r.missing(seq, next)
+		return nil
+	}
+	src, err := r.open(seq)
+	if err != nil {
+		return err
+	}
+	defer src.f.Close()
+	w := &walk{
+		r: r, src: src, h: h, off: headerSize, seq: h.firstBatch, chain: h.chain(), end: src.size &^ (block - 1),
+		numbers: make(map[uint32]int), after: ^uint64(0),
+	}
+	r.next = max(r.next, h.firstBatch)
+	if next != nil && !w.confirm(next) {
+		r.missing(seq, nil)
+		return r.quarantine(fileName(seq))
+	}
+	w.run()
+	r.l.closed = append(r.l.closed, &Closed{
+		Seq: seq, Spans: w.spans, name: fileName(seq), size: src.size, damaged: w.damaged,
+	})
+	return nil
+}
+
+// confirm takes from the next file's header up to where everything in this one was durable. It returns false if the next
+// one does not go on from this one but from another that had its name.
+func (w *walk) confirm(next *fileHeader) bool {
+	if next.prevID != w.h.id || next.prevSeq != w.h.seq {
+		return false
+	}
+	w.short = next.prevEnd > uint64(w.end)
+	w.end, w.confirmed, w.after = int64(min(next.prevEnd, uint64(w.end))), true, next.firstBatch
+	return true
+}
+
+// missing notes that the file seq is not there. That is a loss, unless the next file says that its loss was known when
+// that one was begun.
+func (r *recovery) missing(seq uint64, next *fileHeader) {
+	r.last = lastFile{seq: seq}
+	before := ^uint64(0)
+	if next != nil {
+		if next.prevSeq == seq && next.prevEnd == 0 {
+			return
+		}
+		before = next.firstBatch
+	}
+	r.loss(Loss{File: seq}, before)
+}

@@ -1,0 +1,178 @@
+package wal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
+)
+
+// A state file holds what the log has durable of every member beside its entries, as of one batch.
+//
+//	0    8  "HELIOSTA"
+//	8    4  format version
+//	12   4  CRC-32C of all that follows
+//	16   8  length of the file
+//	24   8  generation, also in its name
+//	32   8  released: WAL files up to this number are not needed
+//	40   8  current: number of the WAL file that was written to
+//	48   8  batch: all batches with lower numbers are accounted for
+//	56   8  number of members
+//	64      members
+const (
+	stateMagic = "HELIOSTA"
+	stateFixed = 64
+	// maxState bounds what is read as a state file.
+	maxState = 1 << 30
+)
+
+// states is what the log knows of its state files.
+type states struct {
+	gen      uint64 // newest generation on disk, 0 for none
+	released uint64 // what the newest says
+}
+
+// stateFile is the content of a state file.
+type stateFile struct {
+	gen, released, current, batch uint64
+	members                       []stateMember
+}
+
+// stateMember is one member in it.
+type stateMember struct {
+	uid  ra.UID
+	live live
+}
+
+// append appends one member:
+//
+//	uid, name (each behind a byte of length), configuration (behind 4 bytes of length), Seq, Seq at the end of the last
+//	released file, last index, Seq of the state, term, vote (behind a byte of length), applied, damage (1 byte), first
+//	damaged index
+func (m *stateMember) append(b []byte) []byte {
+	le, s := binary.LittleEndian, &m.live
+	b = appendShort(b, string(m.uid))
+	b = appendShort(b, s.reg.Name)
+	b = le.AppendUint32(b, uint32(len(s.reg.Config)))
+	b = append(b, s.reg.Config...)
+	for _, v := range [...]uint64{s.seq, s.base, uint64(s.last), s.stateSeq, uint64(s.state.Term)} {
+		b = le.AppendUint64(b, v)
+	}
+	b = appendShort(b, string(s.state.Vote))
+	b = le.AppendUint64(b, uint64(s.applied))
+	b = append(b, byte(s.mark.What))
+	return le.AppendUint64(b, uint64(s.mark.From))
+}
+
+// decodeStateMember is the reverse of append.
+func decodeStateMember(d *decoder) stateMember {
+	var m stateMember
+	s := &m.live
+	m.uid = ra.UID(d.short())
+	s.reg.Name = string(d.short())
+	s.reg.Config = append([]byte(nil), d.take(uint64(d.uint32()))...)
+	s.seq, s.base, s.last = d.uint64(), d.uint64(), ra.Index(d.uint64())
+	s.stateSeq, s.state.Term = d.uint64(), ra.Term(d.uint64())
+	s.state.Vote = ra.UID(d.short())
+	s.applied = ra.Index(d.uint64())
+	s.mark = Mark{What: Damage(d.byte()), From: ra.Index(d.uint64())}
+	return m
+}
+
+// encode returns the bytes of the file.
+func (s *stateFile) encode() []byte {
+	b := make([]byte, stateFixed, stateFixed+len(s.members)*128)
+	for i := range s.members {
+		b = s.members[i].append(b)
+	}
+	copy(b, stateMagic)
+	le := binary.LittleEndian
+	le.PutUint32(b[8:], formatVersion)
+	for i, v := range [...]uint64{uint64(len(b)), s.gen, s.released, s.current, s.batch, uint64(len(s.members))} {
+		le.PutUint64(b[16+8*i:], v)
+	}
+	le.PutUint32(b[12:], ra.Checksum(b[16:]))
+	return b
+}
+
+// decodeStateFile is the reverse of encode.
+func decodeStateFile(b []byte) (*stateFile, error) {
+	le := binary.LittleEndian
+	if len(b) < stateFixed || string(b[:8]) != stateMagic || le.Uint64(b[16:]) != uint64(len(b)) {
+		return nil, corruptf("no state file, or one of wrong length")
+	}
+	if want, got := le.Uint32(b[12:]), ra.Checksum(b[16:]); want != got {
+		return nil, corruptf("state file checksum is %08x, should be %08x", got, want)
+	}
+	if v := le.Uint32(b[8:]); v != formatVersion {
+		return nil, fmt.Errorf("%w: state file format %d, this program knows %d", errVersion, v, formatVersion)
+	}
+	s := &stateFile{gen: le.Uint64(b[24:]), released: le.Uint64(b[32:]), current: le.Uint64(b[40:]), batch: le.Uint64(b[48:])}
+	d := decoder{b: b[stateFixed:]}
+	for n := le.Uint64(b[56:]); n > 0 && !d.bad; n-- {
+		s.members = append(s.members, decodeStateMember(&d))
+	}
+	if d.bad || len(d.b) != 0 {
+		return nil, corruptf("state file does not fit together")
+	}
+	return s, nil
+}
+
+// readState reads a state file.
+func (l *Log) readState(name string) (*stateFile, error) {
+	f, err := l.cfg.FS.Open(l.path(name), vfs.Buffered)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	if size < stateFixed || size > maxState {
+		return nil, corruptf("state file of %d bytes", size)
+	}
+	s := source{f: f, size: size}
+	if n := binary.LittleEndian.Uint64(s.bytes(0, stateFixed)[16:]); n != uint64(size) {
+		return nil, corruptf("state file of %d bytes, should be %d", size, n)
+	}
+	return decodeStateFile(s.bytes(0, int(size)))
+}
+
+// writeState makes a new generation of the state file durable: written aside, synced, renamed, directory synced. The
+// generation before it stays, older ones go.
+func (l *Log) writeState(s *stateFile) error {
+	fs := l.cfg.FS
+	if err := fs.Remove(l.path(stateTemp)); err != nil && !errors.Is(err, vfs.ErrNotExist) {
+		return err
+	}
+	f, err := fs.Create(l.path(stateTemp), vfs.Buffered)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(s.encode(), 0)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := fs.Rename(l.path(stateTemp), l.path(stateName(s.gen))); err != nil {
+		return err
+	}
+	return fs.SyncDir(l.cfg.Dir)
+}
+
+// captureState returns the state of all members now. The caller holds mu.
+func (l *Log) captureState(released uint64) *stateFile {
+	s := &stateFile{gen: l.states.gen + 1, released: released, current: l.current, batch: l.settled}
+	for uid, w := range l.writers {
+		if w.live.reg.Name != "" || w.live.mark.What != 0 {
+			s.members = append(s.members, stateMember{uid: uid, live: w.live})
+		}
+	}
+	sortByUID(s.members)
+	return s
+}

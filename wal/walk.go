@@ -1,0 +1,199 @@
+package wal
+
+import "github.com/heliopolis-raft/heliopolis/ra"
+
+// walk goes through the batches of one file.
+//
+// Three things are told apart. The end: nothing of a further batch is there. A torn tail: something of one is there, but
+// nothing vouches for it, as a later batch, a seal, or the next file would. Damage: everything else.
+type walk struct {
+	r       *recovery
+	src     *source
+	h       *fileHeader
+	off     int64
+	end     int64 // no batch reaches beyond
+	seq     uint64
+	chain   uint32
+	anyhow  bool // the chain is broken by a loss that was noted
+	numbers map[uint32]int
+	spans   []Span
+	after   uint64 // number of the next file's first batch, if that is known
+	// confirmed: everything up to end was durable, and nothing beyond counts.
+	confirmed bool
+	damaged   bool
+	continues bool
+	short     bool       // the file ends before what was confirmed
+	open      *batchInfo // last sound batch, if it could be unconfirmed
+}
+
+// run replays the file.
+func (w *walk) run() {
+	for w.off < w.end {
+		b, ok := w.src.head(w.off, w.end, w.h.id)
+		if ok && b.header.seq == w.seq && (b.header.chain == w.chain || w.anyhow) {
+			if !w.take(&b, false) {
+				break
+			}
+			continue
+		}
+		if !w.skip() {
+			break
+		}
+	}
+	w.finish()
+}
+
+// skip deals with a batch whose head is not sound. It returns false if that is where the file ends.
+func (w *walk) skip() bool {
+	b, ok := w.src.resync(w.off, w.end, w.h.id, w.seq)
+	switch {
+	case ok && b.off == w.off && b.header.seq == w.seq:
+		return w.take(&b, true)
+	case ok:
+		w.lose(b.off, b.header.seq)
+		return true
+	case w.confirmed:
+		w.lose(w.end, w.after)
+		return true
+	}
+	// Of a torn batch at least the file's id may be there.
+	w.r.out.Torn = w.r.out.Torn || w.begun()
+	return false
+}
+
+// begun reports whether something of a batch stands where the next one is due.
+func (w *walk) begun() bool {
+	if w.off+batchFixed > w.src.size {
+		return false
+	}
+	return decodeBatchHeader(w.src.bytes(w.off, batchFixed)).fileID == w.h.id
+}
+
+// lose notes that everything up to the batch at off is lost.
+func (w *walk) lose(off int64, seq uint64) {
+	w.r.loss(Loss{File: w.h.seq, Offset: w.off}, seq)
+	w.off, w.seq, w.anyhow, w.damaged, w.open = off, seq, true, true, nil
+}
+
+// take replays a batch whose table is sound. It returns false if the batch is torn, or the last one of the file.
+func (w *walk) take(b *batchInfo, fromTail bool) bool {
+	rows, got, whole := w.read(b)
+	if !whole {
+		if !w.confirmed && !w.vouched(b) {
+			w.r.out.Torn = true
+			return false
+		}
+		w.r.loss(Loss{File: w.h.seq, Offset: w.off, Attributed: true}, 0)
+		w.damaged = true
+	}
+	w.damaged = w.damaged || fromTail
+	w.r.replay.reach(b.header.seq)
+	carry := w.apply(rows, got)
+	w.open = nil
+	if b.header.flags == 0 {
+		w.open = b
+		w.r.last.carry = carry
+	}
+	w.continues = b.header.flags&batchContinues != 0
+	w.off, w.seq, w.chain, w.anyhow = b.end(), b.header.seq+1, b.crc, false
+	w.r.next = max(w.r.next, w.seq)
+	return !w.continues
+}
+
+// vouched reports whether something behind the batch shows that it was durable.
+func (w *walk) vouched(b *batchInfo) bool {
+	for p := b.off + block; p+block <= w.end; p += block {
+		if later, ok := w.src.head(p, w.end, w.h.id); ok && later.header.seq > b.header.seq {
+			return true
+		}
+		if later, ok := w.src.tail(b.off, p+block, w.h.id); ok && later.header.seq > b.header.seq {
+			return true
+		}
+	}
+	return false
+}
+
+// read decodes the rows and collects the entries of each. whole is false if anything is missing.
+func (w *walk) read(b *batchInfo) (rows []row, got [][]ra.Entry, whole bool) {
+	table := b.table
+	for range b.header.rows {
+		row, rest, err := decodeRow(table)
+		if err != nil {
+			// The checksum is right and the content is not: what follows cannot be trusted to be what it says.
+			break
+		}
+		rows, table = append(rows, row), rest
+	}
+	got = make([][]ra.Entry, len(rows))
+	w.src.frames(b, func(f frame) {
+		if uint64(f.row) >= uint64(len(rows)) {
+			return
+		}
+		r := &rows[f.row]
+		if r.flags&rowEntries != 0 && f.entry.Index >= r.first && f.entry.Index <= r.last() {
+			f.entry.Body = w.r.replay.slab.copy(f.entry.Body)
+			got[f.row] = append(got[f.row], f.entry)
+		}
+	})
+	whole = len(table) == 0
+	for i := range rows {
+		whole = whole && uint64(len(got[i])) == uint64(rows[i].count)
+	}
+	return rows, got, whole
+}
+
+// apply replays the rows, and returns them under their members' names.
+func (w *walk) apply(rows []row, got [][]ra.Entry) []carried {
+	var out []carried
+	w.unbound(rows)
+	for i := range rows {
+		r := &rows[i]
+		at, ok := w.numbers[r.number]
+		if !ok {
+			continue
+		}
+		w.spans[at].apply(r)
+		w.r.replay.apply(r, w.spans[at].UID, got[i])
+		out = append(out, carried{row: *r, uid: w.spans[at].UID, entries: got[i]})
+	}
+	return out
+}
+
+// unbound learns the numbers that the rows bind. If then there still is a row of nobody, because the batch that bound
+// its number is lost, that is a loss of its own.
+func (w *walk) unbound(rows []row) {
+	lost := false
+	for i := range rows {
+		r := &rows[i]
+		if r.flags&rowBind != 0 {
+			w.numbers[r.number] = len(w.spans)
+			w.spans = append(w.spans, Span{UID: r.uid})
+		}
+		_, ok := w.numbers[r.number]
+		lost = lost || !ok
+	}
+	if lost {
+		w.r.loss(Loss{File: w.h.seq, Offset: w.off}, w.seq+1)
+		w.damaged = true
+	}
+}
+
+// finish notes where the file ends.
+func (w *walk) finish() {
+	last := &w.r.last
+	last.seq, last.id, last.end, last.continues = w.h.seq, w.h.id, w.off, w.continues
+	if w.short {
+		w.r.loss(Loss{File: w.h.seq, Offset: w.off}, w.after)
+	}
+	if w.confirmed || w.continues || w.open == nil {
+		last.carry = nil
+		return
+	}
+	// The last batch will be written again elsewhere, and will count as part of that file.
+	last.end = w.open.off
+	for i := len(last.carry) - 1; i >= 0; i-- {
+		if r := &last.carry[i].row; r.seqLo > 0 {
+			w.spans[w.numbers[r.number]].seq = r.seqLo - 1
+		}
+	}
+}
