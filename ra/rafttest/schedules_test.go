@@ -1,0 +1,104 @@
+package rafttest
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+var (
+	seed      = flag.Uint64("seed", 0, "run this one schedule, with a trace if -v is given")
+	first     = flag.Uint64("first", 1, "the first seed of a campaign")
+	schedules = flag.Int("schedules", 20_000, "how many schedules to run")
+	events    = flag.Int("events", 1000, "how many events happen in a schedule before it heals")
+)
+
+// TestSchedules runs seeded schedules, each with other weather. A failure names its seed and how to repeat it.
+func TestSchedules(t *testing.T) {
+	if *seed != 0 {
+		replay(t, *seed)
+		return
+	}
+	count := *schedules
+	if testing.Short() {
+		count = min(count, 500)
+	}
+	var next, failed atomic.Int64
+	var total tally
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(count) && failed.Load() == 0; i = next.Add(1) - 1 {
+				s := *first + uint64(i)
+				out, err := runSafely(Options{Seed: s, Events: *events})
+				total.add(out)
+				if err != nil {
+					failed.Add(1)
+					t.Errorf("%v\nrepeat it with: go test ./ra/rafttest -run TestSchedules -v -events %d -seed %d", err, *events, s)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d schedules: %s", min(next.Load(), int64(count)), &total)
+}
+
+// replay runs one schedule, and prints every event with -v.
+func replay(t *testing.T, s uint64) {
+	o := Options{Seed: s, Events: *events}
+	if testing.Verbose() {
+		o.Trace = os.Stderr
+	}
+	out, err := runSafely(o)
+	t.Logf("%+v", out)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// runSafely makes a panic a failure with a seed.
+func runSafely(o Options) (out Outcome, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			buf := make([]byte, 16<<10)
+			err = fmt.Errorf("seed %d, event ?: panic: %v\n%s", o.Seed, v, buf[:runtime.Stack(buf, false)])
+		}
+	}()
+	return Run(o)
+}
+
+// tally adds up outcomes.
+type tally struct {
+	mu  sync.Mutex
+	sum Outcome
+}
+
+func (t *tally) add(o Outcome) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sum.Events += o.Events
+	t.sum.Commits += o.Commits
+	t.sum.Acknowledged += o.Acknowledged
+	t.sum.Crashes += o.Crashes
+	t.sum.Elections += o.Elections
+}
+
+func (t *tally) String() string {
+	return fmt.Sprintf("%d events, %d elections, %d commits, %d acknowledged commands, %d crashes",
+		t.sum.Events, t.sum.Elections, t.sum.Commits, t.sum.Acknowledged, t.sum.Crashes)
+}
+
+// The same seed makes the same run (the rule that every other test here rests on).
+func TestSameSeedSameRun(t *testing.T) {
+	for s := uint64(1); s <= 50; s++ {
+		a, errA := runSafely(Options{Seed: s, Events: 500})
+		b, errB := runSafely(Options{Seed: s, Events: 500})
+		if a != b || fmt.Sprint(errA) != fmt.Sprint(errB) {
+			t.Fatalf("seed %d: %+v %v, then %+v %v", s, a, errA, b, errB)
+		}
+	}
+}

@@ -1,0 +1,322 @@
+// Package rafttest drives the shipping member, core and write-ahead log through seeded schedules of everything that can
+// go wrong: messages that are lost, doubled, late and out of order, partitions, crashes at any operation of the disk
+// that lose what was not durable, slow and stalled syncs. After every event the invariants of Raft are checked against
+// what the simulator alone knows.
+//
+// The same seed makes the same run, event by event, so whatever fails is repeated by its seed.
+//
+// The package makes no compatibility promise.
+package rafttest
+
+import (
+	"fmt"
+	"hash/fnv"
+	"io"
+	"time"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+)
+
+// Options say which schedule to run.
+type Options struct {
+	// Seed fixes everything.
+	Seed uint64
+	// Events is how many events happen while things go wrong. Then all faults end, and the clusters must heal.
+	Events int
+	// Trace, if not nil, is told every event in a line.
+	Trace io.Writer
+	// Profile replaces the one that the seed draws, if not nil.
+	Profile *Profile
+}
+
+// Outcome is what a run came to.
+type Outcome struct {
+	// Hash is a digest of all events: equal for equal runs.
+	Hash uint64
+	// Events counts all of them, those of the healing included.
+	Events int
+	// Commits and Acknowledged count entries and commands, Crashes and Recoveries nodes, Elections leaderships.
+	Commits, Acknowledged, Crashes, Elections int
+}
+
+// Run runs one schedule. The error, if any, is a *Failure.
+func Run(o Options) (Outcome, error) {
+	s := newSim(o)
+	err := s.run()
+	return s.outcome(), err
+}
+
+// Failure is a run that broke an invariant.
+type Failure struct {
+	Seed   uint64
+	Events int
+	Event  int // the one after which it showed
+	Err    error
+}
+
+func (f *Failure) Error() string {
+	return fmt.Sprintf("seed %d, event %d: %v", f.Seed, f.Event, f.Err)
+}
+
+func (f *Failure) Unwrap() error { return f.Err }
+
+// sim is one run.
+type sim struct {
+	opts    Options
+	profile Profile
+	dice    dice
+	queue   queue
+	now     time.Duration
+	events  int
+	healing bool
+
+	nodes    []*node
+	clusters []*cluster
+	clients  []*client
+	cut      [][]bool          // cut[a][b]: messages from a to b vanish
+	arrivals [][]time.Duration // when the last message from a to b arrives that kept its place
+
+	digest    hash64
+	crashes   int
+	elections int
+	acked     int
+	broken    error
+}
+
+type hash64 interface {
+	io.Writer
+	Sum64() uint64
+}
+
+// cluster is one cluster and what is true of it.
+type cluster struct {
+	id      int
+	members []*peer
+	truth   *truth
+	book    book
+}
+
+func newSim(o Options) *sim {
+	s := &sim{opts: o, dice: newDice(o.Seed), digest: fnv.New64a()}
+	if o.Profile != nil {
+		s.profile = *o.Profile
+	} else {
+		s.profile = drawProfile(s.dice)
+	}
+	p := &s.profile
+	s.cut = make([][]bool, p.Nodes)
+	s.arrivals = make([][]time.Duration, p.Nodes)
+	for i := range p.Nodes {
+		s.arrivals[i] = make([]time.Duration, p.Nodes)
+		s.cut[i] = make([]bool, p.Nodes)
+		s.nodes = append(s.nodes, newNode(s, i))
+	}
+	for c := range p.Clusters {
+		s.clusters = append(s.clusters, s.newCluster(c))
+	}
+	for i := range p.Clients {
+		s.clients = append(s.clients, &client{id: i})
+	}
+	return s
+}
+
+// newCluster plans a cluster with its members on as many nodes, starting with another one for each cluster.
+func (s *sim) newCluster(id int) *cluster {
+	c := &cluster{id: id, book: newBook()}
+	var members []ra.Member
+	var uids []ra.UID
+	for i := range s.profile.Members {
+		n := s.nodes[(id+i)%len(s.nodes)]
+		p := &peer{sim: s, node: n, cluster: c, uid: ra.UID(fmt.Sprintf("c%d_%d", id, n.id))}
+		c.members = append(c.members, p)
+		n.peers = append(n.peers, p)
+		uids = append(uids, p.uid)
+		members = append(members, ra.Member{
+			ID: ra.ServerID{Name: fmt.Sprint("c", id), Node: ra.NodeID(fmt.Sprint("n", n.id))}, UID: p.uid,
+		})
+	}
+	for _, p := range c.members {
+		p.initial = members
+	}
+	c.truth = newTruth(uids)
+	return c
+}
+
+// on returns the cluster's member on a node, or nil.
+func (c *cluster) on(n *node) *peer {
+	for _, p := range c.members {
+		if p.node == n {
+			return p
+		}
+	}
+	return nil
+}
+
+func (s *sim) outcome() Outcome {
+	o := Outcome{Hash: s.digest.Sum64(), Events: s.events, Acknowledged: s.acked, Crashes: s.crashes, Elections: s.elections}
+	for _, c := range s.clusters {
+		o.Commits += len(c.truth.committed)
+	}
+	return o
+}
+
+// run starts everything, lets it go wrong for a while, and then lets it heal.
+func (s *sim) run() error {
+	for _, n := range s.nodes {
+		n.start()
+	}
+	for _, c := range s.clusters {
+		s.plan(time.Millisecond, event{kind: evCampaign, peer: c.members[s.dice.IntN(len(c.members))]})
+	}
+	for _, c := range s.clients {
+		s.plan(s.dice.between(0, s.profile.Command), event{kind: evClient, client: c})
+	}
+	if s.profile.Fault > 0 {
+		s.plan(s.dice.between(0, s.profile.Fault), event{kind: evFault})
+	}
+	for s.events < s.opts.Events && s.queue.len() > 0 && s.broken == nil {
+		s.happen()
+	}
+	if s.broken == nil {
+		s.heal()
+	}
+	if s.broken != nil {
+		return &Failure{Seed: s.opts.Seed, Events: s.opts.Events, Event: s.events, Err: s.broken}
+	}
+	return nil
+}
+
+// plan lets ev happen after a delay.
+func (s *sim) plan(after time.Duration, ev event) { s.queue.plan(s.now+after, ev) }
+
+// happen takes the next event, lets it happen, and looks for broken invariants.
+func (s *sim) happen() {
+	p := s.queue.take()
+	s.now = p.at
+	s.events++
+	s.record(&p)
+	s.dispatch(&p.do)
+	for _, c := range s.clusters {
+		if c.truth.broken != nil && s.broken == nil {
+			s.broken = fmt.Errorf("cluster %d: %w", c.id, c.truth.broken)
+		}
+	}
+}
+
+// record adds an event to the digest and the trace.
+func (s *sim) record(p *planned) {
+	var b [24]byte
+	put(b[0:], uint64(p.at))
+	put(b[8:], uint64(p.do.kind)|p.do.gen<<8)
+	if p.do.peer != nil {
+		put(b[16:], uint64(p.do.peer.node.id)<<32|uint64(p.do.peer.cluster.id)<<16)
+	}
+	if m := p.do.message; m != nil {
+		b[16] = byte(m.Kind)
+		b[17] ^= byte(m.Term)
+		put(b[0:], uint64(p.at)^uint64(m.Index)<<40^uint64(m.Commit)<<20)
+	}
+	s.digest.Write(b[:])
+	if s.opts.Trace != nil {
+		fmt.Fprintf(s.opts.Trace, "%6d %12v %s\n", s.events, p.at, p.do.String())
+	}
+}
+
+func put(b []byte, v uint64) {
+	for i := range 8 {
+		b[i] = byte(v >> (8 * i))
+	}
+}
+
+// breach records a violation that belongs to no cluster's truth.
+func (s *sim) breach(invariant, format string, args ...any) {
+	if s.broken == nil {
+		s.broken = &Violation{invariant, fmt.Sprintf(format, args...)}
+	}
+}
+
+// The bounds of healing: virtual time, and events as a guard against a world that is busy for nothing.
+const (
+	healTime   = 120 * time.Second
+	healEvents = 200_000
+)
+
+// heal ends all faults, and checks that every cluster comes to one leader, serves a command, and brings all members to
+// the same state within a bound (I18), with every acknowledged command in it (I9).
+func (s *sim) heal() {
+	s.healing = true
+	s.profile.LoseOneIn, s.profile.TwiceOneIn, s.profile.ReorderOneIn = 0, 0, 0
+	s.profile.StallOneIn, s.profile.Fault = 0, 0
+	s.profile.Sync, s.profile.Delay = min(s.profile.Sync, time.Millisecond), min(s.profile.Delay, time.Millisecond)
+	s.reconnect()
+	for _, n := range s.nodes {
+		if !n.up {
+			n.restart()
+		}
+	}
+	end, last := s.now+healTime, s.events+healEvents
+	s.plan(time.Second, event{kind: evNudge})
+	for !s.healed() {
+		if s.queue.len() == 0 || s.now > end || s.events > last {
+			s.breach("I18", "not healed after %v and %d events: %s", s.now, s.events, s.describe())
+		}
+		if s.broken != nil {
+			return
+		}
+		s.happen()
+	}
+	for _, c := range s.clusters {
+		c.settle(s)
+	}
+}
+
+// healed reports whether every cluster has a leader that committed in its term, all members have applied everything,
+// and no call is without an answer.
+func (s *sim) healed() bool {
+	for _, c := range s.clusters {
+		if !c.healed() {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *cluster) healed() bool {
+	if !c.book.probed || c.book.open > 0 {
+		return false
+	}
+	for _, p := range c.members {
+		if st := p.server.Status(); int(st.Applied) != len(c.truth.committed) {
+			return false
+		}
+	}
+	return true
+}
+
+// settle checks what must be true in the end: all states equal, every acknowledged command in them exactly once.
+func (c *cluster) settle(s *sim) {
+	first := c.members[0].machine
+	for _, p := range c.members[1:] {
+		if p.machine != first {
+			s.breach("I5", "cluster %d: %s has state %+v, %s has %+v", c.id, p.uid, p.machine, c.members[0].uid, first)
+		}
+	}
+	for id := range c.book.acked {
+		if c.book.applied[id] == 0 {
+			s.breach("I9", "cluster %d: acknowledged command %d is lost", c.id, id)
+		}
+	}
+}
+
+// describe tells the state of all members, for a failure.
+func (s *sim) describe() string {
+	text := ""
+	for _, c := range s.clusters {
+		text += fmt.Sprintf("cluster %d (committed %d, open calls %d, probed %v):", c.id, len(c.truth.committed), c.book.open, c.book.probed)
+		for _, p := range c.members {
+			text += fmt.Sprintf(" [%s %+v]", p.uid, p.server.Status())
+		}
+		text += "; "
+	}
+	return text
+}
