@@ -27,6 +27,7 @@ type Stopper interface {
 
 // Inbox is the internal lane of an Actor that implements it: typed, coalescing, never refused, so it must be bounded
 // by construction. The mailbox lends its lock: posters change the inbox between Ref.Lock and Ref.Unlock.
+// Neither method may block or panic.
 type Inbox interface {
 	// Empty reports whether nothing waits. It is called under the lock.
 	Empty() bool

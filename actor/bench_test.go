@@ -5,6 +5,9 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
 )
 
 // sinkActor has an internal lane and counts its activations.
@@ -112,6 +115,59 @@ func BenchmarkHop(b *testing.B) {
 			case <-hs[1].done:
 			}
 		})
+	}
+}
+
+// BenchmarkArm sets one of 100,000 timers anew, as is done to an election timer.
+func BenchmarkArm(b *testing.B) {
+	n := openNode(b, Config{})
+	timers := make([]Timer, 100_000)
+	asActor(b, n, func(ctx *Context) {
+		for i := range timers {
+			ctx.Arm(&timers[i], time.Hour+time.Duration(i)*time.Millisecond)
+		}
+		b.ResetTimer()
+		for i := range b.N {
+			ctx.Arm(&timers[i%len(timers)], time.Hour)
+		}
+	})
+}
+
+// BenchmarkMonitor makes and ends a monitor of a process of the same node.
+func BenchmarkMonitor(b *testing.B) {
+	n := openNode(b, Config{})
+	target := mustSpawn(b, n, "target", &listener{}).PID()
+	asActor(b, n, func(ctx *Context) {
+		b.ResetTimer()
+		for range b.N {
+			ctx.Demonitor(ctx.Monitor(target))
+		}
+	})
+}
+
+// asActor runs f as an actor and waits for its end.
+func asActor(b *testing.B, n *Node, f func(*Context)) {
+	b.ReportAllocs()
+	r := mustSpawn(b, n, "a", &listener{})
+	if err := r.Send(call(func(ctx *Context) { f(ctx); ctx.Stop(nil) })); err != nil {
+		b.Fatal(err)
+	}
+	<-r.Done()
+}
+
+// BenchmarkLink is a frame from one node to another, with a handler that does nothing.
+func BenchmarkLink(b *testing.B) {
+	fab := NewFabric()
+	from := openNode(b, Config{Name: "n0", Fabric: fab})
+	to := openNode(b, Config{Name: "n1", Fabric: fab})
+	frames := 0
+	to.HandleFrames(func(ra.NodeID, Frame) { frames++ })
+	l, f := from.Link("n1"), &number{}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := l.Send(f); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

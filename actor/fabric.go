@@ -74,6 +74,27 @@ func (n *Node) Link(to ra.NodeID) *Link {
 	return kept.(*Link)
 }
 
+// post sends a frame to another node. Unlike Link it leaves no trace of a node that never was, so that PIDs which come
+// from far away cannot fill the table.
+func (n *Node) post(to ra.NodeID, frame Frame) error {
+	if !n.knows(to) {
+		n.counts.dropped.Add(1)
+		return ra.ErrNodeDown
+	}
+	return n.Link(to).Send(frame)
+}
+
+// sees reports whether another node is connected.
+func (n *Node) sees(to ra.NodeID) bool { return n.knows(to) && n.Link(to).Up() }
+
+func (n *Node) knows(to ra.NodeID) bool {
+	if _, ok := n.links.Load(to); ok {
+		return true
+	}
+	f := n.cfg.Fabric
+	return f != nil && f.has(to)
+}
+
 // Up reports whether the nodes are connected.
 func (l *Link) Up() bool { return l.peer.Load() != nil }
 
@@ -82,9 +103,7 @@ func (l *Link) To() ra.NodeID { return l.to }
 
 // Send hands a frame to the other node's handler, on the caller's goroutine, and returns when that has returned. It
 // fails with ra.ErrNodeDown if the nodes are not connected; the frame is counted as dropped then (EFF-05).
-func (l *Link) Send(f Frame) error { return l.post(f) }
-
-func (l *Link) post(f Frame) error {
+func (l *Link) Send(f Frame) error {
 	peer := l.peer.Load()
 	if peer == nil {
 		l.from.counts.dropped.Add(1)
@@ -120,6 +139,12 @@ func (n *Node) arrived(from ra.NodeID, frame Frame) {
 			n.counts.dropped.Add(1)
 		}
 	}
+}
+
+func (f *Fabric) has(node ra.NodeID) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.nodes[node] != nil
 }
 
 // join puts a node into the network.

@@ -61,7 +61,7 @@ func (t *monitors) init() {
 }
 
 // Monitor asks to be told by a Down when the process ends. If it is dead, unknown or out of reach, the Down comes at
-// once.
+// once. What the process had left in its worker's Round when it ended is not in the lane yet and may come after.
 func (c *Context) Monitor(pid ra.PID) MonitorRef {
 	n, m := c.Node(), &monitor{watcher: c.ref}
 	m.down.PID = pid
@@ -78,7 +78,7 @@ func (c *Context) Monitor(pid ra.PID) MonitorRef {
 	case err != nil:
 		m.deliver(err)
 	case first && pid.Node != n.cfg.Name:
-		_ = n.Link(pid.Node).post(watchFrame{pid}) // if it is lost now, nodeLost tells
+		_ = n.post(pid.Node, watchFrame{pid}) // if it is lost now, nodeLost tells
 	}
 	return m.down.Ref
 }
@@ -95,7 +95,7 @@ func (c *Context) Demonitor(ref MonitorRef) bool {
 	unwatch := t.remove(m) && m.down.PID.Node != n.cfg.Name
 	t.mu.Unlock()
 	if unwatch {
-		_ = n.Link(m.down.PID.Node).post(unwatchFrame{m.down.PID})
+		_ = n.post(m.down.PID.Node, unwatchFrame{m.down.PID})
 	}
 	return true
 }
@@ -104,7 +104,7 @@ func (c *Context) Demonitor(ref MonitorRef) bool {
 // so that an end that comes just now is reported after the monitor got into the table.
 func (n *Node) reachable(pid ra.PID) error {
 	if pid.Node != n.cfg.Name {
-		if !n.Link(pid.Node).Up() {
+		if !n.sees(pid.Node) {
 			return ra.ErrNodeDown
 		}
 		return nil
@@ -220,7 +220,7 @@ func (n *Node) ended(pid ra.PID, reason error) {
 		m.deliver(reason)
 	}
 	for _, p := range peers {
-		_ = n.Link(p).post(downFrame{pid, reason}) // a node that is lost is told by its own nodeLost
+		_ = n.post(p, downFrame{pid, reason}) // a node that is lost is told by its own nodeLost
 	}
 }
 
@@ -252,7 +252,7 @@ func (n *Node) forget(x *extra) {
 	}
 	t.mu.Unlock()
 	for _, pid := range unwatch {
-		_ = n.Link(pid.Node).post(unwatchFrame{pid})
+		_ = n.post(pid.Node, unwatchFrame{pid})
 	}
 }
 
@@ -287,7 +287,7 @@ func (n *Node) watchedBy(peer ra.NodeID, pid ra.PID) {
 	}
 	t.mu.Unlock()
 	if err != nil {
-		_ = n.Link(peer).post(downFrame{pid, err})
+		_ = n.post(peer, downFrame{pid, err})
 	}
 }
 
@@ -310,7 +310,7 @@ func (t *monitors) dropPeer(pid ra.PID, peer ra.NodeID) {
 // watchAnew asks another node again for the end of everything that is watched there; to ask twice does no harm.
 func (n *Node) watchAnew(l *Link) {
 	for _, pid := range n.watchedAt(l.to) {
-		_ = l.post(watchFrame{pid})
+		_ = l.Send(watchFrame{pid})
 	}
 }
 

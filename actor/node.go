@@ -161,7 +161,7 @@ func (n *Node) Lookup(name string) (*Ref, bool) {
 
 // Close stops all actors, lets each finish the batch it is in and run its Stop callback, and then ends the workers.
 // It returns early with the context's error if that takes too long; the actors still stop, and Close may be called
-// again to wait for them. Spawn fails with ra.ErrClosed from the first call on.
+// again to wait for them. An actor must not call it. Spawn fails with ra.ErrClosed from the first call on.
 func (n *Node) Close(ctx context.Context) error {
 	for _, r := range n.names.close() {
 		r.Stop(nil)

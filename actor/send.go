@@ -7,7 +7,7 @@ import "github.com/heliopolis-raft/heliopolis/ra"
 // nothing: a message to another node may be lost on its way.
 func (n *Node) Send(pid ra.PID, msg any) error {
 	if pid.Node != n.cfg.Name {
-		return n.Link(pid.Node).post(sendFrame{pid, msg})
+		return n.post(pid.Node, sendFrame{pid, msg})
 	}
 	if r := n.find(pid); r != nil {
 		return r.Send(msg)

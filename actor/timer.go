@@ -7,17 +7,19 @@ import "time"
 // and it must not be copied.
 //
 // When it expires the actor is activated and finds it by Context.NextTimer. There it waits in the internal lane, which
-// is bounded: a timer is in it once at most.
+// is bounded: a timer is in it once at most. Named timers end with their actor. An embedded one that is set then stays
+// on the clock until it expires and finds nobody; an actor with long ones disarms them in Stop.
 type Timer struct {
-	name  string
-	named bool
-	ref   *Ref
+	name string
+	ref  *Ref
 
 	// Guarded by the wheel's lock. at is what points to the timer in its list; nil if it is not set.
 	at          **Timer
 	next        *Timer
 	due         int64
 	level, slot uint8
+
+	named bool
 
 	// Guarded by the actor's lock. queued: it is in the actor's list of fired timers. fired: nobody has cancelled or
 	// set it again since.
