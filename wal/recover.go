@@ -260,6 +260,8 @@ func (r *recovery) readOne(seq uint64, headers map[uint64]*fileHeader) error {
 		r.missing(seq, nil)
 		return r.quarantine(fileName(seq))
 	}
+	// A file has its full length before it has its name.
+	w.short = w.short || !w.confirmed && uint64(src.size) < h.size
 	w.run()
 	r.l.closed = append(r.l.closed, &Closed{
 		Seq: seq, Spans: w.spans, name: fileName(seq), size: src.size, damaged: w.damaged,

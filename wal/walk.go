@@ -183,6 +183,7 @@ func (w *walk) finish() {
 	last := &w.r.last
 	last.seq, last.id, last.end, last.continues = w.h.seq, w.h.id, w.off, w.continues
 	if w.short {
+		w.damaged, w.open = true, nil
 		w.r.loss(Loss{File: w.h.seq, Offset: w.off}, w.after)
 	}
 	if w.confirmed || w.continues || w.open == nil {

@@ -1,0 +1,341 @@
+package wal
+
+import (
+	"bytes"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
+)
+
+// reference makes a small log of several members, batches and, if so wanted, files, and closes it.
+func reference(t *testing.T, files int, sealed bool) (*model, *vfs.Mem) {
+	t.Helper()
+	disk := vfs.NewMem()
+	m := newModel(t, disk, 3)
+	m.open()
+	for _, uid := range []ra.UID{"a", "b", "c"} {
+		m.register(uid)
+	}
+	m.vote("a", 1, "a")
+	m.commit()
+	m.add("a", 1, 0, 2, 50)
+	m.vote("b", 1, "a")
+	m.commit()
+	for range files - 1 {
+		m.add("a", 1, 0, 2, 1000)
+		m.add("b", 1, 0, 1, 200)
+		m.commit()
+		old := m.log.cur
+		m.try(m.log.rollOver)
+		m.log.finish(old)
+	}
+	m.add("a", 2, 1, 2, 200)
+	m.add("c", 2, 0, 1, 200)
+	m.add("b", 2, 0, 1, 2000)
+	m.commit()
+	m.vote("c", 2, "b")
+	m.add("a", 3, 0, 1, 100)
+	m.commit()
+	if sealed {
+		m.try(m.log.Close)
+	}
+	if m.err != nil {
+		t.Fatal(m.err)
+	}
+	return m, disk
+}
+
+// outcome is what became of a damaged log.
+type outcome struct {
+	marked int // members with a mark
+	votes  int // of them those whose vote is not certain
+	torn   bool
+	lost   bool // something was reported as lost
+}
+
+// reopen opens the damaged log and checks that nothing is lost in silence: a member without a mark has everything, one
+// with a mark has everything right that it is said to have (I11). torn allows the last batch to be missing.
+func (m *model) reopen(disk *vfs.Mem, what string, torn bool) outcome {
+	m.tb.Helper()
+	m.cfg.FS, m.err = disk, nil
+	out := m.open()
+	if m.err != nil {
+		m.tb.Fatalf("%s: %v", what, m.err)
+	}
+	got := outcome{torn: out.Torn, lost: len(out.Losses) > 0}
+	found := make(map[ra.UID]*Member)
+	for i := range out.Members {
+		found[out.Members[i].Writer.UID()] = &out.Members[i]
+	}
+	for _, uid := range m.names {
+		r := found[uid]
+		if r == nil {
+			if !got.lost {
+				m.tb.Fatalf("%s: %s is gone and nothing is reported lost", what, uid)
+			}
+			continue
+		}
+		if r.Mark.What != 0 {
+			got.marked++
+		}
+		if r.Mark.What&DamagedState != 0 {
+			got.votes++
+		}
+		m.checkDamaged(r, what, torn)
+	}
+	m.checkMarksLast(out, disk, what)
+	return got
+}
+
+// checkDamaged compares a member of a damaged log with the truth.
+func (m *model) checkDamaged(r *Member, what string, torn bool) {
+	m.tb.Helper()
+	mem := m.members[r.Writer.UID()]
+	want, got := mem.now(), recovered(r, view{first: 1})
+	if torn && r.Writer.Seq() < uint64(len(mem.history)-1) {
+		want = mem.history[r.Writer.Seq()]
+	}
+	switch {
+	case r.Mark.What == 0 && fmt.Sprint(got) != fmt.Sprint(want):
+		m.tb.Fatalf("%s: %s lost something in silence: it has\n%v, want\n%v", what, r.Writer.UID(), got, want)
+	case r.Mark.What&DamagedState == 0 && got.state != want.state:
+		m.tb.Fatalf("%s: %s has an old vote without a mark: %v, want %v", what, r.Writer.UID(), got.state, want.state)
+	case r.Mark.What&DamagedRegistration == 0 && got.config != want.config:
+		m.tb.Fatalf("%s: %s has configuration %q", what, r.Writer.UID(), got.config)
+	case r.Mark.What&DamagedLog != 0 && r.Mark.From > 0:
+		for i, term := range got.log[:min(len(got.log), int(r.Mark.From-1))] {
+			if i >= len(want.log) || want.log[i] != term {
+				m.tb.Fatalf("%s: %s has a wrong entry %d below its mark at %d", what, r.Writer.UID(), i+1, r.Mark.From)
+			}
+		}
+		if len(got.log) >= int(r.Mark.From) {
+			m.tb.Fatalf("%s: %s has entries up to %d, its mark is at %d", what, r.Writer.UID(), len(got.log), r.Mark.From)
+		}
+	}
+}
+
+// checkMarksLast opens the log again, as after a power cut, and checks that every mark is still there and nothing else
+// has come back.
+func (m *model) checkMarksLast(first *Recovery, disk *vfs.Mem, what string) {
+	m.tb.Helper()
+	rng := rand.New(rand.NewPCG(1, 1))
+	m.cfg.FS = disk.Crash(vfs.CrashLost, rng)
+	second := m.open()
+	if m.err != nil {
+		m.tb.Fatalf("%s: second time: %v", what, m.err)
+	}
+	if len(second.Members) != len(first.Members) {
+		m.tb.Fatalf("%s: second time there are %d members, first %d", what, len(second.Members), len(first.Members))
+	}
+	for i := range first.Members {
+		a, b := &first.Members[i], &second.Members[i]
+		va, vb := recovered(a, view{first: 1}), recovered(b, view{first: 1})
+		if a.Mark != b.Mark || fmt.Sprint(va) != fmt.Sprint(vb) || a.Writer.Seq() != b.Writer.Seq() || a.Writer.Last() != b.Writer.Last() {
+			m.tb.Fatalf("%s: %s came back as\n%v %+v, then as\n%v %+v", what, a.Writer.UID(), va, a.Mark, vb, b.Mark)
+		}
+	}
+}
+
+// walFiles returns the names of the WAL files, with the directory.
+func walFiles(t *testing.T, disk *vfs.Mem) []string {
+	t.Helper()
+	names, err := disk.List("wal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, name := range names {
+		if strings.HasSuffix(name, walSuffix) {
+			out = append(out, "wal/"+name)
+		}
+	}
+	return out
+}
+
+// content returns what a file holds, without the zeros behind the last used block.
+func content(t *testing.T, disk *vfs.Mem, name string) []byte {
+	t.Helper()
+	f, err := disk.Open(name, vfs.Buffered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size, err := f.Size()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, size)
+	if _, err := f.ReadAt(b, 0); err != nil {
+		t.Fatal(err)
+	}
+	return b[:alignUp(len(bytes.TrimRight(b, "\x00")))]
+}
+
+// offsets yields where in a file damage is tried: at every byte, but in padding only here and there.
+func offsets(t *testing.T, disk *vfs.Mem, name string) iter.Seq[int64] {
+	b, step := content(t, disk, name), 1
+	if testing.Short() {
+		step = 31
+	}
+	return func(yield func(int64) bool) {
+		for off := 0; off < len(b); off += step {
+			if padding := b[off] == 0 && b[max(off-1, 0)] == 0; padding && off%67 != 0 {
+				continue
+			}
+			if !yield(int64(off)) {
+				return
+			}
+		}
+	}
+}
+
+// TestFlipAtEveryByte flips a bit of every byte of a sealed log: at most the member whose entry it is suffers, and never
+// a vote (I11; F9; reliability goal G7).
+func TestFlipAtEveryByte(t *testing.T) {
+	m, disk := reference(t, 2, true)
+	rng := rand.New(rand.NewPCG(1, 2))
+	marked, whole := 0, 0
+	for _, name := range walFiles(t, disk) {
+		for off := range offsets(t, disk, name) {
+			mask := byte(1) << rng.IntN(8)
+			hurt := disk.Crash(vfs.CrashKept, rng)
+			hurt.Flip(name, off, mask)
+			what := fmt.Sprintf("%s, byte %d, mask %02x", name, off, mask)
+			got := m.reopen(hurt, what, false)
+			if got.marked > 1 || got.votes > 0 || got.torn {
+				t.Fatalf("%s: one flipped bit led to %+v", what, got)
+			}
+			marked += got.marked
+			whole += 1 - got.marked
+		}
+	}
+	if marked == 0 || whole == 0 {
+		t.Errorf("%d flips marked a member, %d had no effect: one of them was never tried", marked, whole)
+	}
+	t.Logf("%d flips marked one member, %d had no effect", marked, whole)
+}
+
+// TestFlipInUnsealedLog flips bits of a log that was not sealed: the last batch may be taken for a torn one, no other.
+func TestFlipInUnsealedLog(t *testing.T) { // F4, F9
+	m, disk := reference(t, 1, false)
+	rng := rand.New(rand.NewPCG(1, 2))
+	torn := 0
+	for _, name := range walFiles(t, disk) {
+		for off := range offsets(t, disk, name) {
+			hurt := disk.Crash(vfs.CrashKept, rng)
+			hurt.Flip(name, off, byte(1)<<rng.IntN(8))
+			if m.reopen(hurt, fmt.Sprintf("%s, byte %d", name, off), true).torn {
+				torn++
+			}
+		}
+	}
+	if torn == 0 {
+		t.Error("no flip tore the last batch")
+	}
+}
+
+// TestEveryBlockLost replaces runs of blocks with zeros or garbage: whoever might have been in them is marked (I11).
+func TestEveryBlockLost(t *testing.T) { // F9, F10
+	m, disk := reference(t, 2, true)
+	rng := rand.New(rand.NewPCG(1, 3))
+	files := walFiles(t, disk)
+	for _, name := range files {
+		end := int64(len(content(t, disk, name)))
+		for off := int64(0); off < end; off += block {
+			for _, n := range []int64{1, 2, 3} {
+				for _, garbage := range []bool{false, true} {
+					if name == files[len(files)-1] && off+n*block >= end {
+						continue // the end of the newest file, seal and all: that is an older state of the disk
+					}
+					hurt := disk.Crash(vfs.CrashKept, rng)
+					overwrite(t, hurt, name, off, n*block, garbage, rng)
+					m.reopen(hurt, fmt.Sprintf("%s, %d blocks at %d, garbage %v", name, n, off, garbage), false)
+				}
+			}
+		}
+	}
+}
+
+// overwrite replaces part of a file.
+func overwrite(t *testing.T, disk *vfs.Mem, name string, off, n int64, garbage bool, rng *rand.Rand) {
+	t.Helper()
+	f, err := disk.Open(name, vfs.Buffered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, n)
+	for i := range b {
+		if garbage {
+			b[i] = byte(rng.Uint32())
+		}
+	}
+	if _, err := f.WriteAt(b, off); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCutAtEveryByte cuts each file short: files have their full length from the beginning, so that a cut shows (F10).
+func TestCutAtEveryByte(t *testing.T) {
+	m, disk := reference(t, 2, true)
+	rng := rand.New(rand.NewPCG(1, 4))
+	for _, name := range walFiles(t, disk) {
+		for size := range offsets(t, disk, name) {
+			hurt := disk.Crash(vfs.CrashKept, rng)
+			hurt.Cut(name, size)
+			m.reopen(hurt, fmt.Sprintf("%s cut to %d bytes", name, size), false)
+		}
+	}
+}
+
+// TestMissingAndForeignFiles takes files away, swaps them, and adds some: losses are seen, strangers are kept apart.
+func TestMissingAndForeignFiles(t *testing.T) { // F10
+	rng := rand.New(rand.NewPCG(1, 5))
+	for name, c := range map[string]struct {
+		do   func(disk *vfs.Mem, files []string) error
+		lost bool
+	}{
+		"first missing": {func(d *vfs.Mem, f []string) error { return d.Remove(f[0]) }, true},
+		"last missing":  {func(d *vfs.Mem, f []string) error { return d.Remove(f[len(f)-1]) }, true},
+		"swapped":       {swap, true},
+		"foreign": {func(d *vfs.Mem, f []string) error {
+			_, err := d.Create("wal/notes.txt", vfs.Buffered)
+			return err
+		}, false},
+		"almost a WAL file": {func(d *vfs.Mem, f []string) error {
+			_, err := d.Create("wal/17.wal", vfs.Buffered)
+			return err
+		}, false},
+		"empty WAL file behind": {func(d *vfs.Mem, f []string) error {
+			_, err := d.Create("wal/"+fileName(uint64(len(f)+1)), vfs.Buffered)
+			return err
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, disk := reference(t, 3, true)
+			hurt := disk.Crash(vfs.CrashKept, rng)
+			if err := c.do(hurt, walFiles(t, disk)); err != nil {
+				t.Fatal(err)
+			}
+			if got := m.reopen(hurt, name, false); got.lost != c.lost {
+				t.Errorf("%+v, want lost %v", got, c.lost)
+			}
+		})
+	}
+}
+
+// swap exchanges the first two files.
+func swap(d *vfs.Mem, f []string) error {
+	for _, r := range [][2]string{{f[0], "wal/x"}, {f[1], f[0]}, {"wal/x", f[1]}} {
+		if err := d.Rename(r[0], r[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
