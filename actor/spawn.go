@@ -2,6 +2,7 @@ package actor
 
 import (
 	"fmt"
+	"math"
 	"runtime/debug"
 	"sync"
 
@@ -21,7 +22,7 @@ type spawnConfig struct {
 	child      *child // of a supervisor
 }
 
-// WithClientLane bounds the client messages that wait for this actor, which must be at least 1.
+// WithClientLane bounds the client messages that wait for this actor. It is at least 1.
 func WithClientLane(messages int) SpawnOption {
 	return func(c *spawnConfig) { c.clientLane = messages }
 }
@@ -84,12 +85,13 @@ func (n *Node) newRef(name string, opts []SpawnOption) *Ref {
 	for _, o := range opts {
 		o(&cfg)
 	}
-	r := &Ref{name: name, spawn: spawn, bound: int32(max(cfg.clientLane, 1)), batch: minBatch, child: cfg.child}
+	bound := int32(min(max(cfg.clientLane, 1), math.MaxInt32))
+	r := &Ref{name: name, spawn: spawn, bound: bound, batch: minBatch, child: cfg.child}
 	if cfg.own {
 		r.worker = newWorker(n, -1)
 		r.worker.yield, r.worker.heir = cfg.yield, n.workers[0]
 	} else {
-		r.worker = n.workers[cfg.worker%len(n.workers)]
+		r.worker = n.workers[uint(cfg.worker)%uint(len(n.workers))]
 	}
 	return r
 }
@@ -227,14 +229,25 @@ func (r *Ref) finish() {
 func (n *Node) refuse(l lane, err error) {
 	for l.head != nil {
 		m := l.pop()
-		var v any = m
 		if p, ok := m.(*parcel); ok {
-			v = p.value
-		}
-		if f, ok := v.(Refuser); ok {
-			f.Refuse(err)
+			n.refuseOne(p.value, err)
 		} else {
-			n.counts.deadLetters.Add(1)
+			n.refuseOne(m, err)
 		}
 	}
+}
+
+// refuseOne refuses one message. A panic in foreign code must not keep the others waiting, nor the process from ending.
+func (n *Node) refuseOne(msg any, err error) {
+	f, ok := msg.(Refuser)
+	if !ok {
+		n.counts.deadLetters.Add(1)
+		return
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			n.log.Error("message panicked in Refuse", zap.Any("panic", v))
+		}
+	}()
+	f.Refuse(err)
 }

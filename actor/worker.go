@@ -184,7 +184,8 @@ func (w *worker) unlockAndSignal() {
 }
 
 // Inject hands a job to a worker, which runs it at the start of its next round. Jobs are few: whoever injects one waits
-// until it ran before injecting it again. A closed node never runs it.
+// until it ran before injecting it again. The worker is one of the node's, from 0 to Workers()-1. A closed node never
+// runs the job.
 func (n *Node) Inject(worker int, j Job) { n.workers[worker].inject(j) }
 
 // readyList is a list of actors, linked through Ref.next. An actor is on at most one list, the one whose holder has
