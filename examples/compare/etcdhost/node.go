@@ -148,34 +148,37 @@ func (n *node) handleReady() {
 		if len(g.proposed) > 0 {
 			g.propose(n.id, n.failed)
 		}
-		for g.raw.HasReady() {
-			n.ready(g, g.raw.Ready())
+		for again := true; again; {
+			again = n.ready(g, g.raw.Ready())
 		}
 	}
 	n.wal.unlock()
 	clear(n.dirty)
 	n.dirty = n.dirty[:0]
-	n.flush()
+	n.deliver(n.outbox)
 }
 
-// ready handles one Ready.
-func (n *node) ready(g *group, rd raft.Ready) {
+// ready handles one Ready, perhaps an empty one: asking first would cost as much. It returns true if there may be
+// another one.
+func (n *node) ready(g *group, rd raft.Ready) bool {
+	again := false
 	if rd.SoftState != nil {
 		n.noteLeader(g, rd.SoftState.Lead)
 	}
 	for _, m := range rd.Messages {
 		switch m.GetTo() {
 		case raft.LocalAppendThread:
-			n.store(g, m)
+			again = n.store(g, m)
 		case raft.LocalApplyThread:
 			g.apply(m.GetEntries())
 			for _, response := range m.GetResponses() {
-				_ = g.raw.Step(response) // it is about the past, and the member is visited again anyway
+				_ = g.raw.Step(response) // frees memory, and causes nothing
 			}
 		default:
 			n.post(g, m)
 		}
 	}
+	return again
 }
 
 // noteLeader makes the cluster's leader known to those who propose.
@@ -191,9 +194,6 @@ func (n *node) post(g *group, m *raftpb.Message) {
 	to := m.GetTo() - 1
 	n.outbox[to] = append(n.outbox[to], envelope{g.cluster, m})
 }
-
-// flush hands the outbox to the peers.
-func (n *node) flush() { n.deliver(n.outbox) }
 
 // deliver hands messages to the peers, one hand-over for each, and empties outbox.
 func (n *node) deliver(outbox [][]envelope) {

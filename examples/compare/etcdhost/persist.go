@@ -105,7 +105,8 @@ func (q *walQueue) giveBack(written batch) {
 
 // store puts what has to be durable into the log's queue, which is locked. The commit index need not be durable (Raft
 // thesis, figure 3.1), so a message about nothing else is answered at once, unless records before it are on their way.
-func (n *node) store(g *group, m *raftpb.Message) {
+// store returns true if the member itself has got an answer.
+func (n *node) store(g *group, m *raftpb.Message) bool {
 	b := &n.wal.next
 	before := len(b.buffer.b)
 	if m.Term != nil && (m.GetTerm() != g.storedTerm || m.GetVote() != g.storedVote) {
@@ -118,23 +119,26 @@ func (n *node) store(g *group, m *raftpb.Message) {
 	}
 	b.buffer.entries(g.cluster, m.GetEntries())
 	if len(b.buffer.b) == before && g.storing == 0 {
-		n.stored(g, m)
-		return
+		return n.stored(g, m)
 	}
 	g.storing++
 	b.entries += len(m.GetEntries())
 	b.messages = append(b.messages, envelope{g.cluster, m})
+	return false
 }
 
-// stored delivers the answers to a storage message that had nothing to store.
-func (n *node) stored(g *group, m *raftpb.Message) {
+// stored delivers the answers to a storage message that had nothing to store, and returns true if one of them was for
+// the member itself.
+func (n *node) stored(g *group, m *raftpb.Message) bool {
+	own := false
 	for _, response := range m.GetResponses() {
 		if response.GetTo() == n.id {
-			_ = g.raw.Step(response) // as a Ready is being handled, the member is looked at again
+			own = g.raw.Step(response) == nil || own
 		} else {
 			n.post(g, response)
 		}
 	}
+	return own
 }
 
 // writeLog makes batches durable until the queue is closed or the log fails. While it writes one, the next builds up.
