@@ -37,7 +37,7 @@ func (l *Log) Seal() error {
 	if l.err != nil {
 		return l.err
 	}
-	if l.sealed || l.cur.empty() || l.cur.left() < block {
+	if l.sealed || l.cur.empty() || l.cur.left() < 2*block {
 		return nil
 	}
 	l.seal.Reset()
@@ -72,20 +72,22 @@ func (l *Log) fail(errs ...error) error {
 	return l.err
 }
 
-// makeRoom sees to it that b fits into the current file, and goes on to the next one otherwise.
+// makeRoom sees to it that b fits into the current file, and goes on to the next one otherwise. One block more than b
+// needs is left over, for the mark at the end of the file.
 func (l *Log) makeRoom(b *Batch) error {
 	need, left := b.need(), l.cur.left()
-	switch {
-	case need+block <= left-l.cfg.emergencyRoom():
-		// The block more is for the mark at the end of the file.
-		return nil
-	case !b.entries && need+block <= left && l.room.full.Load():
+	if need+block <= left-l.cfg.emergencyRoom() {
 		return nil
 	}
-	if err := l.roll(need); err != nil {
-		return err
+	inEmergency := !b.entries && need+block <= left
+	if inEmergency && l.room.full.Load() {
+		return nil
 	}
-	return nil
+	err := l.roll(need)
+	if inEmergency && errors.Is(err, ra.ErrDiskFull) {
+		return nil
+	}
+	return err
 }
 
 // settle notes what the committed batch changed: for the state file and for the segment writer.

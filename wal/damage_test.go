@@ -172,7 +172,7 @@ func content(t *testing.T, disk *vfs.Mem, name string) []byte {
 	if _, err := f.ReadAt(b, 0); err != nil {
 		t.Fatal(err)
 	}
-	return b[:alignUp(len(bytes.TrimRight(b, "\x00")))]
+	return b[:min(len(b), alignUp(len(bytes.TrimRight(b, "\x00"))))]
 }
 
 // offsets yields where in a file damage is tried: at every byte, but in padding only here and there.

@@ -64,7 +64,7 @@ const (
 //
 //	0    8  "HELIOWAL"
 //	8    4  format version
-//	12   4  CRC-32C of bytes 16 to 4096
+//	12   4  CRC-32C of bytes 0 to 12 and 16 to 4096
 //	16   8  file id, random
 //	24   8  sequence number of the file, also in its name
 //	32   8  sequence number of the file before it, 0 for none
@@ -89,9 +89,12 @@ func (h *fileHeader) encode(b []byte) {
 	for i, v := range [...]uint64{h.id, h.seq, h.prevSeq, h.prevID, h.prevEnd, h.firstBatch, h.size} {
 		le.PutUint64(b[16+8*i:], v)
 	}
-	le.PutUint32(b[12:], ra.Checksum(b[16:block]))
+	le.PutUint32(b[12:], fileChecksum(b[:block]))
 	copy(b[block:headerSize], b[:block])
 }
+
+// fileChecksum returns the checksum of a file header or a state file, which stands at 12 and covers everything else.
+func fileChecksum(b []byte) uint32 { return ra.ExtendChecksum(ra.Checksum(b[:12]), b[16:]) }
 
 // chain returns the checksum that the first batch of the file names as that of its predecessor.
 func (h *fileHeader) chain() uint32 {
@@ -106,7 +109,7 @@ func decodeFileHeader(b []byte) (fileHeader, error) {
 	if len(b) < block || string(b[:8]) != fileMagic {
 		return fileHeader{}, corruptf("no header of a WAL file")
 	}
-	if want, got := le.Uint32(b[12:]), ra.Checksum(b[16:block]); want != got {
+	if want, got := le.Uint32(b[12:]), fileChecksum(b[:block]); want != got {
 		return fileHeader{}, corruptf("WAL file header checksum is %08x, should be %08x", got, want)
 	}
 	if v := le.Uint32(b[8:]); v != formatVersion {

@@ -170,8 +170,10 @@ func (l *Log) retire(f *file) {
 // one ever be missing, the loss shows. All in the file was synced before, so that a failure here harms nothing; nor does
 // one of Close.
 func (l *Log) finish(old *file) {
-	l.seal.Reset()
-	_ = old.write(l.seal, l.next, batchContinues)
+	if old.left() >= block {
+		l.seal.Reset()
+		_ = old.write(l.seal, l.next, batchContinues)
+	}
 	_ = old.f.Close()
 }
 

@@ -13,7 +13,7 @@ import (
 //
 //	0    8  "HELIOSTA"
 //	8    4  format version
-//	12   4  CRC-32C of all that follows
+//	12   4  CRC-32C of everything else
 //	16   8  length of the file
 //	24   8  generation, also in its name
 //	32   8  released: WAL files up to this number are not needed
@@ -93,7 +93,7 @@ func (s *stateFile) encode() []byte {
 	for i, v := range [...]uint64{uint64(len(b)), s.gen, s.released, s.current, s.batch, uint64(len(s.members))} {
 		le.PutUint64(b[16+8*i:], v)
 	}
-	le.PutUint32(b[12:], ra.Checksum(b[16:]))
+	le.PutUint32(b[12:], fileChecksum(b))
 	return b
 }
 
@@ -103,7 +103,7 @@ func decodeStateFile(b []byte) (*stateFile, error) {
 	if len(b) < stateFixed || string(b[:8]) != stateMagic || le.Uint64(b[16:]) != uint64(len(b)) {
 		return nil, corruptf("no state file, or one of wrong length")
 	}
-	if want, got := le.Uint32(b[12:]), ra.Checksum(b[16:]); want != got {
+	if want, got := le.Uint32(b[12:]), fileChecksum(b); want != got {
 		return nil, corruptf("state file checksum is %08x, should be %08x", got, want)
 	}
 	if v := le.Uint32(b[8:]); v != formatVersion {
