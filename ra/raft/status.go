@@ -119,12 +119,15 @@ func (s Status) String() string {
 func (p Position) String() string { return fmt.Sprintf("%d/%d", p.Index, p.Term) }
 
 // String returns index:{members}; promotable members have a "+", non-voters a "-" behind.
-func (c Configuration) String() string {
+func (c Configuration) String() string { return fmt.Sprintf("%d:%s", c.Index, c.names()) }
+
+// names returns the members.
+func (c Configuration) names() string {
 	names := make([]string, len(c.Members))
 	for i, m := range c.Members {
 		names[i] = string(m.UID) + [...]string{"", "+", "-"}[min(m.Membership, ra.NonVoter)]
 	}
-	return fmt.Sprintf("%d:{%s}", c.Index, strings.Join(names, " "))
+	return "{" + strings.Join(names, " ") + "}"
 }
 
 func orNone(uid ra.UID) ra.UID {
