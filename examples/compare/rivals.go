@@ -1,12 +1,16 @@
 package main
 
 import (
+	"github.com/heliopolis-raft/heliopolis/examples/compare/commitpath"
 	"github.com/heliopolis-raft/heliopolis/examples/compare/driver"
 	"github.com/heliopolis-raft/heliopolis/examples/compare/etcdhost"
 	"github.com/heliopolis-raft/heliopolis/examples/compare/hashihost"
+	"github.com/heliopolis-raft/heliopolis/examples/compare/raftpath"
 )
 
 func init() {
+	driver.Register("commitpath", commitpath.New)
+	driver.Register("raftpath", raftpath.New)
 	driver.Register("etcd", func() driver.Rival { return etcdhost.New(true) })
 	driver.Register("etcd-buffered", func() driver.Rival { return etcdhost.New(false) })
 	driver.Register("hashicorp", func() driver.Rival { return hashihost.New() })

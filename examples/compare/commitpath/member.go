@@ -1,0 +1,235 @@
+package commitpath
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/heliopolis-raft/heliopolis/actor"
+	"github.com/heliopolis-raft/heliopolis/examples/compare/driver"
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/wal"
+)
+
+// command is a client's command. Commands are pooled.
+type command struct {
+	actor.Item
+	body []byte
+	done func(error)
+}
+
+var commands = sync.Pool{New: func() any { return new(command) }}
+
+// Refuse is called if the member ended before it took the command.
+func (c *command) Refuse(err error) { c.finish(err) }
+
+func (c *command) finish(err error) {
+	done := c.done
+	c.body, c.done = nil, nil
+	commands.Put(c)
+	done(err)
+}
+
+// appendMessage carries entries from a leader to one follower.
+type appendMessage struct {
+	prev    ra.Index
+	entries []ra.Entry
+	next    *appendMessage
+}
+
+var appends = sync.Pool{New: func() any { return new(appendMessage) }}
+
+// inbox is a member's internal lane: numbers that coalesce, and a list of appends, which the window of the driver
+// bounds.
+type inbox struct {
+	written    uint64 // the node's log is durable up to this order
+	acked      [replicas]ra.Index
+	commit     ra.Index // the leader's
+	head, tail *appendMessage
+	any        bool
+}
+
+// member is one member of a group. It does what a Raft member does on the path of a commit, and nothing else.
+type member struct {
+	in, batch inbox
+
+	node   *node
+	ref    *actor.Ref
+	writer *wal.Writer
+	peers  [replicas]*member
+	leader int
+	keep   int
+
+	entries []ra.Entry // the last ones
+	last    ra.Index
+	order   uint64 // the last order given to the log; order 1 was the registration
+	orders  []order
+	durable [replicas]ra.Index
+	acked   ra.Index
+	commit  ra.Index
+	applied ra.Index
+	machine driver.Machine
+	shown   shownMachine
+
+	waiting  []*command // for applied+1 and so on
+	answered int        // of them, in this batch
+}
+
+// order remembers what an order given to the log makes durable.
+type order struct {
+	seq  uint64
+	last ra.Index
+}
+
+// Empty and Take make a member's numbers its mailbox's internal lane.
+func (m *member) Empty() bool { return !m.in.any }
+
+// Take moves what waits aside, for Receive.
+func (m *member) Take() { m.batch, m.in = m.in, inbox{} }
+
+// Receive is one activation: everything that waited, then one order for the log and one message to each peer.
+func (m *member) Receive(ctx *actor.Context) {
+	r := ctx.Round().(*round)
+	b := m.batch
+	m.batch = inbox{}
+	if b.written > 0 {
+		m.written(b.written)
+	}
+	for i, a := range b.acked {
+		m.durable[i] = max(m.durable[i], a)
+	}
+	first := len(m.entries)
+	for a := b.head; a != nil; {
+		m.take(a)
+		next := a.next
+		*a = appendMessage{}
+		appends.Put(a)
+		a = next
+	}
+	for c := ctx.Next(); c != nil; c = ctx.Next() {
+		m.accept(c.(*command))
+	}
+	if fresh := m.entries[first:len(m.entries):len(m.entries)]; len(fresh) > 0 {
+		m.store(r, fresh)
+	}
+	if m.leads() {
+		m.decide(r)
+	} else {
+		m.follow(r, b.commit)
+	}
+	m.shown.store(m.machine)
+}
+
+// leads reports whether the member plays the leader.
+func (m *member) leads() bool { return m.node.id == m.leader }
+
+// accept makes a command an entry.
+func (m *member) accept(c *command) {
+	m.last++
+	e := ra.Seal(c.body, ra.Header{Index: m.last, Term: 1, Kind: ra.KindCommand})
+	m.entries = append(m.entries, e)
+	m.waiting = append(m.waiting, c)
+}
+
+// take puts a leader's entries behind ours.
+func (m *member) take(a *appendMessage) {
+	if a.prev != m.last {
+		panic("commitpath: append does not follow; the order of messages was not kept")
+	}
+	m.entries = append(m.entries, a.entries...)
+	m.last += ra.Index(len(a.entries))
+}
+
+// store gives new entries to the log and, if we lead, to the peers.
+func (m *member) store(r *round, fresh []ra.Entry) {
+	if m.leads() {
+		for i, p := range m.peers {
+			if i != m.node.id {
+				a := appends.Get().(*appendMessage)
+				a.prev, a.entries = fresh[0].Index-1, fresh
+				r.out[i] = append(r.out[i], letter{to: p, entries: a, commit: m.commit})
+			}
+		}
+	}
+	m.order++
+	m.orders = append(m.orders, order{m.order, m.last})
+	if err := m.node.Store(m.writer, &wal.Op{Seq: m.order, Entries: fresh}); err != nil {
+		panic(fmt.Errorf("commitpath: %w", err)) // this host has no flow control but the driver's window
+	}
+	r.dirty = true
+	if len(m.entries) > m.keep+m.keep/2 {
+		m.entries = append(make([]ra.Entry, 0, 2*m.keep), m.entries[len(m.entries)-m.keep:]...)
+	}
+}
+
+// Written posts that orders up to seq are durable.
+func (m *member) Written(seq uint64, ws *actor.Wakeups) {
+	m.ref.Lock()
+	m.in.any = true
+	m.in.written = max(m.in.written, seq)
+	m.ref.Unlock(ws)
+}
+
+// written: the log is durable up to an order.
+func (m *member) written(seq uint64) {
+	k := 0
+	for k < len(m.orders) && m.orders[k].seq <= seq {
+		m.durable[m.node.id] = m.orders[k].last
+		k++
+	}
+	m.orders = append(m.orders[:0], m.orders[k:]...)
+}
+
+// decide commits what two of three hold, answers, and lets the followers know.
+func (m *member) decide(r *round) {
+	a, b, c := m.durable[0], m.durable[1], m.durable[2]
+	commit := max(min(a, b), min(max(a, b), c))
+	if commit <= m.commit {
+		return
+	}
+	m.commit = commit
+	m.apply(commit)
+	n := copy(m.waiting, m.waiting[m.answered:])
+	clear(m.waiting[n:])
+	m.waiting, m.answered = m.waiting[:n], 0
+	for i, p := range m.peers {
+		if i != m.node.id {
+			r.out[i] = append(r.out[i], letter{to: p, commit: commit})
+		}
+	}
+}
+
+// apply feeds the machine, and answers on the leader.
+func (m *member) apply(to ra.Index) {
+	at := len(m.entries) - int(m.last-m.applied)
+	for ; m.applied < to; m.applied++ {
+		m.machine.Apply(m.entries[at].Payload())
+		at++
+		if m.leads() {
+			m.waiting[m.answered].finish(nil)
+			m.answered++
+		}
+	}
+}
+
+// follow applies what is committed and acknowledges what is durable.
+func (m *member) follow(r *round, commit ra.Index) {
+	m.commit = max(m.commit, commit)
+	m.apply(min(m.commit, m.last))
+	if mine := m.durable[m.node.id]; mine > m.acked {
+		m.acked = mine
+		r.out[m.leader] = append(r.out[m.leader], letter{to: m.peers[m.leader], from: m.node.id, acked: mine})
+	}
+}
+
+// shownMachine is the machine as others may look at it while the member runs.
+type shownMachine struct{ count, sum atomic.Uint64 }
+
+func (s *shownMachine) store(m driver.Machine) {
+	s.count.Store(m.Count)
+	s.sum.Store(m.Sum)
+}
+
+func (s *shownMachine) load() driver.Machine {
+	return driver.Machine{Count: s.count.Load(), Sum: s.sum.Load()}
+}

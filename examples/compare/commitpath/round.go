@@ -1,0 +1,62 @@
+package commitpath
+
+import (
+	"github.com/heliopolis-raft/heliopolis/actor"
+	"github.com/heliopolis-raft/heliopolis/ra"
+)
+
+// letter is a message between two nodes: entries and a commit index for a follower, or an acknowledgement for a
+// leader.
+type letter struct {
+	to      *member
+	entries *appendMessage
+	commit  ra.Index
+	from    int
+	acked   ra.Index
+}
+
+// round is what the members of one worker say while a chunk of them runs: it leaves in one piece.
+type round struct {
+	node  *node
+	out   [replicas][]letter
+	dirty bool
+	wake  actor.Wakeups
+}
+
+// End hands the letters over, then wakes the log: the peers can sync while we do.
+func (r *round) End() {
+	for i, out := range r.out {
+		if len(out) == 0 {
+			continue
+		}
+		for j := range out {
+			out[j].deliver(&r.wake)
+		}
+		r.wake.Wake()
+		clear(out)
+		r.out[i] = out[:0]
+	}
+	if r.dirty {
+		r.dirty = false
+		r.node.Wake()
+	}
+}
+
+// deliver posts the letter into its receiver's inbox.
+func (l *letter) deliver(ws *actor.Wakeups) {
+	m := l.to
+	m.ref.Lock()
+	in := &m.in
+	in.any = true
+	in.commit = max(in.commit, l.commit)
+	in.acked[l.from] = max(in.acked[l.from], l.acked)
+	switch {
+	case l.entries == nil:
+	case in.tail == nil:
+		in.head, in.tail = l.entries, l.entries
+	default:
+		in.tail.next = l.entries
+		in.tail = l.entries
+	}
+	m.ref.Unlock(ws)
+}
