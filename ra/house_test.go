@@ -25,6 +25,8 @@ var mayImport = map[string][]string{
 	"ra/member":    {"ra", "ra/raft", "machine", "wal", "wal/memtable"},
 	"ra/rafttest":  {"ra", "ra/raft", "ra/member", "machine", "wal", "wal/vfs", "wal/memtable"},
 	"segment":      {"ra", "wal/vfs"},
+
+	"machine/reference": {"ra", "machine"},
 }
 
 // forbidden lists imports that would break a promise of the package: the core is deterministic, storage reaches the
