@@ -30,8 +30,8 @@ const (
 	// InstallSnapshot brings chunk number Chunk, from 1, of the snapshot at Index and LogTerm, of machine version
 	// Version; Done marks the last one. In Orders Data, Version and Done are missing: the shell fills them in.
 	InstallSnapshot
-	// InstallSnapshotReply says that the chunks up to Chunk have arrived, or with Done that the snapshot is in force
-	// and durable. With Reject: it is not wanted, the log is committed up to Index.
+	// InstallSnapshotReply says that the chunks up to Chunk have arrived. With Reject: the snapshot is not wanted, the
+	// log is committed up to Index. That it is durable and in force is said by an AppendReply.
 	InstallSnapshotReply
 	// TimeoutNow asks the receiver to start an election at once (ELE-20).
 	TimeoutNow

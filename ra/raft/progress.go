@@ -197,6 +197,7 @@ func (r *Raft) startSnapshot(p *peer) {
 		return
 	}
 	p.status, p.snapshot, p.chunk, p.ticks, p.bytes = sending, r.snapshot, 1, 0, 0
+	p.sent = max(p.sent, p.snapshot.Index)
 	r.sendChunk(p)
 }
 
@@ -218,12 +219,11 @@ func (p *peer) retreat() {
 	p.failures = min(p.failures+1, 4)
 }
 
-// snapshotReply goes on with the next chunk, or with the log when the snapshot is in force (SNX-05).
+// snapshotReply goes on with the next chunk. The end of the transfer is an AppendReply: the peer confirms the snapshot
+// like any other entries when it is in force (SNX-05).
 func (r *Raft) snapshotReply(m *Message) {
 	p := r.peerOf(m)
 	switch {
-	case m.Done && m.Index <= r.snapshot.Index:
-		r.snapshotDone(p, m.Index)
 	case p.status != sending:
 	case m.Reject && m.Index >= p.snapshot.Index: // has all of it
 		p.probe()
@@ -233,18 +233,6 @@ func (r *Raft) snapshotReply(m *Message) {
 	case m.Index == p.snapshot.Index && (m.Chunk >= p.chunk || m.Chunk == 0):
 		p.chunk, p.ticks = m.Chunk+1, 0
 		r.sendChunk(p)
-	}
-}
-
-// snapshotDone counts what a snapshot has made durable at a peer.
-func (r *Raft) snapshotDone(p *peer, i ra.Index) {
-	p.sent = max(p.sent, i)
-	p.confirm(i)
-	p.committed = max(p.committed, i)
-	p.failures = 0
-	r.lead.acked = true
-	if p.status != replicating {
-		p.probe()
 	}
 }
 

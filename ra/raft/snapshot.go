@@ -1,6 +1,10 @@
 package raft
 
-import "github.com/heliopolis-raft/heliopolis/ra"
+import (
+	"slices"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+)
 
 // receiving is the state of a member in the role ReceiveSnapshot.
 type receiving struct {
@@ -91,18 +95,16 @@ func (r *Raft) snapshotStored(m *Message) {
 	if r.role != ra.ReceiveSnapshot || !v.installing || v.snapshot != p {
 		return
 	}
-	if err := checkMembers(sortMembers(m.Members)); err != nil || len(m.Members) == 0 {
-		r.fail("snapshot at %d: members %v: %w", m.Index, m.Members, err)
+	members := sortMembers(slices.Clone(m.Members))
+	if err := checkMembers(members); err != nil || len(members) == 0 {
+		r.fail("snapshot at %d: members %v: %v", m.Index, m.Members, err)
 		return
 	}
 	r.receiving = receiving{}
 	r.snapshot, r.version = p, max(r.version, m.Version)
-	r.restart(p, v.keepLog, m.Members)
+	r.restart(p, v.keepLog, members)
 	r.enterFollower()
-	if r.leader != "" && r.leader == v.from {
-		r.matched = max(r.matched, p.Index)
-		r.send(Message{Kind: InstallSnapshotReply, To: r.leader, Done: true, Index: p.Index})
-	}
+	r.ackDue = true // acknowledges the snapshot too, once the term is durable
 }
 
 // restart continues the log after the snapshot at p, whose configuration is members (I8).

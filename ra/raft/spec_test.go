@@ -283,7 +283,7 @@ func TestStaleReplies(t *testing.T) {
 		{Kind: AppendReply, From: "b", Term: 1, Index: 2, Last: 2}, {Kind: AppendReply, From: "b", Term: 2, Index: 9, Last: 9},
 		{Kind: AppendReply, From: "b", Term: 2, Index: 2, Last: 1},
 		{Kind: AppendReply, From: "b", Term: 2, Reject: true, Index: 7, Last: 9},
-		{Kind: InstallSnapshotReply, From: "b", Term: 2, Index: 2, Done: true},
+		{Kind: InstallSnapshotReply, From: "b", Term: 2, Index: 2, Chunk: 1},
 	} {
 		if o := stepped(r, m); o.Commit != 0 || r.Status().Peers[0].Match != 0 {
 			t.Errorf("%v: %v", m, r.Status())

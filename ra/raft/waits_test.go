@@ -167,11 +167,12 @@ func TestSnapshotBackoff(t *testing.T) {
 		}
 	}
 	stepped(r, Message{Kind: InstallSnapshotReply, From: "c", Term: 2, Reject: true})
-	if o = stepped(r, Message{Kind: NodeUp, From: "c"}); len(o.Messages) == 0 {
+	if o := stepped(r, Message{Kind: NodeUp, From: "c"}); len(o.Messages) == 0 {
 		t.Errorf("the node is back and nothing is sent: %v", o)
 	}
-	if o = stepped(r, Message{Kind: InstallSnapshotReply, From: "c", Term: 2, Index: 2, Done: true}); r.Status().Peers[1].Match != 2 {
-		t.Errorf("installed: %v", r.Status())
+	stepped(r, Message{Kind: AppendReply, From: "c", Term: 2, Index: 2, Last: 2})
+	if p := r.Status().Peers[1]; p.Match != 2 || p.Status != "replicating" {
+		t.Errorf("installed: %v", p)
 	}
 }
 
