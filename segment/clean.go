@@ -1,0 +1,110 @@
+package segment
+
+import (
+	"errors"
+	"maps"
+	"path"
+	"slices"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+)
+
+// Clean removes the files in which nothing is needed any more, and returns their number (COMP-01, COMP-02). They go
+// oldest first, and one that holds others down only after these are gone for good, so that nothing comes back whenever a
+// crash comes. Damaged files go to quarantine. What fails is tried again by the next Clean.
+func (s *Set) Clean() (int, error) {
+	s.write.Lock()
+	defer s.write.Unlock()
+	return s.clean()
+}
+
+// clean is Clean for who holds write.
+func (s *Set) clean() (int, error) {
+	total := 0
+	for {
+		n, err := s.cleanRound()
+		total += n
+		if n == 0 || err != nil {
+			return total, err
+		}
+	}
+}
+
+// cleanRound removes what is dead now. Other files may be dead once this is durable.
+func (s *Set) cleanRound() (int, error) {
+	dead := s.dead()
+	var gone []uint64
+	var failed error
+	for _, number := range dead {
+		if err := s.discard(number); err != nil {
+			failed = err
+			break
+		}
+		gone = append(gone, number)
+	}
+	if len(gone) == 0 {
+		return 0, failed
+	}
+	if err := s.cfg.FS.SyncDir(s.cfg.Dir); err != nil {
+		// The files may come back, so what holds them down must stay. They are tried again, and found missing then.
+		return 0, errors.Join(failed, err)
+	}
+	s.dismiss(gone)
+	return len(gone), failed
+}
+
+// dead returns the files that may go now, oldest first.
+func (s *Set) dead() []uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []uint64
+	for _, number := range slices.Sorted(maps.Keys(s.files)) {
+		if s.files[number].refs == 0 {
+			out = append(out, number)
+		}
+	}
+	return out
+}
+
+// discard removes one file, or moves it to quarantine.
+func (s *Set) discard(number uint64) error {
+	s.handles.forget(number)
+	s.mu.Lock()
+	damaged := s.files[number].damaged
+	s.mu.Unlock()
+	var err error
+	if damaged {
+		err = toQuarantine(s.cfg.FS, s.cfg.Dir, fileName(number))
+	} else {
+		err = s.cfg.FS.Remove(path.Join(s.cfg.Dir, fileName(number)))
+	}
+	if errors.Is(err, errNotExist) {
+		return nil
+	}
+	return err
+}
+
+// dismiss forgets files that are gone for good.
+func (s *Set) dismiss(gone []uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, number := range gone {
+		// The rows go first: the counts of files are kept through them.
+		for _, uid := range s.files[number].members {
+			s.leave(uid, number)
+		}
+		delete(s.files, number)
+	}
+}
+
+// leave takes the rows of one file from a member. The caller holds mu.
+func (s *Set) leave(uid ra.UID, number uint64) {
+	m := s.members[uid]
+	if m == nil {
+		return
+	}
+	s.update(m, func() { m.removeFile(number) })
+	if len(m.rows) == 0 {
+		delete(s.members, uid)
+	}
+}

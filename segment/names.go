@@ -1,0 +1,68 @@
+package segment
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
+)
+
+// The files in the directory of a set. Everything else there is moved to quarantine.
+//
+//	0000000000000017.seg       segment file 17
+//	0000000000000018.seg.tmp   one that is not whole yet; removed at the next start
+//	quarantine/                what was found and not understood, or damaged
+const (
+	segSuffix  = ".seg"
+	tempSuffix = ".tmp"
+	quarantine = "quarantine"
+)
+
+func fileName(number uint64) string { return fmt.Sprintf("%016d%s", number, segSuffix) }
+func tempName(number uint64) string { return fileName(number) + tempSuffix }
+
+// parseName returns the number in a name of exactly the form that fileName gives.
+func parseName(name string) (uint64, bool) {
+	digits, ok := strings.CutSuffix(name, segSuffix)
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(digits, 10, 64)
+	return n, err == nil && n > 0 && fileName(n) == name
+}
+
+// isTemp reports whether name is that of a file that was not whole yet.
+func isTemp(name string) bool {
+	inner, ok := strings.CutSuffix(name, tempSuffix)
+	if !ok {
+		return false
+	}
+	_, ok = parseName(inner)
+	return ok
+}
+
+// toQuarantine moves a file out of the way. Nothing in quarantine is ever deleted or overwritten.
+func toQuarantine(fs vfs.FS, dir, name string) error {
+	away := path.Join(dir, quarantine)
+	if err := fs.MkdirAll(away); err != nil {
+		return err
+	}
+	taken, err := fs.List(away)
+	if err != nil {
+		return err
+	}
+	free := name
+	for n := 1; slices.Contains(taken, free); n++ {
+		free = fmt.Sprintf("%s.%d", name, n)
+	}
+	if err := fs.Rename(path.Join(dir, name), path.Join(away, free)); err != nil {
+		return err
+	}
+	if err := fs.SyncDir(away); err != nil {
+		return err
+	}
+	return fs.SyncDir(dir)
+}

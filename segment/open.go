@@ -1,0 +1,286 @@
+package segment
+
+import (
+	"errors"
+	"io"
+	"path"
+	"slices"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
+)
+
+// Report is what Open found that is not as it should be.
+type Report struct {
+	// Damaged are the ranges that cannot be read, of exactly the members that they belong to. Bodies are checked only when
+	// they are read.
+	Damaged []DamagedRange
+	// Lost are files of which nothing is known any more, in quarantine now. Any member may have had entries there: one
+	// that has a gap certainly, one whose last entries are missing possibly.
+	Lost []string
+	// Degraded are files of which one copy of what stands twice is damaged; nothing is lost of them.
+	Degraded []string
+	// Quarantined are the names of everything that was moved to quarantine, the lost files included.
+	Quarantined []string
+}
+
+// DamagedRange is a range of visible entries that cannot be read.
+type DamagedRange struct {
+	UID         ra.UID
+	First, Last ra.Index
+	File        uint64
+}
+
+// Open opens the segments of a node: it removes what a crash left half made, moves what it does not know to quarantine,
+// and reads and checks the tables and indexes of all files. What became void is removed by the first Clean, which should
+// come after the floors of all members are set by Drop.
+func Open(cfg Config) (*Set, *Report, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, nil, err
+	}
+	s := &Set{
+		cfg: cfg, next: 1, members: make(map[ra.UID]*member), files: make(map[uint64]*file),
+		handles: handles{fs: cfg.FS, dir: cfg.Dir, limit: cfg.MaxOpen, open: make(map[uint64]*handle)},
+	}
+	o := opening{s: s, report: new(Report)}
+	if err := o.run(); err != nil {
+		return nil, nil, err
+	}
+	return s, o.report, nil
+}
+
+// opening is an Open under way.
+type opening struct {
+	s      *Set
+	report *Report
+}
+
+func (o *opening) run() error {
+	fs, dir := o.s.cfg.FS, o.s.cfg.Dir
+	if err := fs.MkdirAll(dir); err != nil {
+		return err
+	}
+	names, err := fs.List(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := o.meet(name); err != nil {
+			return err
+		}
+	}
+	// What a crash left visible but not durable must not be built upon.
+	if err := fs.SyncDir(dir); err != nil {
+		return err
+	}
+	o.collect()
+	return nil
+}
+
+// meet deals with one name of the directory.
+func (o *opening) meet(name string) error {
+	if number, ok := parseName(name); ok {
+		o.s.next = max(o.s.next, number+1)
+		return o.load(name, number)
+	}
+	switch {
+	case isTemp(name):
+		return o.s.cfg.FS.Remove(path.Join(o.s.cfg.Dir, name))
+	case name == quarantine+"/":
+		return nil
+	}
+	if name[len(name)-1] == '/' {
+		name = name[:len(name)-1]
+	}
+	return o.quarantine(name)
+}
+
+func (o *opening) quarantine(name string) error {
+	o.report.Quarantined = append(o.report.Quarantined, name)
+	return toQuarantine(o.s.cfg.FS, o.s.cfg.Dir, name)
+}
+
+// load reads one file's table and indexes.
+func (o *opening) load(name string, number uint64) error {
+	f, err := o.s.cfg.FS.Open(path.Join(o.s.cfg.Dir, name), vfs.Buffered)
+	if err != nil {
+		return err
+	}
+	found, err := inspect(f, number)
+	if err = errors.Join(err, f.Close()); err != nil {
+		if !errors.Is(err, ra.ErrCorrupt) {
+			return err
+		}
+		o.report.Lost = append(o.report.Lost, name)
+		return o.quarantine(name)
+	}
+	if found.degraded {
+		o.report.Degraded = append(o.report.Degraded, name)
+	}
+	o.s.mu.Lock()
+	defer o.s.mu.Unlock()
+	o.s.insert(number, &file{size: found.size, damaged: found.damaged || found.degraded}, found.rows)
+	return nil
+}
+
+// collect lists the damage that matters.
+func (o *opening) collect() {
+	for _, uid := range o.s.UIDs() {
+		m := o.s.members[uid]
+		for _, x := range m.spans {
+			if r := &m.rows[x.row]; r.damaged {
+				o.report.Damaged = append(o.report.Damaged, DamagedRange{UID: uid, First: x.first, Last: x.last, File: r.file})
+			}
+		}
+	}
+}
+
+// contents is what inspect finds in a file.
+type contents struct {
+	size     int64
+	rows     []tableRow // those of one member together
+	degraded bool       // of what stands twice one copy is bad
+	damaged  bool       // a row is
+}
+
+// inspect reads what tells about a file, and checks it. It fails with an error that wraps ra.ErrCorrupt if no copy of
+// the table is left.
+func inspect(f vfs.File, number uint64) (*contents, error) {
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	c := &contents{size: size}
+	s, err := c.readSuper(f, number)
+	if err != nil {
+		return nil, err
+	}
+	if c.rows, err = c.readTable(f, s); err != nil {
+		return nil, err
+	}
+	return c, c.checkIndexes(f)
+}
+
+// readSuper reads both superblocks and returns a good one.
+func (c *contents) readSuper(f io.ReaderAt, number uint64) (*super, error) {
+	var good *super
+	var bad error
+	for _, off := range [...]int64{0, c.size - superSize} {
+		b, err := readPart(f, max(off, 0), superSize)
+		if err == nil {
+			var s super
+			if s, err = decodeSuper(b, number); err == nil {
+				good = &s
+				continue
+			}
+		}
+		if !errors.Is(err, ra.ErrCorrupt) {
+			return nil, err
+		}
+		bad = err
+	}
+	if good == nil {
+		return nil, bad
+	}
+	c.degraded = bad != nil
+	return good, nil
+}
+
+// readTable reads both copies of the table and returns the rows of a good one.
+func (c *contents) readTable(f io.ReaderAt, s *super) ([]tableRow, error) {
+	var good []tableRow
+	var bad error
+	ok := false
+	for _, off := range [...]uint64{s.tableA, s.tableB} {
+		b, err := readPart(f, int64(off), int(s.table))
+		if err == nil && ra.Checksum(b) != s.crc {
+			err = corruptf("table at %d does not check", off)
+		}
+		if err == nil && !ok {
+			good, err = decodeTable(b, s)
+			ok = err == nil
+		}
+		if err != nil {
+			if !errors.Is(err, ra.ErrCorrupt) {
+				return nil, err
+			}
+			bad = err
+		}
+	}
+	if !ok {
+		return nil, bad
+	}
+	c.degraded = c.degraded || bad != nil
+	return good, nil
+}
+
+// checkIndexes marks the rows whose index does not check, or whose extent lies beyond the end of a file that was cut.
+func (c *contents) checkIndexes(f io.ReaderAt) error {
+	w := window{f: f, size: c.size}
+	for i := range c.rows {
+		r := &c.rows[i]
+		if r.count == 0 {
+			continue
+		}
+		b, err := w.get(int64(r.index), int(r.count)*indexEntry)
+		if err != nil && !errors.Is(err, ra.ErrCorrupt) {
+			return err
+		}
+		if err != nil || ra.Checksum(b) != r.indexCRC || r.bodies+r.bytes > uint64(c.size) {
+			r.damaged, c.damaged = true, true
+		}
+	}
+	return nil
+}
+
+// readPart reads n bytes; a file that ends too early is corrupt. Nothing is allocated for what the file does not have.
+func readPart(f io.ReaderAt, off int64, n int) ([]byte, error) {
+	if n > block {
+		var probe [1]byte
+		if _, err := f.ReadAt(probe[:], off+int64(n)-1); err != nil {
+			return nil, tooShort(err)
+		}
+	}
+	b := make([]byte, n)
+	k, err := f.ReadAt(b, off)
+	if k == n {
+		return b, nil
+	}
+	return nil, tooShort(err)
+}
+
+// tooShort says that a file is corrupt if err is that of a read beyond its end.
+func tooShort(err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return corruptf("file is too short")
+	}
+	return err
+}
+
+// window reads ahead, since indexes lie together.
+type window struct {
+	f    io.ReaderAt
+	size int64
+	b    []byte
+	off  int64
+}
+
+// get returns n bytes at off, until the next call.
+func (w *window) get(off int64, n int) ([]byte, error) {
+	if off+int64(n) > w.size {
+		return nil, corruptf("file is too short")
+	}
+	if off >= w.off && off+int64(n) <= w.off+int64(len(w.b)) {
+		return w.b[off-w.off:][:n], nil
+	}
+	w.off = off
+	w.b = slices.Grow(w.b[:0], max(n, writeStep))
+	w.b = w.b[:min(int64(max(n, writeStep)), w.size-off)]
+	k, err := w.f.ReadAt(w.b, off)
+	if k < n {
+		w.b = w.b[:0]
+		return nil, tooShort(err)
+	}
+	w.b = w.b[:k]
+	return w.b[:n], nil
+}
