@@ -11,15 +11,16 @@ import (
 // node is one of the nodes: one loop that drives the members that have something to do, and one goroutine that writes
 // the log. Fields without a comment belong to the loop.
 type node struct {
-	id     uint64         // raft's: 1 and up
-	inbox  *inbox         // safe for all
-	peers  []*node        // by raft's id less one; fixed before the loop starts
-	leads  []atomic.Int32 // by cluster: which node leads, shared by all nodes
-	groups []*group
-	dirty  []*group
-	outbox [][]envelope // by peer
-	slab   []raftpb.Entry
-	failed error // why the log can not be written any more
+	id      uint64         // raft's: 1 and up
+	inbox   *inbox         // safe for all
+	peers   []*node        // by raft's id less one; fixed before the loop starts
+	leads   []atomic.Int32 // by cluster: which node leads, shared by all nodes
+	groups  []*group
+	dirty   []*group
+	outbox  [][]envelope // by peer
+	slab    []raftpb.Entry
+	storing int   // storage messages on their way through the log, of all members
+	failed  error // why the log can not be written any more
 
 	wal     *walQueue
 	syncs   atomic.Int64
@@ -77,6 +78,7 @@ func (n *node) stepWritten(written []envelope) {
 	for _, w := range written {
 		g := n.groups[w.cluster]
 		g.storing--
+		n.storing--
 		if snap := w.message.GetSnapshot(); snap != nil {
 			g.log.restore(snap)
 		}

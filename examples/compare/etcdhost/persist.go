@@ -85,11 +85,14 @@ func (q *walQueue) take(written batch) (batch, bool) {
 	return q.swap(), !q.closed
 }
 
-// takeSmall returns a batch for the loop to write, if there is a small one and the goroutine sleeps.
-func (q *walQueue) takeSmall() (batch, bool) {
+// takeSmall returns a batch for the loop to write, if there is a small one and the goroutine sleeps. storing is how many
+// storage messages have not been acknowledged to their members: if some are not in this batch, the goroutine has
+// written them and they still wait in the inbox. They come first.
+func (q *walQueue) takeSmall(storing int) (batch, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.sleeping || len(q.next.messages) == 0 || len(q.next.messages) > smallBatch {
+	waiting := len(q.next.messages)
+	if !q.sleeping || waiting == 0 || waiting > smallBatch || waiting != storing {
 		return batch{}, false
 	}
 	return q.swap(), true
@@ -122,6 +125,7 @@ func (n *node) store(g *group, m *raftpb.Message) bool {
 		return n.stored(g, m)
 	}
 	g.storing++
+	n.storing++
 	b.entries += len(m.GetEntries())
 	b.messages = append(b.messages, envelope{g.cluster, m})
 	return false
@@ -158,7 +162,7 @@ func (n *node) writeLog() {
 // persistSmall lets the loop make small batches durable itself.
 func (n *node) persistSmall() {
 	for n.failed == nil {
-		b, ok := n.wal.takeSmall()
+		b, ok := n.wal.takeSmall(n.storing)
 		if !ok {
 			return
 		}

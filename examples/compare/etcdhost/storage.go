@@ -2,6 +2,7 @@ package etcdhost
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -103,7 +104,8 @@ func (s *storage) restore(snap *raftpb.Snapshot) {
 }
 
 // append adds entries that follow each other, and replaces what the log has from the first one's index on. Slices that
-// were given out stay as they are.
+// were given out stay as they are. It panics if there is a gap: acknowledgements were taken out of order, and nothing
+// that is measured after that would mean anything.
 func (s *storage) append(entries []*raftpb.Entry) {
 	if len(entries) == 0 {
 		return
@@ -117,6 +119,9 @@ func (s *storage) append(entries []*raftpb.Entry) {
 		entries, first = entries[skip:], s.base+1
 	}
 	keep := first - s.base - 1
+	if keep > uint64(len(s.entries)) {
+		panic(fmt.Sprintf("etcdhost: entry %d does not follow %d", first, s.last()))
+	}
 	if keep < uint64(len(s.entries)) {
 		s.entries = s.entries[:keep:keep]
 	}
