@@ -24,6 +24,8 @@ type walk struct {
 	continues bool
 	short     bool       // the file ends before what was confirmed
 	open      *batchInfo // last sound batch, if it could be unconfirmed
+	seal      int64      // where the seal stands, if that is the last batch
+	seal      int64      // where the seal at the end begins, 0 if there is none
 }
 
 // run replays the file.
@@ -73,6 +75,7 @@ func (w *walk) begun() bool {
 func (w *walk) lose(off int64, seq uint64) {
 	w.r.loss(Loss{File: w.h.seq, Offset: w.off}, seq)
 	w.off, w.seq, w.anyhow, w.damaged, w.open = off, seq, true, true, nil
+	w.seal = 0
 }
 
 // take replays a batch whose table is sound. It returns false if the batch is torn, or the last one of the file.
@@ -89,7 +92,10 @@ func (w *walk) take(b *batchInfo, fromTail bool) bool {
 	w.damaged = w.damaged || fromTail
 	w.r.replay.reach(b.header.seq)
 	carry := w.apply(rows, got)
-	w.open = nil
+	w.open, w.seal = nil, 0
+	if b.header.flags&batchSeal != 0 {
+		w.seal = b.off
+	}
 	if b.header.flags == 0 {
 		w.open = b
 		w.r.last.carry = carry
@@ -182,9 +188,18 @@ func (w *walk) unbound(rows []row) {
 func (w *walk) finish() {
 	last := &w.r.last
 	last.seq, last.id, last.end, last.continues = w.h.seq, w.h.id, w.off, w.continues
+	if w.seal != 0 && !w.confirmed {
+		// The seal itself may stand in a cache only. It has done its work.
+		last.end = w.seal
+	}
 	if w.short {
 		w.damaged, w.open = true, nil
 		w.r.loss(Loss{File: w.h.seq, Offset: w.off}, w.after)
+	}
+	if w.seal != 0 && !w.confirmed && !w.short {
+		// All before the seal was durable when it was written. The seal itself may stand in a cache only, so the next
+		// file does not vouch for it.
+		last.end = w.seal
 	}
 	if w.confirmed || w.continues || w.open == nil {
 		last.carry = nil
