@@ -30,9 +30,7 @@ func reference(t *testing.T, files int, sealed bool) (*model, *vfs.Mem) {
 		m.add("a", 1, 0, 2, 1000)
 		m.add("b", 1, 0, 1, 200)
 		m.commit()
-		old := m.log.cur
-		m.try(m.log.rollOver)
-		m.log.finish(old)
+		m.try(func() error { return m.log.roll(block) })
 	}
 	m.add("a", 2, 1, 2, 200)
 	m.add("c", 2, 0, 1, 200)
@@ -338,4 +336,29 @@ func swap(d *vfs.Mem, f []string) error {
 		}
 	}
 	return nil
+}
+
+// TestDamageThatComesAndGoes mends what was damaged once the member is marked, as when a disk could not be read for a
+// while: the member stays as it was told it is.
+func TestDamageThatComesAndGoes(t *testing.T) { // I10, I12
+	m, disk := reference(t, 1, true)
+	name := "wal/" + fileName(1)
+	payload := entry(m.members["a"].now().last(), 3, 100).Body[ra.HeaderLen:]
+	off := int64(bytes.Index(content(t, disk, name), payload))
+	hurt := disk.Crash(vfs.CrashKept, m.rng)
+	hurt.Flip(name, off, 1)
+	m.cfg.FS = hurt
+	first := m.open()
+	hurt = hurt.Crash(vfs.CrashLost, m.rng)
+	hurt.Flip(name, off, 1)
+	m.cfg.FS = hurt
+	second := m.open()
+	if m.err != nil {
+		t.Fatal(m.err)
+	}
+	a, b := &first.Members[0], &second.Members[0]
+	if a.Mark.What != DamagedLog || b.Mark != a.Mark || b.Entries.Last() != a.Entries.Last() || b.Writer.Last() != a.Writer.Last() {
+		t.Errorf("first mark %+v and last index %d, %d, then mark %+v and %d, %d", a.Mark, a.Entries.Last(), a.Writer.Last(),
+			b.Mark, b.Entries.Last(), b.Writer.Last())
+	}
 }

@@ -435,3 +435,27 @@ func (m *model) recoverCrashing(disk *vfs.Mem, rng *rand.Rand, what string) {
 	}
 	m.verify(out, what)
 }
+
+// TestRecoveredIsDurable kills the process at every operation, opens the log on what the page cache has, and then cuts
+// the power: what the first recovery told the members the second one has to tell too (I2, I9).
+func TestRecoveredIsDurable(t *testing.T) {
+	counter := vfs.NewErrs(vfs.NewMem())
+	newModel(t, counter, 1).script()
+	for op := range counter.Count() + 1 {
+		m, disk := crashedAt(t, op)
+		disk = disk.Crash(vfs.CrashKept, m.rng)
+		what := fmt.Sprintf("killed at operation %d", op)
+		m.err, m.cfg.FS = nil, disk
+		out := m.open()
+		if m.err != nil {
+			t.Fatalf("%s: %v", what, m.err)
+		}
+		m.verify(out, what)
+		for i := range out.Members {
+			w := out.Members[i].Writer
+			m.members[w.UID()].acked = w.Seq()
+		}
+		m.cfg.FS = disk.Crash(vfs.CrashLost, m.rng)
+		m.verify(m.open(), what+", then a power cut")
+	}
+}

@@ -24,7 +24,6 @@ type walk struct {
 	continues bool
 	short     bool       // the file ends before what was confirmed
 	open      *batchInfo // last sound batch, if it could be unconfirmed
-	seal      int64      // where the seal stands, if that is the last batch
 	seal      int64      // where the seal at the end begins, 0 if there is none
 }
 
@@ -188,10 +187,6 @@ func (w *walk) unbound(rows []row) {
 func (w *walk) finish() {
 	last := &w.r.last
 	last.seq, last.id, last.end, last.continues = w.h.seq, w.h.id, w.off, w.continues
-	if w.seal != 0 && !w.confirmed {
-		// The seal itself may stand in a cache only. It has done its work.
-		last.end = w.seal
-	}
 	if w.short {
 		w.damaged, w.open = true, nil
 		w.r.loss(Loss{File: w.h.seq, Offset: w.off}, w.after)
