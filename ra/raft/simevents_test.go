@@ -161,7 +161,8 @@ func (s *sim) snapshot(n *simNode) {
 	s.step(n, Message{Kind: LogTruncated, Index: p.Index})
 }
 
-// installed ends the installation of a snapshot, mostly well. What was on its way to the disk got there before.
+// installed ends the installation of a snapshot, mostly well. What was on its way to the disk got there before, and is
+// confirmed after.
 func (s *sim) installed(n *simNode) {
 	if n.raft == nil || n.install == nil {
 		return
@@ -181,14 +182,8 @@ func (s *sim) installed(n *simNode) {
 	members := s.membersAt(o.Index)
 	n.disk.install(p, members, o.KeepLog)
 	n.mem.install(p, members, o.KeepLog)
-	if s.rng.IntN(2) == 0 {
-		n.orders = nil // confirmed together with the snapshot, or after
-	}
 	n.commit = max(n.commit, p.Index)
 	s.step(n, Message{Kind: SnapshotStored, Index: o.Index, LogTerm: o.Term, Members: slices.Clone(members)})
-	if len(n.orders) == 0 && n.raft != nil {
-		s.step(n, Message{Kind: Written, Seq: n.raft.disk.seq})
-	}
 }
 
 // membersAt returns the configuration that the committed log has at i.

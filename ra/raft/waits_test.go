@@ -325,3 +325,47 @@ func TestSharedScratch(t *testing.T) {
 		}
 	}
 }
+
+// A leader that waits is the leader still: for queries and acknowledgements, before a second one, and before a member
+// of a higher term.
+func TestWaitingLeaderLeads(t *testing.T) {
+	wait := func() *Raft {
+		r := leading(t, nil)
+		asked(r, Message{Kind: Transfer, To: "b"})
+		return r
+	}
+	r := wait()
+	if o := stepped(r, Message{Kind: Query, Query: 1}); len(o.Messages) != 2 {
+		t.Errorf("a query: %v", o)
+	}
+	if o := stepped(r, Message{Kind: HeartbeatReply, From: "c", Term: 2, Query: 1}); o.QueriesReady != 1 {
+		t.Errorf("its confirmation: %v", o)
+	}
+	for _, kind := range []Kind{Append, Heartbeat, InstallSnapshot} {
+		if o := stepped(wait(), Message{Kind: kind, From: "b", Term: 2}); o.Failed == nil {
+			t.Errorf("%v of a second leader: %v", kind, o)
+		}
+		if o := stepped(wait(), Message{Kind: kind, From: "b", Term: 3, Index: 2, LogTerm: 2}); o.Failed != nil || o.Leader != "b" {
+			t.Errorf("%v of the next leader: %v", kind, o)
+		}
+	}
+	if o := stepped(wait(), Message{Kind: PreVoteRequest, From: "c", Term: 3}); o.Role != ra.Follower || o.Term != 3 {
+		t.Errorf("a member of a higher term: %v", o)
+	}
+}
+
+// MAC-04: entries have the time that was set, which never goes back; what a member says about itself.
+func TestClockAndAccessors(t *testing.T) {
+	r := leading(t, nil)
+	r.SetClock(70)
+	r.SetClock(60)
+	o := stepped(r, Message{Kind: Propose, Entries: []ra.Entry{NewProposal(ra.KindTimeout, 5, []byte("x"))}})
+	e, err := ra.OpenEntry(o.Append[0].Body)
+	if err != nil || e.Index != 3 || e.Term != 2 || e.Time() != 70 || e.Kind() != ra.KindTimeout || e.Flags() != 5 || string(e.Payload()) != "x" {
+		t.Errorf("%v, %v", e, err)
+	}
+	term, known := r.TermAt(2)
+	if r.Term() != 2 || r.Leader() != "a" || r.Last() != (Position{3, 2}) || term != 2 || !known || r.Configuration().String() != "0:{a b c}" {
+		t.Errorf("%v", r.Status())
+	}
+}
