@@ -24,12 +24,13 @@ const (
 	evFault                     // something breaks
 	evRestart                   // node comes back
 	evRejoin                    // all links are whole again
+	evTransfer                  // peer is told to hand leadership over to the gen-th member
 	evNudge                     // healing: whatever a user would do to a cluster without a leader
 )
 
 var eventNames = [...]string{
 	"deliver", "flush", "timer", "tick", "campaign", "learn", "take", "sync", "written", "client", "fault", "restart",
-	"rejoin", "nudge",
+	"rejoin", "transfer", "nudge",
 }
 
 // event is something that happens. Only the fields that its kind needs are set.
@@ -83,7 +84,8 @@ func (s *sim) dispatch(e *event) {
 	case evFlush:
 		e.peer.flush()
 	case evTimer:
-		if e.gen == e.peer.timer {
+		// A timer that was cancelled may be under way already.
+		if e.gen == e.peer.timer || s.dice.oneIn(s.profile.StaleOneIn) {
 			e.peer.step(&raft.Message{Kind: raft.ElectionTimeout})
 		}
 	case evTick:
@@ -106,88 +108,11 @@ func (s *sim) dispatch(e *event) {
 		}
 	case evRejoin:
 		s.reconnect()
+	case evTransfer:
+		to := e.peer.cluster.members[e.gen]
+		e.peer.step(&raft.Message{Kind: raft.Transfer, To: to.uid})
 	case evNudge:
 		s.nudge()
-	}
-}
-
-// fault breaks something and plans its repair.
-func (s *sim) fault() {
-	if s.healing || s.profile.Fault == 0 {
-		return
-	}
-	s.plan(s.dice.between(s.profile.Fault/4, 2*s.profile.Fault), event{kind: evFault})
-	switch {
-	case s.dice.oneIn(s.profile.CrashOneIn):
-		s.crashSome()
-	case s.dice.oneIn(4):
-		s.suspectSomebody()
-	default:
-		s.partition()
-	}
-}
-
-// crashSome crashes one node, now and then several or all at the same moment.
-func (s *sim) crashSome() {
-	count := 1
-	if s.dice.oneIn(4) {
-		count = 1 + s.dice.IntN(len(s.nodes))
-	}
-	for _, i := range s.dice.Perm(len(s.nodes))[:count] {
-		if n := s.nodes[i]; n.up {
-			n.crash()
-			s.plan(s.dice.between(time.Millisecond, s.profile.LieDown), event{kind: evRestart, node: n})
-		}
-	}
-}
-
-// partition cuts links: one way or both, one node off, in halves, or any.
-func (s *sim) partition() {
-	side := make([]bool, len(s.nodes))
-	shape := s.dice.IntN(4)
-	lone := s.dice.IntN(len(s.nodes))
-	for i := range side {
-		side[i] = shape < 2 && i == lone || shape >= 2 && s.dice.oneIn(2)
-	}
-	oneWay := shape == 1
-	for a := range s.cut {
-		for b := range s.cut {
-			cut := side[a] != side[b] && (!oneWay || side[a])
-			if shape == 3 {
-				cut = a != b && s.dice.oneIn(3)
-			}
-			if cut && !s.cut[a][b] {
-				s.cut[a][b] = true
-				s.learn(s.nodes[b], s.nodes[a], raft.NodeDown, s.dice.between(10*time.Millisecond, 2*time.Second))
-				s.learn(s.nodes[b], s.nodes[a], raft.LeaderLost, s.dice.between(10*time.Millisecond, 2*time.Second))
-			}
-		}
-	}
-	s.plan(s.dice.between(time.Millisecond, s.profile.LieDown), event{kind: evRejoin})
-}
-
-// suspectSomebody makes the failure detector of one node wrong about another.
-func (s *sim) suspectSomebody() {
-	a, b := s.nodes[s.dice.IntN(len(s.nodes))], s.nodes[s.dice.IntN(len(s.nodes))]
-	if a != b {
-		for _, p := range a.peers {
-			if q := p.cluster.on(b); q != nil {
-				s.plan(0, event{kind: evLearn, peer: p, life: a.life, gen: 1, message: &raft.Message{Kind: raft.NodeDown, From: q.uid}})
-			}
-		}
-		s.learn(a, b, raft.NodeUp, s.dice.between(time.Millisecond, time.Second))
-	}
-}
-
-// reconnect mends all links.
-func (s *sim) reconnect() {
-	for a := range s.cut {
-		for b := range s.cut {
-			if s.cut[a][b] {
-				s.cut[a][b] = false
-				s.learn(s.nodes[b], s.nodes[a], raft.NodeUp, s.dice.between(time.Millisecond, 500*time.Millisecond))
-			}
-		}
 	}
 }
 

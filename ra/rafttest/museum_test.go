@@ -20,18 +20,24 @@ var museum = flag.Bool("museum", false, "check that the simulator finds every bu
 //	bug: what it does
 //	source: where it happened
 //	number: its number in the catalogue
+//	killed by: wal TestName
 //	file: ra/raft/leader.go
 //	<<<<
 //	the right lines
 //	====
 //	the wrong ones
 //	>>>>
+//
+// The line "killed by" is for what no schedule can reach: it names the package and the test that must notice.
 type exhibit struct {
 	name, bug, source, number string
+	killer                    string // package and test, if not TestSchedules here
 	changes                   []change
 }
 
 type change struct{ file, right, wrong string }
+
+var killerPattern = regexp.MustCompile(`(?m)^killed by: (\S+ Test\S+)$`)
 
 var changePattern = regexp.MustCompile(`(?ms)^file: (\S+)\n<<<<\n(.*?)^====\n(.*?)^>>>>\n`)
 
@@ -47,6 +53,9 @@ func readExhibit(path string) (exhibit, error) {
 			return ex, fmt.Errorf("%s has no line %q", path, key+":")
 		}
 		*into = string(m[1])
+	}
+	if m := killerPattern.FindSubmatch(text); m != nil {
+		ex.killer = string(m[1])
 	}
 	for _, m := range changePattern.FindAllSubmatch(text, -1) {
 		ex.changes = append(ex.changes, change{string(m[1]), string(m[2]), string(m[3])})
@@ -119,19 +128,40 @@ func (ex *exhibit) check(t *testing.T, root string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pkg, run, named := strings.Cut(ex.killer, " ")
+	if !named {
+		pkg, run = "ra/rafttest", "TestSchedules"
+	}
 	binary := filepath.Join(dir, "broken.test")
-	build := exec.Command("go", "test", "-overlay", overlay, "-c", "-o", binary, ".")
+	build := exec.Command("go", "test", "-overlay", overlay, "-c", "-o", binary, "./"+pkg)
+	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("does not build: %v\n%s", err, out)
 	}
-	run := exec.Command(binary, "-test.run", "^TestSchedules$", "-schedules", fmt.Sprint(museumSchedules))
-	out, err := run.CombinedOutput()
+	broken := exec.Command(binary, "-test.run", "^"+run+"$")
+	broken.Dir = filepath.Join(root, pkg)
+	if !named {
+		broken.Args = append(broken.Args, "-schedules", fmt.Sprint(museumSchedules))
+	}
+	out, err := broken.CombinedOutput()
 	if err == nil {
-		t.Fatalf("survived %d schedules", museumSchedules)
+		t.Fatalf("survived %s of %s", run, pkg)
+	}
+	ex.autopsy(t, run, named, out)
+}
+
+// autopsy checks that what noticed the bug is what was meant to.
+func (ex *exhibit) autopsy(t *testing.T, run string, named bool, out []byte) {
+	if named {
+		if !strings.Contains(string(out), "--- FAIL: "+run) {
+			t.Fatalf("%s did not get as far as to fail:\n%s", run, out)
+		}
+		t.Logf("killed by %s: %s", run, ex.bug)
+		return
 	}
 	m := killedBy.FindSubmatch(out)
 	if m == nil {
-		t.Fatalf("failed, but not by an invariant: %v\n%s", err, out)
+		t.Fatalf("failed, but not by an invariant:\n%s", out)
 	}
 	t.Logf("killed by %s at seed %s: %s", m[2], m[1], ex.bug)
 }

@@ -1,6 +1,7 @@
 package rafttest
 
 import (
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -57,7 +58,7 @@ func (n *node) Read(b []byte) (int, error) {
 
 // open opens the log, whatever is there.
 func (n *node) open() *wal.Recovery {
-	l, found, err := wal.Open(wal.Config{FS: n.fs, FileSize: n.sim.profile.FileSize, Random: n})
+	l, found, err := wal.Open(wal.Config{FS: n.fs, FileSize: n.sim.profile.FileSize, MaxBatch: n.sim.profile.MaxBatch, Random: n})
 	if err != nil {
 		n.sim.breach("I9", "n%d does not start: %v", n.id, err)
 		return nil
@@ -107,6 +108,7 @@ func (p *peer) begin(found *wal.Recovery) {
 	}
 	limits := raft.DefaultLimits
 	limits.MaxEntriesPerAppend, limits.MaxInflightEntries = p.sim.profile.MaxEntries, p.sim.profile.MaxInflight
+	limits.MaxInflightBytes = p.sim.profile.MaxInflightBytes
 	server, err := member.New(member.Config{
 		Raft: raft.Config{Self: p.uid, Limits: &limits}, Restored: restored,
 		Log: p, Store: p, Net: p, Timer: p, Machine: p,
@@ -145,6 +147,7 @@ func (p *peer) restore(found *wal.Recovery, restored *raft.Restored) {
 		}
 	}
 	restored.State, restored.Last = state, p.table.Last()
+	p.term = state.Term
 	p.cluster.truth.recovered(p.uid, p.maybe, state, terms)
 }
 
@@ -210,7 +213,7 @@ func (n *node) take() {
 // sync makes the closing batch durable, and lets its members hear of it.
 func (n *node) sync() {
 	if err := n.log.Commit(n.closing); err != nil {
-		n.sim.breach("I10", "n%d cannot write: %v", n.id, err)
+		n.failed(err)
 		return
 	}
 	for i := range n.syncing {
@@ -223,8 +226,8 @@ func (n *node) sync() {
 		p := a.Writer.Owner.(*peer)
 		if a.Seq > p.base {
 			after := time.Duration(0)
-			if n.sim.dice.oneIn(4) {
-				after = n.sim.dice.skewed(time.Millisecond)
+			if n.sim.dice.oneIn(n.sim.profile.LateOneIn) {
+				after = n.sim.dice.skewed(n.sim.profile.Late)
 			}
 			n.sim.plan(after, event{kind: evWritten, peer: p, life: n.life, gen: a.Seq - p.base})
 		}
@@ -233,7 +236,33 @@ func (n *node) sync() {
 	n.busy = false
 	if !n.gather.Empty() {
 		n.kick()
+		return
 	}
+	n.rest()
+}
+
+// rest is what a log's owner does when nothing waits to be written.
+func (n *node) rest() {
+	var err error
+	if n.log.NeedsReserve() && n.sim.dice.oneIn(4) {
+		err = n.log.Reserve()
+	} else if n.sim.dice.oneIn(4) {
+		err = n.log.Seal()
+	}
+	if errors.Is(err, ra.ErrStorageFailed) {
+		n.failed(err)
+	}
+}
+
+// failed: the disk has failed more than once in a row. I10: nothing of this node is to be believed any more, so it stops
+// until somebody starts it again.
+func (n *node) failed(err error) {
+	if !errors.Is(err, ra.ErrStorageFailed) {
+		n.sim.breach("I10", "n%d cannot write: %v", n.id, err)
+		return
+	}
+	n.crash()
+	n.sim.plan(n.sim.dice.between(time.Millisecond, n.sim.profile.LieDown), event{kind: evRestart, node: n})
 }
 
 // apply does to a durable state what the order does, and reports whether it fits.
@@ -278,7 +307,7 @@ func (n *node) pullPlug() {
 	model := vfs.CrashModel(n.chaos.IntN(int(vfs.CrashModels)))
 	var left *vfs.Mem
 	if n.busy && !n.closing.Empty() && n.chaos.IntN(2) == 0 {
-		at := n.chaos.IntN(5)
+		at := n.chaos.IntN(3)
 		n.fs.Trace(func(vfs.Op, string) {
 			if at == 0 {
 				left = n.disk.Crash(model, n.chaos)

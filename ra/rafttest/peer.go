@@ -31,6 +31,7 @@ type peer struct {
 	ticking bool
 	open    bool // a batch is gathering
 	leading ra.Term
+	term    ra.Term  // of the newest order; it may not be durable yet
 	maybe   *durable // after a crash: what was durable and what was just being made so
 }
 
@@ -156,6 +157,12 @@ func (p *peer) Read(into []ra.Entry, lo, hi ra.Index, maxBytes int) ([]ra.Entry,
 func (p *peer) Store(op *wal.Op) error {
 	numbered := *op
 	numbered.Seq += p.base
+	if op.State != nil {
+		p.term = op.State.Term
+	}
+	if op.Truncate != 0 {
+		p.cluster.truth.removes(p.uid, p.term, op.Truncate)
+	}
 	return p.node.store(p, &numbered)
 }
 
@@ -171,7 +178,8 @@ func (p *peer) Send(m *raft.Message) {
 	case m.Kind == raft.VoteRequest:
 		t.promised(p.uid, p.uid, m.Term)
 	case m.Kind == raft.AppendReply && !m.Reject:
-		t.acknowledged(p.uid, m.Index)
+		term, _ := p.termAt(m.Index)
+		t.acknowledged(p.uid, m.Term, raft.Position{Index: m.Index, Term: term})
 	}
 	p.sim.send(p, m)
 }

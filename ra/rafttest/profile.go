@@ -17,6 +17,11 @@ type Profile struct {
 	ReorderOneIn int
 	// StallOneIn: how often a commit of the WAL takes a second or more.
 	StallOneIn int
+	// LateOneIn: how often a member hears late that its orders are durable, by about Late.
+	LateOneIn int
+	Late      time.Duration
+	// StaleOneIn: how often a timer expires although it was cancelled.
+	StaleOneIn int
 	// Fault is the mean time between faults (crash, partition, killed actor); 0 is never.
 	Fault time.Duration
 	// CrashOneIn: of the faults, how many are crashes; the others cut links.
@@ -30,30 +35,36 @@ type Profile struct {
 
 	// Small limits make rare paths common.
 	MaxEntries, MaxInflight, MaxBytes int
+	MaxInflightBytes, MaxBatch        int
 	FileSize                          int64
 }
 
 // drawProfile draws the weather of a schedule.
 func drawProfile(d dice) Profile {
 	p := Profile{
-		Nodes:        pick(d, 1, 2, 3, 3, 3, 3, 4, 5, 5),
-		Clusters:     pick(d, 1, 1, 1, 2, 3),
-		Delay:        pick(d, 200*time.Microsecond, time.Millisecond, 5*time.Millisecond, 40*time.Millisecond),
-		Sync:         pick(d, 100*time.Microsecond, time.Millisecond, 10*time.Millisecond, 50*time.Millisecond),
-		LoseOneIn:    pick(d, 0, 0, 100, 20, 5),
-		TwiceOneIn:   pick(d, 0, 0, 50, 10, 3),
-		ReorderOneIn: pick(d, 0, 0, 200, 30, 5),
-		StallOneIn:   pick(d, 0, 0, 200, 20),
-		Fault:        pick(d, 0, 200*time.Millisecond, 500*time.Millisecond, 2*time.Second),
-		CrashOneIn:   pick(d, 1, 2, 2, 5),
-		LieDown:      pick(d, 50*time.Millisecond, 500*time.Millisecond, 3*time.Second),
-		Command:      pick(d, time.Millisecond, 5*time.Millisecond, 20*time.Millisecond, 100*time.Millisecond),
-		Clients:      pick(d, 1, 2, 4),
-		Payload:      pick(d, 8, 64, 600, 3000),
-		MaxEntries:   pick(d, 1, 2, 4, 128),
-		MaxInflight:  pick(d, 1, 2, 8, 64, 4096),
-		MaxBytes:     pick(d, 1, 500, 64<<10),
-		FileSize:     pick(d, int64(64<<10), 128<<10, 1<<20),
+		Nodes:            pick(d, 1, 2, 3, 3, 3, 3, 4, 5, 5),
+		Clusters:         pick(d, 1, 1, 1, 2, 3),
+		Delay:            pick(d, 200*time.Microsecond, time.Millisecond, 5*time.Millisecond, 40*time.Millisecond),
+		Sync:             pick(d, 100*time.Microsecond, time.Millisecond, 10*time.Millisecond, 50*time.Millisecond),
+		LoseOneIn:        pick(d, 0, 0, 100, 20, 5),
+		TwiceOneIn:       pick(d, 0, 0, 50, 10, 3),
+		ReorderOneIn:     pick(d, 0, 0, 200, 30, 5),
+		StallOneIn:       pick(d, 0, 0, 200, 20),
+		LateOneIn:        pick(d, 0, 4, 2),
+		Late:             pick(d, time.Millisecond, 20*time.Millisecond, 300*time.Millisecond),
+		StaleOneIn:       pick(d, 0, 20),
+		Fault:            pick(d, 0, 100*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond, time.Second),
+		CrashOneIn:       pick(d, 2, 4, 8),
+		LieDown:          pick(d, 50*time.Millisecond, 500*time.Millisecond, 3*time.Second),
+		Command:          pick(d, time.Millisecond, 20*time.Millisecond, 50*time.Millisecond, 200*time.Millisecond),
+		Clients:          pick(d, 1, 2, 4),
+		Payload:          pick(d, 8, 64, 600, 3000),
+		MaxEntries:       pick(d, 1, 2, 4, 128),
+		MaxInflight:      pick(d, 1, 2, 8, 64, 4096),
+		MaxBytes:         pick(d, 1, 500, 64<<10),
+		MaxInflightBytes: pick(d, 1, 1000, 16<<20),
+		MaxBatch:         pick(d, 0, 0, 2000, 8<<10),
+		FileSize:         pick(d, int64(64<<10), 128<<10, 1<<20),
 	}
 	p.Members = p.Nodes
 	if p.Nodes > 3 && d.oneIn(2) {

@@ -246,10 +246,11 @@ const (
 func (s *sim) heal() {
 	s.healing = true
 	s.profile.LoseOneIn, s.profile.TwiceOneIn, s.profile.ReorderOneIn = 0, 0, 0
-	s.profile.StallOneIn, s.profile.Fault = 0, 0
+	s.profile.StallOneIn, s.profile.LateOneIn, s.profile.StaleOneIn, s.profile.Fault = 0, 0, 0, 0
 	s.profile.Sync, s.profile.Delay = min(s.profile.Sync, time.Millisecond), min(s.profile.Delay, time.Millisecond)
 	s.reconnect()
 	for _, n := range s.nodes {
+		n.fs.Heal()
 		if !n.up {
 			n.restart()
 		}

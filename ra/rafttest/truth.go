@@ -48,6 +48,8 @@ type durable struct {
 	state ra.HardState
 	// log has the terms of the durable entries, from index 1.
 	log []ra.Term
+	// promise is the newest term in which entries were acknowledged, and up to where in that term.
+	promise raft.Position
 }
 
 func newTruth(voters []ra.UID) *truth {
@@ -130,10 +132,27 @@ func (t *truth) promised(uid, candidate ra.UID, term ra.Term) {
 	}
 }
 
-// acknowledged: uid says that its log is durable up to an index of the given term. I6 rests on it.
-func (t *truth) acknowledged(uid ra.UID, index ra.Index) {
-	if have := ra.Index(len(t.members[uid].log)); index > have {
-		t.breach("I6", "%s acknowledged index %d with only %d durable", uid, index, have)
+// acknowledged: uid, in a term, says that its log is durable up to an entry. I6 rests on it.
+func (t *truth) acknowledged(uid ra.UID, term ra.Term, up raft.Position) {
+	d := t.members[uid]
+	have := ra.Index(len(d.log))
+	switch {
+	case up.Index > have:
+		t.breach("I6", "%s acknowledged index %d with only %d durable", uid, up.Index, have)
+	case up.Index > 0 && d.log[up.Index-1] != up.Term:
+		t.breach("I6", "%s acknowledged index %d of term %d, durable there is term %d", uid, up.Index, up.Term, d.log[up.Index-1])
+	}
+	if d.promise.Term < term {
+		d.promise = raft.Position{Term: term}
+	}
+	d.promise.Index = max(d.promise.Index, up.Index)
+}
+
+// removes: uid, in a term, removes the entries from an index on. I6: what it has acknowledged to the leader of that
+// term it keeps, because the leader counts on it.
+func (t *truth) removes(uid ra.UID, term ra.Term, from ra.Index) {
+	if p := t.members[uid].promise; p.Term == term && from <= p.Index {
+		t.breach("I6", "%s removes index %d, but has acknowledged %d in the same term %d", uid, from, p.Index, term)
 	}
 }
 
@@ -190,7 +209,7 @@ func (d *durable) is(s ra.HardState, terms []ra.Term) bool {
 	return d.state == s && slices.Equal(d.log, terms)
 }
 
-func (d *durable) clone() *durable { return &durable{d.state, slices.Clone(d.log)} }
+func (d *durable) clone() *durable { return &durable{state: d.state, log: slices.Clone(d.log)} }
 
 // cut removes the entries from an index on.
 func (d *durable) cut(from ra.Index) {

@@ -1,0 +1,172 @@
+package rafttest
+
+import (
+	"time"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/raft"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
+)
+
+// fault breaks something and plans its repair.
+func (s *sim) fault() {
+	if s.healing || s.profile.Fault == 0 {
+		return
+	}
+	s.plan(s.dice.between(s.profile.Fault/4, 2*s.profile.Fault), event{kind: evFault})
+	if s.dice.oneIn(s.profile.CrashOneIn) {
+		s.crashSome()
+		return
+	}
+	switch s.dice.IntN(8) {
+	case 0:
+		s.suspectSomebody()
+	case 1:
+		s.askForElection()
+	case 2:
+		s.handOver()
+	case 3:
+		s.failDisk()
+	case 4, 5:
+		s.isolate(s.someLeader())
+	default:
+		s.partition()
+	}
+}
+
+// someLeader returns the node of a member that leads, or believes so, of a cluster drawn at random; any node if nobody
+// does. Faults that strike leaders are those that leave divergent logs behind.
+func (s *sim) someLeader() *node {
+	c := s.clusters[s.dice.IntN(len(s.clusters))]
+	if p := s.leaderOf(c); p != nil {
+		return p.node
+	}
+	return s.nodes[s.dice.IntN(len(s.nodes))]
+}
+
+// leaderOf returns a member that leads, or believes so; there may be several.
+func (s *sim) leaderOf(c *cluster) *peer {
+	at := s.dice.IntN(len(c.members))
+	for i := range c.members {
+		if p := c.members[(at+i)%len(c.members)]; p.node.up && p.server.Status().Role == ra.Leader {
+			return p
+		}
+	}
+	return nil
+}
+
+// askForElection lets one member campaign although there may be no need.
+func (s *sim) askForElection() {
+	c := s.clusters[s.dice.IntN(len(s.clusters))]
+	if p := c.members[s.dice.IntN(len(c.members))]; p.node.up {
+		s.plan(0, event{kind: evCampaign, peer: p, life: p.node.life})
+	}
+}
+
+// handOver lets a leader hand over to another member, again and again for a while now and then.
+func (s *sim) handOver() {
+	c := s.clusters[s.dice.IntN(len(s.clusters))]
+	if p := s.leaderOf(c); p != nil {
+		to := uint64(s.dice.IntN(len(c.members)))
+		s.plan(0, event{kind: evTransfer, peer: p, life: p.node.life, gen: to})
+	}
+}
+
+// failDisk makes one of the next operations of a disk fail; another soon after now and then, which is more than the log
+// can bear.
+func (s *sim) failDisk() {
+	n := s.nodes[s.dice.IntN(len(s.nodes))]
+	if !n.up {
+		return
+	}
+	f := vfs.Fault{
+		Op: pick(s.dice, vfs.OpSync, vfs.OpSync, vfs.OpWrite), After: s.dice.IntN(4), Times: 1, Short: s.dice.oneIn(2),
+	}
+	if s.dice.oneIn(8) {
+		f.Op, f.Times = vfs.OpAny, 1+s.dice.IntN(6)
+	}
+	n.fs.Inject(f)
+}
+
+// crashSome crashes one node, now and then several or all at the same moment.
+func (s *sim) crashSome() {
+	count := 1
+	if s.dice.oneIn(4) {
+		count = 1 + s.dice.IntN(len(s.nodes))
+	}
+	for _, i := range s.dice.Perm(len(s.nodes))[:count] {
+		if n := s.nodes[i]; n.up {
+			n.crash()
+			s.plan(s.dice.between(time.Millisecond, s.profile.LieDown), event{kind: evRestart, node: n})
+		}
+	}
+}
+
+// isolate cuts one node off.
+func (s *sim) isolate(n *node) {
+	for a := range s.cut {
+		if a != n.id {
+			s.cutLink(a, n.id)
+			s.cutLink(n.id, a)
+		}
+	}
+	s.plan(s.dice.between(time.Millisecond, s.profile.LieDown), event{kind: evRejoin})
+}
+
+// cutLink lets messages from node a to node b vanish. b will hear that a is gone.
+func (s *sim) cutLink(a, b int) {
+	if s.cut[a][b] {
+		return
+	}
+	s.cut[a][b] = true
+	s.learn(s.nodes[b], s.nodes[a], raft.NodeDown, s.dice.between(10*time.Millisecond, 2*time.Second))
+	s.learn(s.nodes[b], s.nodes[a], raft.LeaderLost, s.dice.between(10*time.Millisecond, 500*time.Millisecond))
+}
+
+// partition cuts links: one way or both, one node off, in halves, or any.
+func (s *sim) partition() {
+	side := make([]bool, len(s.nodes))
+	shape := s.dice.IntN(4)
+	lone := s.dice.IntN(len(s.nodes))
+	for i := range side {
+		side[i] = shape < 2 && i == lone || shape >= 2 && s.dice.oneIn(2)
+	}
+	oneWay := shape == 1
+	for a := range s.cut {
+		for b := range s.cut {
+			cut := side[a] != side[b] && (!oneWay || side[a])
+			if shape == 3 {
+				cut = a != b && s.dice.oneIn(3)
+			}
+			if cut {
+				s.cutLink(a, b)
+			}
+		}
+	}
+	s.plan(s.dice.between(time.Millisecond, s.profile.LieDown), event{kind: evRejoin})
+}
+
+// suspectSomebody makes the failure detector of one node wrong about another.
+func (s *sim) suspectSomebody() {
+	a, b := s.nodes[s.dice.IntN(len(s.nodes))], s.nodes[s.dice.IntN(len(s.nodes))]
+	if a != b {
+		for _, p := range a.peers {
+			if q := p.cluster.on(b); q != nil {
+				s.plan(0, event{kind: evLearn, peer: p, life: a.life, gen: 1, message: &raft.Message{Kind: raft.NodeDown, From: q.uid}})
+			}
+		}
+		s.learn(a, b, raft.NodeUp, s.dice.between(time.Millisecond, time.Second))
+	}
+}
+
+// reconnect mends all links.
+func (s *sim) reconnect() {
+	for a := range s.cut {
+		for b := range s.cut {
+			if s.cut[a][b] {
+				s.cut[a][b] = false
+				s.learn(s.nodes[b], s.nodes[a], raft.NodeUp, s.dice.between(time.Millisecond, 500*time.Millisecond))
+			}
+		}
+	}
+}
