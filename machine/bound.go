@@ -95,18 +95,19 @@ func (b *Bound) Upgrade(meta Meta, v Version, fx *Effects) error {
 func (b *Bound) Apply(meta Meta, command []byte, fx *Effects) any {
 	fx.BeginEntry(meta.Index)
 	meta.Version = b.version
-	return fx.takeReply(b.current.Apply(meta, command, fx))
+	return fx.TakeReply(b.current.Apply(meta, command, fx))
 }
 
 // ApplyEntry applies an entry of any kind that reaches machines, and returns the reply to a command. For the library's
 // own kinds, and those that the machine has no handler for, that is nil. For kinds that machines do not see it does
 // nothing. A malformed payload fails with an error that wraps ra.ErrCorrupt; the machine is not called.
 func (b *Bound) ApplyEntry(meta Meta, kind ra.Kind, payload []byte, fx *Effects) (any, error) {
+	if kind == ra.KindCommand {
+		return b.Apply(meta, payload, fx), nil
+	}
 	fx.BeginEntry(meta.Index)
 	meta.Version = b.version
 	switch kind {
-	case ra.KindCommand:
-		return b.Apply(meta, payload, fx), nil
 	case ra.KindDown:
 		return nil, b.applyDown(meta, payload, fx)
 	case ra.KindNode:

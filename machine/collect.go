@@ -17,25 +17,25 @@ type Condition struct {
 // yet makes the member keep the hint, and the snapshot then stands for the index that was reached.
 func (fx *Effects) ReleaseCursor(when ...Condition) {
 	fx.wants |= WantsSnapshot
-	fx.addCapture(Effect{Kind: EffectReleaseCursor}, when)
+	fx.add(EffectReleaseCursor).hold(when)
 }
 
 // ReleaseCursorAt is ReleaseCursor for a machine that has kept the state of an earlier index, captured when that index
 // had just been applied. The capture is given away, and released by who carries the effect out.
 func (fx *Effects) ReleaseCursorAt(index ra.Index, state Capture, when ...Condition) {
-	fx.addStateAt(Effect{Kind: EffectReleaseCursorAt, Index: index}, state, when)
+	fx.addStateAt(EffectReleaseCursorAt, index, state, when)
 }
 
 // Checkpoint is a hint to store the state without truncating the log, so that the member can start from there
 // (CKPT-01). The state is captured like that of ReleaseCursor.
 func (fx *Effects) Checkpoint() {
 	fx.wants |= WantsCheckpoint
-	fx.addCapture(Effect{Kind: EffectCheckpoint}, nil)
+	fx.add(EffectCheckpoint)
 }
 
 // CheckpointAt is Checkpoint with the state of an earlier index; see ReleaseCursorAt.
 func (fx *Effects) CheckpointAt(index ra.Index, state Capture) {
-	fx.addStateAt(Effect{Kind: EffectCheckpointAt, Index: index}, state, nil)
+	fx.addStateAt(EffectCheckpointAt, index, state, nil)
 }
 
 // Promote makes the newest checkpoint up to index a snapshot, so that the log up to it may go (CKPT-05). Without one
@@ -45,30 +45,31 @@ func (fx *Effects) Promote(index ra.Index) {
 		fx.refuse(EffectPromote, "no index")
 		return
 	}
-	fx.add(Effect{Kind: EffectPromote, Index: index})
+	fx.add(EffectPromote).Index = index
 }
 
-func (fx *Effects) addCapture(e Effect, when []Condition) {
+// hold makes an effect wait for all of the conditions.
+func (e *Effect) hold(when []Condition) {
 	for _, c := range when {
 		e.Written = max(e.Written, c.Written)
 		e.NoTransfers = e.NoTransfers || c.NoTransfers
 	}
-	fx.add(e)
 }
 
 // addStateAt takes in a state of an earlier index. What it refuses it releases, for the capture was given away.
-func (fx *Effects) addStateAt(e Effect, state Capture, when []Condition) {
+func (fx *Effects) addStateAt(kind EffectKind, index ra.Index, state Capture, when []Condition) {
 	if state == nil {
-		fx.refuse(e.Kind, "no state")
+		fx.refuse(kind, "no state")
 		return
 	}
-	if e.Index == 0 || fx.index != 0 && e.Index > fx.index {
-		fx.refuse(e.Kind, "state of index %d", e.Index)
+	if index == 0 || fx.index != 0 && index > fx.index {
+		fx.refuse(kind, "state of index %d", index)
 		state.Release()
 		return
 	}
-	e.Value = state
-	fx.addCapture(e, when)
+	e := fx.add(kind)
+	e.Index, e.Value = index, state
+	e.hold(when)
 }
 
 // Wants is what must be decided before the next Apply.
@@ -97,8 +98,9 @@ func (fx *Effects) BeginAux() {
 // the list, too, with their conditions.
 func (fx *Effects) Wants() Wants { return fx.wants }
 
-// takeReply returns what the caller gets: reply, or NoReply if the machine said so.
-func (fx *Effects) takeReply(reply any) any {
+// TakeReply returns what the caller gets: reply, which Apply returned, or NoReply if the machine called
+// Effects.NoReply meanwhile. Wrappers that look at replies pass them through it.
+func (fx *Effects) TakeReply(reply any) any {
 	if fx.noReply {
 		fx.noReply = false
 		return NoReply
@@ -116,10 +118,11 @@ func (fx *Effects) Reset() {
 			c.Release()
 		}
 	}
-	list := fx.list[:0]
-	if cap(list) > keepEffects {
-		list = nil
-	}
 	clear(fx.list)
-	*fx = Effects{list: list}
+	fx.list = fx.list[:0]
+	if cap(fx.list) > keepEffects {
+		fx.list = nil
+	}
+	fx.BeginEntry(0)
+	fx.err = nil
 }

@@ -19,7 +19,8 @@ import (
 //
 // Values given to an effect are given away: they must not be changed afterwards. The methods keep no effect that
 // nobody could carry out, such as a send to no process; Err tells of the first one. The zero Effects is ready to use,
-// and after Reset it uses its memory again. It is not safe for concurrent use.
+// and after Reset it uses its memory again, so one is enough for all the machines that a goroutine runs in turn. It is
+// not safe for concurrent use.
 type Effects struct {
 	list    []Effect
 	index   ra.Index
@@ -39,17 +40,22 @@ var ErrBadEffect = errors.New("machine: bad effect")
 // or overloaded (EFF-05). A PID with Spawn 0 stands for whoever has the name on that node, an empty Node for the
 // node of the member that sends.
 func (fx *Effects) Send(to ra.PID, message any, options ...SendOption) {
-	e := Effect{Kind: EffectSend, PID: to, Value: message}
+	e := fx.addTo(EffectSend, to)
+	if e == nil {
+		return
+	}
+	e.Value = message
 	for _, o := range options {
 		e.Options |= o
 	}
-	fx.addTo(e)
 }
 
 // Reply answers a caller whose command was answered with NoReply at first (EFF-29). The value is handed on as if Apply
 // had returned it.
 func (fx *Effects) Reply(to Caller, value any) {
-	fx.addTo(Effect{Kind: EffectReply, PID: to.PID, Correlation: to.Correlation, Value: value})
+	if e := fx.addTo(EffectReply, to.PID); e != nil {
+		e.Correlation, e.Value = to.Correlation, value
+	}
 }
 
 // NoReply says for a typed machine what the value NoReply says for others: the caller of this command gets nothing
@@ -58,10 +64,10 @@ func (fx *Effects) NoReply() { fx.noReply = true }
 
 // Monitor asks to hear of the end of a process, through DownHandler, once (EFF-50). If it has ended already, that is
 // told at once. Monitors of machines are void when the leader changes.
-func (fx *Effects) Monitor(pid ra.PID) { fx.addTo(Effect{Kind: EffectMonitor, PID: pid}) }
+func (fx *Effects) Monitor(pid ra.PID) { fx.addTo(EffectMonitor, pid) }
 
 // Demonitor ends the monitor of a process. A down that is in the log already still comes.
-func (fx *Effects) Demonitor(pid ra.PID) { fx.addTo(Effect{Kind: EffectDemonitor, PID: pid}) }
+func (fx *Effects) Demonitor(pid ra.PID) { fx.addTo(EffectDemonitor, pid) }
 
 // MonitorNode asks to hear of a node, through NodeHandler: how it is now, and every change (EFF-51).
 func (fx *Effects) MonitorNode(node ra.NodeID) { fx.addNode(EffectMonitorNode, node) }
@@ -72,17 +78,21 @@ func (fx *Effects) DemonitorNode(node ra.NodeID) { fx.addNode(EffectDemonitorNod
 // Timer starts the timer of that name, or starts it anew: after d the TimeoutHandler is called by a committed entry
 // (EFF-19). Names are the machine's own, at most MaxTimerName long. A timer is void when the leader changes (QRK-06).
 func (fx *Effects) Timer(name string, d time.Duration) {
-	fx.addTimer(Effect{Kind: EffectTimer, Name: name, Delay: max(d, 0)})
+	if e := fx.addTimer(EffectTimer, name); e != nil {
+		e.Delay = max(d, 0)
+	}
 }
 
 // TimerAt is Timer with a moment by the wall clock of the leader, to the millisecond; one that is past is at once
 // (EFF-20).
 func (fx *Effects) TimerAt(name string, at time.Time) {
-	fx.addTimer(Effect{Kind: EffectTimerAt, Name: name, Time: at.UnixMilli()})
+	if e := fx.addTimer(EffectTimerAt, name); e != nil {
+		e.Time = at.UnixMilli()
+	}
 }
 
 // CancelTimer stops the timer of that name. A timeout that is in the log already still comes.
-func (fx *Effects) CancelTimer(name string) { fx.addTimer(Effect{Kind: EffectCancelTimer, Name: name}) }
+func (fx *Effects) CancelTimer(name string) { fx.addTimer(EffectCancelTimer, name) }
 
 // Append has the leader append a command of the machine's own; nobody gets its reply (EFF-14).
 func (fx *Effects) Append(command []byte) { fx.AppendFor(command, ModeNone, Caller{}) }
@@ -107,7 +117,7 @@ func (fx *Effects) Call(f func()) {
 		fx.refuse(EffectCall, "no function")
 		return
 	}
-	fx.add(Effect{Kind: EffectCall, Value: f})
+	fx.add(EffectCall).Value = f
 }
 
 // LogEntry is a command read back from the log.
@@ -128,7 +138,7 @@ type LogFunc func(entries []LogEntry, fx *Effects)
 // order of the indexes (EFF-21). Entries that a snapshot took away, and those that are no commands, are left out; f is
 // called with what remains, even with nothing.
 func (fx *Effects) Log(indexes []ra.Index, f LogFunc) {
-	fx.addLog(Effect{Kind: EffectLog, Value: f, Indexes: indexes}, f)
+	fx.addLog(EffectLog, indexes, f)
 }
 
 // LogLocal is Log on the voter that lives on the node, if there is one, else on the leader (EFF-22).
@@ -137,28 +147,37 @@ func (fx *Effects) LogLocal(node ra.NodeID, indexes []ra.Index, f LogFunc) {
 		fx.refuse(EffectLogLocal, "no node")
 		return
 	}
-	fx.addLog(Effect{Kind: EffectLogLocal, Name: string(node), Value: f, Indexes: indexes}, f)
+	if e := fx.addLog(EffectLogLocal, indexes, f); e != nil {
+		e.Name = string(node)
+	}
 }
 
 // Aux gives a command to the aux handler of every member (EFF-27).
-func (fx *Effects) Aux(command any) { fx.add(Effect{Kind: EffectAux, Value: command}) }
+func (fx *Effects) Aux(command any) { fx.add(EffectAux).Value = command }
 
-// add takes an effect in.
-func (fx *Effects) add(e Effect) {
-	e.Owner = fx.owner
-	if e.Index == 0 {
-		e.Index = fx.index
+// add takes an effect in and returns it, to be completed before the next one is taken in. The memory behind the list
+// is always clear, see Reset.
+func (fx *Effects) add(kind EffectKind) *Effect {
+	n := len(fx.list)
+	if n < cap(fx.list) {
+		fx.list = fx.list[:n+1]
+	} else {
+		fx.list = append(fx.list, Effect{})
 	}
-	fx.list = append(fx.list, e)
+	e := &fx.list[n]
+	e.Kind, e.Owner, e.Index = kind, fx.owner, fx.index
+	return e
 }
 
-// addTo takes an effect in that concerns the process in e.PID.
-func (fx *Effects) addTo(e Effect) {
-	if e.PID.IsZero() {
-		fx.refuse(e.Kind, "no process")
-		return
+// addTo takes in an effect that concerns a process. Like the others below it returns nil if it refuses.
+func (fx *Effects) addTo(kind EffectKind, pid ra.PID) *Effect {
+	if pid.IsZero() {
+		fx.refuse(kind, "no process")
+		return nil
 	}
-	fx.add(e)
+	e := fx.add(kind)
+	e.PID = pid
+	return e
 }
 
 func (fx *Effects) addNode(kind EffectKind, node ra.NodeID) {
@@ -166,15 +185,17 @@ func (fx *Effects) addNode(kind EffectKind, node ra.NodeID) {
 		fx.refuse(kind, "no node")
 		return
 	}
-	fx.add(Effect{Kind: kind, Name: string(node)})
+	fx.add(kind).Name = string(node)
 }
 
-func (fx *Effects) addTimer(e Effect) {
-	if len(e.Name) > MaxTimerName {
-		fx.refuse(e.Kind, "name of %d bytes", len(e.Name))
-		return
+func (fx *Effects) addTimer(kind EffectKind, name string) *Effect {
+	if len(name) > MaxTimerName {
+		fx.refuse(kind, "name of %d bytes", len(name))
+		return nil
 	}
-	fx.add(e)
+	e := fx.add(kind)
+	e.Name = name
+	return e
 }
 
 func (fx *Effects) addCommand(kind EffectKind, command []byte, mode ReplyMode, to Caller) {
@@ -186,16 +207,19 @@ func (fx *Effects) addCommand(kind EffectKind, command []byte, mode ReplyMode, t
 	case mode != ModeNone && to.IsZero():
 		fx.refuse(kind, "reply mode %v to nobody", mode)
 	default:
-		fx.add(Effect{Kind: kind, Command: command, Mode: mode, PID: to.PID, Correlation: to.Correlation})
+		e := fx.add(kind)
+		e.Command, e.Mode, e.PID, e.Correlation = command, mode, to.PID, to.Correlation
 	}
 }
 
-func (fx *Effects) addLog(e Effect, f LogFunc) {
+func (fx *Effects) addLog(kind EffectKind, indexes []ra.Index, f LogFunc) *Effect {
 	if f == nil {
-		fx.refuse(e.Kind, "no function")
-		return
+		fx.refuse(kind, "no function")
+		return nil
 	}
-	fx.add(e)
+	e := fx.add(kind)
+	e.Indexes, e.Value = indexes, f
+	return e
 }
 
 // refuse remembers the first effect that could not be taken in.

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -222,6 +223,24 @@ func TestEffectsDoNotAllocate(t *testing.T) {
 	}
 }
 
+// What was asked for before a Reset shows in nothing that is asked for after it.
+func TestEffectsStartClean(t *testing.T) {
+	var used, fresh Effects
+	used.BeginEntry(12)
+	askForAll(&used)
+	used.NoReply()
+	used.Send(ra.PID{}, 0)
+	used.Reset()
+	for _, fx := range []*Effects{&used, &fresh} {
+		for range maxEffect {
+			fx.Monitor(bob)
+		}
+	}
+	if !reflect.DeepEqual(used.list, fresh.list) || used.Err() != nil || used.TakeReply(1) != 1 {
+		t.Errorf("left over:\n%v", &used)
+	}
+}
+
 // EFF-02: who carries out what.
 func TestScopes(t *testing.T) {
 	every := map[EffectKind]bool{
@@ -301,6 +320,7 @@ aux alice@n1#3 (aux)
 	}
 }
 
+// BenchmarkEffects asks for 32 effects.
 func BenchmarkEffects(b *testing.B) {
 	var fx Effects
 	var message any = "tick"

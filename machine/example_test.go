@@ -227,7 +227,9 @@ func ExampleStateEnterer() {
 }
 
 // gate answers all who wait when it is opened.
-type gate struct{ machine.Stored[[]machine.Caller] }
+type gate struct {
+	machine.Stored[[]machine.Caller]
+}
 
 func (g *gate) Apply(meta machine.Meta, command []byte, fx *machine.Effects) any {
 	if string(command) == "wait" {

@@ -44,7 +44,8 @@ func (e *CommandError) Error() string {
 	return fmt.Sprintf("machine: command at index %d cannot be read and was not applied: %s", e.Index, e.Reason)
 }
 
-// ReplyCodec is implemented by machines whose replies can be sent to other processes. Those of From are.
+// ReplyCodec is implemented by machines whose replies can be sent to other processes, as those of From. Callers in
+// another process than the member get no replies from machines without it.
 type ReplyCodec interface {
 	// AppendReply appends the encoding of what Apply returned, or of a value given to Effects.Reply.
 	AppendReply(b []byte, reply any) ([]byte, error)
@@ -66,7 +67,7 @@ func (t *typed[C, R]) Apply(meta Meta, command []byte, fx *Effects) any {
 	if err != nil {
 		return &CommandError{Index: meta.Index, Reason: err.Error()}
 	}
-	return fx.takeReply(t.impl.Apply(meta, c, fx))
+	return fx.TakeReply(t.impl.Apply(meta, c, fx))
 }
 
 func (t *typed[C, R]) Snapshot() (Capture, error) { return t.impl.Snapshot() }

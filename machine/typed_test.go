@@ -35,7 +35,9 @@ func (t *totals) Apply(_ Meta, c add, fx *Effects) int {
 
 func (t *totals) HandleDown(_ Meta, d Down, _ *Effects) { t.downs = append(t.downs, d) }
 
-func (t *totals) Query(_ QueryContext, question any) (any, error) { return t.State[question.(string)], nil }
+func (t *totals) Query(_ QueryContext, question any) (any, error) {
+	return t.State[question.(string)], nil
+}
 
 func encode[T any](t *testing.T, c Codec[T], v T) []byte {
 	t.Helper()
