@@ -25,6 +25,7 @@ var mayImport = map[string][]string{
 	"ra/member":    {"ra", "ra/raft", "machine", "wal", "wal/memtable"},
 	"ra/rafttest":  {"ra", "ra/raft", "ra/member", "machine", "wal", "wal/vfs", "wal/memtable"},
 	"segment":      {"ra", "wal/vfs"},
+	"ra/snapshot":  {"ra", "wal/vfs"},
 
 	"machine/reference": {"ra", "machine"},
 }
@@ -37,6 +38,7 @@ var forbidden = map[string][]string{
 	"wal":          {"os", "time", "syscall", "golang.org/x/sys/unix"},
 	"wal/memtable": {"os", "time"},
 	"segment":      {"os", "time", "syscall"},
+	"ra/snapshot":  {"os", "time", "syscall"},
 }
 
 func TestImportDirections(t *testing.T) {

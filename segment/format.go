@@ -145,9 +145,6 @@ type row struct {
 // last returns the index of the block's last entry; it has one.
 func (r *row) last() ra.Index { return r.first + ra.Index(r.count) - 1 }
 
-// covers reports whether the block has entry i.
-func (r *row) covers(i ra.Index) bool { return r.count > 0 && i >= r.first && i <= r.last() }
-
 // tableRow is a row with the member that it belongs to.
 type tableRow struct {
 	uid ra.UID

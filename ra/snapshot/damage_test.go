@@ -1,0 +1,325 @@
+package snapshot
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
+
+// I11: a flipped bit anywhere is detected, by who opens the store and by who reads a snapshot of an open one.
+func TestEveryFlip(t *testing.T) {
+	fs := vfs.NewMem()
+	s := mustOpen(t, fs)
+	if err := take(s, "a", 5, 700); err != nil {
+		t.Fatal(err)
+	}
+	name := "snap/" + names(t, fs, "snap")[0]
+	for off := int64(0); fs.Flip(name, off, 1<<(off%8)); off++ {
+		if err := verifyAt(s, "a", 5, 700); !errors.Is(err, ra.ErrCorrupt) {
+			t.Fatalf("read with a flip at %d: %v", off, err)
+		}
+		if err := s.Check("a"); !errors.Is(err, ra.ErrCorrupt) {
+			t.Fatalf("check with a flip at %d: %v", off, err)
+		}
+		left := fs.Crash(vfs.CrashKept, rand.New(rand.NewPCG(1, 1)))
+		again, report, err := Open(Config{FS: left, Dir: "snap"})
+		if err != nil || len(report.Damaged) != 1 || len(again.UIDs()) != 0 || len(names(t, left, "snap/quarantine")) != 1 {
+			t.Fatalf("open with a flip at %d: %+v, %v", off, report, err)
+		}
+		fs.Flip(name, off, 1<<(off%8))
+	}
+	if err := s.Check("a"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A file that was cut anywhere is found out.
+func TestEveryCut(t *testing.T) {
+	fs := vfs.NewMem()
+	if err := take(mustOpen(t, fs), "a", 5, 700); err != nil {
+		t.Fatal(err)
+	}
+	name := names(t, fs, "snap")[0]
+	for n := range len(content(t, fs, name)) {
+		left := fs.Crash(vfs.CrashKept, rand.New(rand.NewPCG(1, 1)))
+		left.Cut("snap/"+name, int64(n))
+		if _, report, err := Open(Config{FS: left, Dir: "snap"}); err != nil || len(report.Damaged) != 1 {
+			t.Fatalf("cut at %d: %+v, %v", n, report, err)
+		}
+	}
+}
+
+// A later format is left alone.
+func TestLaterFormat(t *testing.T) {
+	fs := vfs.NewMem()
+	meta, err := (&Meta{Index: 7, Term: 9}).encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := encodeHead(meta)
+	b[12] = 2
+	crc := ra.Checksum(b[12:])
+	b[8], b[9], b[10], b[11] = byte(crc), byte(crc>>8), byte(crc>>16), byte(crc>>24)
+	put(t, fs, id{"a", 7, 9}.String(), append(b, make([]byte, 100)...))
+	if _, _, err := Open(Config{FS: fs, Dir: "snap"}); !errors.Is(err, ErrVersion) {
+		t.Fatal(err)
+	}
+}
+
+// I9: whatever a crash leaves, there is the snapshot before or the new one, whole.
+func TestCrashAtEveryOperation(t *testing.T) {
+	for seed := range uint64(20) {
+		rng := rand.New(rand.NewPCG(seed, 9))
+		mem := vfs.NewMem()
+		errs := vfs.NewErrs(mem)
+		s := mustOpen(t, errs)
+		var before, now ra.Index
+		errs.Trace(func(op vfs.Op, name string) {
+			model := vfs.CrashModel(rng.IntN(int(vfs.CrashModels)))
+			if err := survivor(mem.Crash(model, rng), before, now); err != nil {
+				t.Fatalf("seed %d, crash (%s) before %s %s: %v", seed, model, op, name, err)
+			}
+		})
+		for now = 10; now <= 50; now += 10 {
+			step := take
+			if now%20 == 0 {
+				step = receive
+			}
+			if err := step(s, "a", now, sizeAt(now)); err != nil {
+				t.Fatal(err)
+			}
+			before = now
+		}
+	}
+}
+
+func sizeAt(index ra.Index) int { return int(index) * 500 }
+
+// receive gets a snapshot in chunks.
+func receive(s *Store, uid ra.UID, index ra.Index, size int) error {
+	from, _, err := Open(Config{FS: vfs.NewMem()})
+	if err != nil {
+		return err
+	}
+	if err := take(from, "peer", index, size); err != nil {
+		return err
+	}
+	src, err := from.OpenSource("peer", 3000)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	r, err := s.Receive(uid, index, src.Meta().Term)
+	if err != nil {
+		return err
+	}
+	for n := range src.Chunks() {
+		data, _, err := src.ReadChunk(n + 1)
+		if err == nil {
+			err = r.Add(n+1, data)
+		}
+		if err != nil {
+			return errors.Join(err, r.Abort())
+		}
+	}
+	_, _, err = r.Finish()
+	return err
+}
+
+// survivor checks what a crash left.
+func survivor(fs vfs.FS, before, now ra.Index) error {
+	s, report, err := Open(Config{FS: fs, Dir: "snap"})
+	if err != nil {
+		return err
+	}
+	if len(report.Damaged)+len(report.Quarantined) > 0 {
+		return fmt.Errorf("%+v", report)
+	}
+	info, ok := s.Newest("a")
+	switch {
+	case !ok && before == 0:
+		return nil
+	case !ok || info.Index != before && info.Index != now:
+		return fmt.Errorf("snapshot %d, should be %d or %d", info.Index, before, now)
+	}
+	return verifyAt(s, "a", info.Index, sizeAt(info.Index))
+}
+
+// SNAP-06: an error anywhere leaves the snapshot before in place, no debris, and the way free for the next attempt.
+func TestErrorAtEveryOperation(t *testing.T) {
+	for _, step := range []func(*Store, ra.UID, ra.Index, int) error{take, receive} {
+		for n := 0; ; n++ {
+			mem := vfs.NewMem()
+			errs := vfs.NewErrs(mem)
+			s := mustOpen(t, errs)
+			if err := take(s, "a", 10, sizeAt(10)); err != nil {
+				t.Fatal(err)
+			}
+			errs.Inject(vfs.Fault{After: n, Times: 1, Short: true})
+			err := step(s, "a", 20, sizeAt(20))
+			errs.Heal()
+			if err == nil {
+				if n < 5 {
+					t.Fatalf("only %d operations", n)
+				}
+				break
+			}
+			if !errors.Is(err, vfs.ErrInjected) {
+				t.Fatalf("error %d: %v", n, err)
+			}
+			if err := verifyAt(s, "a", 10, sizeAt(10)); err != nil {
+				t.Fatalf("after error %d: %v", n, err)
+			}
+			for model := range vfs.CrashModels {
+				if err := survivor(mem.Crash(model, rand.New(rand.NewPCG(uint64(n), 1))), 10, 20); err != nil {
+					t.Fatalf("error %d, then crash (%s): %v", n, model, err)
+				}
+			}
+			if err := errors.Join(step(s, "a", 20, sizeAt(20)), verifyAt(s, "a", 20, sizeAt(20))); err != nil {
+				t.Fatalf("second attempt after error %d: %v", n, err)
+			}
+			if left := names(t, mem, "snap"); len(left) != 1 {
+				t.Fatalf("error %d left %v", n, left)
+			}
+		}
+	}
+}
+
+// A disk that cannot be read is not damage.
+func TestReadErrorIsNotDamage(t *testing.T) {
+	errs := vfs.NewErrs(vfs.NewMem())
+	s := mustOpen(t, errs)
+	if err := take(s, "a", 10, 200_000); err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.OpenReader("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	errs.Inject(vfs.Fault{Op: vfs.OpRead})
+	if _, err := io.ReadAll(r); !errors.Is(err, vfs.ErrInjected) || errors.Is(err, ra.ErrCorrupt) {
+		t.Fatal(err)
+	}
+	if _, _, err := Open(Config{FS: errs, Dir: "snap"}); !errors.Is(err, vfs.ErrInjected) {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What was written by this version stays readable: testdata/format1.snap. Compressed bytes may change with the library,
+// so that only the meta must be written alike.
+func TestGolden(t *testing.T) {
+	path := filepath.Join("testdata", "format1.snap")
+	meta := metaAt(17)
+	encoded, err := meta.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *rewrite {
+		fs := vfs.NewMem()
+		if err := take(mustOpen(t, fs), "a", 17, 700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, content(t, fs, names(t, fs, "snap")[0]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	golden, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fs := vfs.NewMem()
+	put(t, fs, id{"a", 17, meta.Term}.String(), golden)
+	if err := verifyAt(mustOpen(t, fs), "a", 17, 700); err != nil {
+		t.Fatal(err)
+	}
+	if head := encodeHead(encoded); !bytes.HasPrefix(golden, head) {
+		t.Fatal("header differs from testdata/format1.snap")
+	}
+}
+
+// FuzzMeta decodes any bytes as meta, and expects what it takes to be what it would write.
+func FuzzMeta(f *testing.F) {
+	for _, m := range []Meta{metaAt(3), {Index: 1}} {
+		b, err := m.encode()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := decodeMeta(b)
+		if err != nil {
+			return
+		}
+		again, err := m.encode()
+		if err != nil || !bytes.Equal(again, b) {
+			t.Fatalf("took bytes that it would not write: %v", err)
+		}
+	})
+}
+
+// FuzzFile opens any bytes as a snapshot: no panic, and never more state than the footer says.
+func FuzzFile(f *testing.F) {
+	golden, err := os.ReadFile(filepath.Join("testdata", "format1.snap"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(golden)
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		fs := vfs.NewMem()
+		put(t, fs, id{"a", 17, metaAt(17).Term}.String(), b)
+		s, _, err := Open(Config{FS: fs, Dir: "snap", MaxState: 1 << 20})
+		if err != nil {
+			return
+		}
+		r, err := s.OpenReader("a")
+		if err != nil {
+			return
+		}
+		n, err := io.Copy(io.Discard, r)
+		if n > r.Size() || err == nil && n != r.Size() {
+			t.Fatalf("%d bytes of %d, %v", n, r.Size(), err)
+		}
+		_ = r.Close()
+	})
+}
+
+// FuzzState decodes any bytes as compressed state behind sound checksums, as a malicious peer could send them.
+func FuzzState(f *testing.F) {
+	f.Add([]byte("state"), uint64(5))
+	f.Fuzz(func(t *testing.T, packed []byte, raw uint64) {
+		meta, err := (&Meta{Index: 1, Term: 1}).encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		head := encodeHead(meta)
+		foot := footer{state: ra.Checksum(packed), packed: uint64(len(packed)), raw: raw % (1 << 20)}
+		foot.head = uint32(head[8]) | uint32(head[9])<<8 | uint32(head[10])<<16 | uint32(head[11])<<24
+		fs := vfs.NewMem()
+		put(t, fs, id{"a", 1, 1}.String(), append(append(head, packed...), foot.encode()...))
+		s := mustOpen(t, fs)
+		r, err := s.OpenReader("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := io.Copy(io.Discard, r); err == nil && uint64(n) != foot.raw {
+			t.Fatalf("%d bytes of %d", n, foot.raw)
+		}
+		_ = r.Close()
+	})
+}

@@ -1,0 +1,95 @@
+package snapshot
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
+)
+
+// The files in the directory of a store. Everything else there is moved to quarantine.
+//
+//	UID.IIIIIIIIIIIIIIII.TTTTTTTTTTTTTTTT.snap        snapshot of member UID, index and term in hexadecimal
+//	UID.IIIIIIIIIIIIIIII.TTTTTTTTTTTTTTTT.snap.tmp    one that is being written; removed at the next start
+//	UID.IIIIIIIIIIIIIIII.TTTTTTTTTTTTTTTT.snap.recv   one that is being received; removed at the next start
+//	quarantine/                                       what was found and not understood, or damaged
+const (
+	snapSuffix = ".snap"
+	tempSuffix = ".tmp"
+	recvSuffix = ".recv"
+	quarantine = "quarantine"
+)
+
+// MaxUIDLen bounds the length of uids here, in bytes: file names end at 255.
+const MaxUIDLen = 200
+
+// id names a snapshot.
+type id struct {
+	uid   ra.UID
+	index ra.Index
+	term  ra.Term
+}
+
+func (n id) String() string {
+	return fmt.Sprintf("%s.%016X.%016X%s", n.uid, n.index, n.term, snapSuffix)
+}
+
+// check reports whether the id can stand in a file name.
+func (n id) check() error {
+	if len(n.uid) > MaxUIDLen || n.index == 0 {
+		return fmt.Errorf("%w: snapshot of %.300q at index %d", ra.ErrInvalidName, n.uid, n.index)
+	}
+	return ra.CheckName(string(n.uid))
+}
+
+// parseName reads a name of exactly the form that String gives.
+func parseName(name string) (id, bool) {
+	rest, ok := strings.CutSuffix(name, snapSuffix)
+	const numbers = 2 * (1 + 16)
+	if !ok || len(rest) <= numbers {
+		return id{}, false
+	}
+	at := len(rest) - numbers
+	index, err1 := strconv.ParseUint(rest[at+1:at+17], 16, 64)
+	term, err2 := strconv.ParseUint(rest[at+18:], 16, 64)
+	n := id{ra.UID(rest[:at]), ra.Index(index), ra.Term(term)}
+	return n, err1 == nil && err2 == nil && n.check() == nil && n.String() == name
+}
+
+// isTemp reports whether name is that of a snapshot that was not whole yet.
+func isTemp(name string) bool {
+	for _, suffix := range [...]string{tempSuffix, recvSuffix} {
+		if inner, ok := strings.CutSuffix(name, suffix); ok {
+			_, ok = parseName(inner)
+			return ok
+		}
+	}
+	return false
+}
+
+// toQuarantine moves a file out of the way. Nothing in quarantine is ever deleted or overwritten.
+func toQuarantine(fs vfs.FS, dir, name string) error {
+	away := path.Join(dir, quarantine)
+	if err := fs.MkdirAll(away); err != nil {
+		return err
+	}
+	taken, err := fs.List(away)
+	if err != nil {
+		return err
+	}
+	free := name
+	for n := 1; slices.Contains(taken, free); n++ {
+		free = fmt.Sprintf("%s.%d", name, n)
+	}
+	if err := fs.Rename(path.Join(dir, name), path.Join(away, free)); err != nil {
+		return err
+	}
+	if err := fs.SyncDir(away); err != nil {
+		return err
+	}
+	return fs.SyncDir(dir)
+}

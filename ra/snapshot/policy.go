@@ -1,0 +1,55 @@
+package snapshot
+
+import "github.com/heliopolis-raft/heliopolis/ra"
+
+// Policy decides when a snapshot is taken. The zero value is ra's policy with its defaults.
+type Policy struct {
+	// MinInterval is how many entries lie between two snapshots at least, unless a segment could be freed; 4096 if 0.
+	MinInterval ra.Index
+	// Growth and MinBytes are for machines that never ask: a snapshot is due when the log has more bytes than Growth times
+	// the last snapshot, and at least MinBytes; 4 and 16 MiB if 0.
+	Growth   int64
+	MinBytes int64
+}
+
+// State is what a policy looks at, of one member.
+type State struct {
+	// Last is the index of the snapshot in place and LastBytes the size of its file; 0 if there is none.
+	Last      ra.Index
+	LastBytes int64
+	// FirstSegment is the lowest index held in segments, 0 if there is none.
+	FirstSegment ra.Index
+	// LogBytes is the length of all entries above Last.
+	LogBytes int64
+	// Pending says that a snapshot or checkpoint is being written.
+	Pending bool
+}
+
+// Accepts says whether a machine's wish to release the log up to index is granted (SNAP-01). The term of that entry must
+// be known still. A wish that is not granted is dropped, not queued.
+func (p Policy) Accepts(s *State, index ra.Index, termKnown bool) bool {
+	if s.Pending || !termKnown || index <= s.Last {
+		return false
+	}
+	interval := p.MinInterval
+	if interval == 0 {
+		interval = 4096
+	}
+	frees := s.FirstSegment != 0 && index > s.FirstSegment
+	return frees || index-s.Last > interval
+}
+
+// Due says whether a machine that never asks gets a snapshot now, at index.
+func (p Policy) Due(s *State, index ra.Index) bool {
+	if s.Pending || index <= s.Last {
+		return false
+	}
+	growth, least := p.Growth, p.MinBytes
+	if growth == 0 {
+		growth = 4
+	}
+	if least == 0 {
+		least = 16 << 20
+	}
+	return s.LogBytes >= least && s.LogBytes > growth*s.LastBytes
+}

@@ -1,0 +1,351 @@
+package snapshot
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"sync"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
+)
+
+// The errors of this package, beside those of package ra.
+var (
+	// ErrStale says that a snapshot of the same or a higher index is in place already. The file is removed.
+	ErrStale = errors.New("snapshot: a newer one is in place")
+	// ErrBusy says that this very snapshot is being written or received already.
+	ErrBusy = errors.New("snapshot: is being written already")
+	// ErrNone says that a member has no snapshot.
+	ErrNone = errors.New("snapshot: there is none")
+)
+
+// Config says where the snapshots of a node are and what they may cost. FS is needed; the zero value of everything else
+// works.
+type Config struct {
+	FS vfs.FS
+	// Dir is the directory below the file system's root; it is made if it does not exist.
+	Dir string
+	// Level is the level of compression as zstd counts it, 1 to 22; 0 is 1, the fastest.
+	Level int
+	// MaxFile bounds a snapshot that is received, in bytes as they lie on the disk; 64 GiB if 0.
+	MaxFile int64
+	// MaxState bounds the decompressed state of a snapshot that is read, in bytes; no bound if 0. What is decoded is never
+	// more than the footer says, whatever the compressed stream pretends.
+	MaxState int64
+}
+
+// validate checks the configuration and fills in what was left out.
+func (c *Config) validate() error {
+	if c.FS == nil {
+		return errors.New("snapshot: Config.FS is missing")
+	}
+	if c.Level < 0 || c.Level > 22 || c.MaxFile < 0 || c.MaxState < 0 {
+		return errors.New("snapshot: limit out of range in Config")
+	}
+	if c.Dir == "" {
+		c.Dir = "."
+	}
+	if c.Level == 0 {
+		c.Level = 1
+	}
+	if c.MaxFile == 0 {
+		c.MaxFile = 64 << 30
+	}
+	return nil
+}
+
+// Info describes a snapshot that is in place.
+type Info struct {
+	UID   ra.UID
+	Index ra.Index
+	Term  ra.Term
+	// Size is that of the file in bytes, State that of the machine's state before compression.
+	Size, State int64
+}
+
+func (i *Info) id() id { return id{i.UID, i.Index, i.Term} }
+
+// Report is what Open found that is not as it should be.
+type Report struct {
+	// Damaged are snapshots that do not check. They are in quarantine.
+	Damaged []DamagedSnapshot
+	// Quarantined are the names of everything that was moved to quarantine, damaged snapshots included.
+	Quarantined []string
+}
+
+// DamagedSnapshot is a snapshot that does not check.
+type DamagedSnapshot struct {
+	UID   ra.UID
+	Index ra.Index
+	Term  ra.Term
+	// Fallback is the index of the older snapshot that is used instead, 0 if there is none.
+	Fallback ra.Index
+	Cause    error
+}
+
+// Store is the snapshots of one node: of each member the newest. All methods may be called by any goroutine at any time.
+// Writers, readers and receivers belong to one goroutine each.
+type Store struct {
+	cfg      Config
+	encoders encoders
+
+	publish sync.Mutex // held while a snapshot takes its place
+
+	mu   sync.Mutex // guards what follows; held for moments only
+	held map[ra.UID]Info
+	busy map[string]bool // temporary files in use
+}
+
+// Open opens the snapshots of a node: it removes what a crash left half made, moves what it does not know to quarantine,
+// finds the newest snapshot of each member that checks in every byte, and removes the older ones (SNAP-07). One that
+// does not check goes to quarantine, and the next older one takes its place.
+func Open(cfg Config) (*Store, *Report, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, nil, err
+	}
+	s := &Store{cfg: cfg, held: make(map[ra.UID]Info), busy: make(map[string]bool), encoders: encoders{level: cfg.Level}}
+	o := opening{s: s, report: new(Report), found: make(map[ra.UID][]id)}
+	if err := o.run(); err != nil {
+		return nil, nil, err
+	}
+	return s, o.report, nil
+}
+
+// opening is an Open under way.
+type opening struct {
+	s      *Store
+	report *Report
+	found  map[ra.UID][]id
+}
+
+func (o *opening) run() error {
+	fs, dir := o.s.cfg.FS, o.s.cfg.Dir
+	if err := fs.MkdirAll(dir); err != nil {
+		return err
+	}
+	names, err := fs.List(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := o.meet(name); err != nil {
+			return err
+		}
+	}
+	// What a crash left visible but not durable must not be built upon, least of all by removing older ones.
+	if err := fs.SyncDir(dir); err != nil {
+		return err
+	}
+	for uid, ids := range o.found {
+		if err := o.choose(uid, ids); err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(o.report.Damaged, func(a, b DamagedSnapshot) int {
+		return cmp.Or(cmp.Compare(a.UID, b.UID), cmp.Compare(b.Index, a.Index))
+	})
+	return nil
+}
+
+// meet deals with one name of the directory.
+func (o *opening) meet(name string) error {
+	if n, ok := parseName(name); ok {
+		o.found[n.uid] = append(o.found[n.uid], n)
+		return nil
+	}
+	switch {
+	case isTemp(name):
+		return o.s.cfg.FS.Remove(o.s.path(name))
+	case name == quarantine+"/":
+		return nil
+	}
+	if name[len(name)-1] == '/' {
+		name = name[:len(name)-1]
+	}
+	return o.quarantine(name)
+}
+
+func (o *opening) quarantine(name string) error {
+	o.report.Quarantined = append(o.report.Quarantined, name)
+	return toQuarantine(o.s.cfg.FS, o.s.cfg.Dir, name)
+}
+
+// choose finds the newest good snapshot of a member.
+func (o *opening) choose(uid ra.UID, ids []id) error {
+	slices.SortFunc(ids, func(a, b id) int { return cmp.Or(cmp.Compare(b.index, a.index), cmp.Compare(b.term, a.term)) })
+	first := len(o.report.Damaged)
+	for k, n := range ids {
+		info, err := o.s.inspect(n)
+		if err == nil {
+			o.s.held[uid] = info
+			for i := range o.report.Damaged[first:] {
+				o.report.Damaged[first+i].Fallback = n.index
+			}
+			return o.removeAll(ids[k+1:])
+		}
+		if !errors.Is(err, ra.ErrCorrupt) {
+			return err
+		}
+		o.report.Damaged = append(o.report.Damaged, DamagedSnapshot{UID: uid, Index: n.index, Term: n.term, Cause: err})
+		if err := o.quarantine(n.String()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *opening) removeAll(ids []id) error {
+	for _, n := range ids {
+		if err := o.s.cfg.FS.Remove(o.s.path(n.String())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inspect checks a snapshot in every byte.
+func (s *Store) inspect(n id) (Info, error) {
+	f, err := s.cfg.FS.Open(s.path(n.String()), vfs.Buffered)
+	if err != nil {
+		return Info{}, err
+	}
+	l, err := check(f, n)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return Info{}, err
+	}
+	return l.info(n), nil
+}
+
+// check reads all of a file and checks that it is the snapshot n.
+func check(f vfs.File, n id) (*layout, error) {
+	l, err := readLayout(f)
+	if err != nil {
+		return nil, err
+	}
+	if l.meta.Index != n.index || l.meta.Term != n.term {
+		return nil, corruptf("snapshot %s says that it is of index %d, term %d", n, l.meta.Index, l.meta.Term)
+	}
+	return l, l.verify(f)
+}
+
+func (l *layout) info(n id) Info {
+	return Info{UID: n.uid, Index: n.index, Term: n.term, Size: l.size, State: int64(l.foot.raw)}
+}
+
+// path returns the name of one of the store's files for the file system.
+func (s *Store) path(name string) string { return path.Join(s.cfg.Dir, name) }
+
+// Newest returns the snapshot of a member that is in place, if there is one.
+func (s *Store) Newest(uid ra.UID) (Info, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	info, ok := s.held[uid]
+	return info, ok
+}
+
+// UIDs returns all members with a snapshot, sorted.
+func (s *Store) UIDs() []ra.UID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]ra.UID, 0, len(s.held))
+	for uid := range s.held {
+		out = append(out, uid)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Check reads the snapshot of a member again and reports with an error that wraps ra.ErrCorrupt if it has decayed. A
+// leader whose peers refuse its snapshot can find out so if the fault is its own.
+func (s *Store) Check(uid ra.UID) error {
+	info, ok := s.Newest(uid)
+	if !ok {
+		return fmt.Errorf("%w of %s", ErrNone, uid)
+	}
+	_, err := s.inspect(info.id())
+	return err
+}
+
+// Remove removes the snapshot of a member that is deleted for good, durably.
+func (s *Store) Remove(uid ra.UID) error {
+	s.publish.Lock()
+	defer s.publish.Unlock()
+	info, ok := s.Newest(uid)
+	if !ok {
+		return nil
+	}
+	if err := s.cfg.FS.Remove(s.path(info.id().String())); err != nil && !errors.Is(err, vfs.ErrNotExist) {
+		return err
+	}
+	if err := s.cfg.FS.SyncDir(s.cfg.Dir); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.held, uid)
+	return nil
+}
+
+// create begins a temporary file for a snapshot.
+func (s *Store) create(n id, suffix string) (vfs.File, string, error) {
+	if err := n.check(); err != nil {
+		return nil, "", err
+	}
+	name := n.String() + suffix
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.busy[name] {
+		return nil, "", fmt.Errorf("%w: %s", ErrBusy, n)
+	}
+	f, err := s.cfg.FS.Create(s.path(name), vfs.Buffered)
+	if errors.Is(err, vfs.ErrExist) {
+		// Left over from an attempt that could not even be removed.
+		if err = s.cfg.FS.Remove(s.path(name)); err == nil {
+			f, err = s.cfg.FS.Create(s.path(name), vfs.Buffered)
+		}
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	s.busy[name] = true
+	return f, name, nil
+}
+
+// discard removes a temporary file. If that fails the next start does it.
+func (s *Store) discard(name string) error {
+	s.mu.Lock()
+	delete(s.busy, name)
+	s.mu.Unlock()
+	return s.cfg.FS.Remove(s.path(name))
+}
+
+// install gives a durable temporary file its name, makes that durable, and only then removes the snapshot before it. If
+// one of the same or a higher index is in place the file is removed instead (SNAP-05).
+func (s *Store) install(temp string, info Info) error {
+	s.publish.Lock()
+	defer s.publish.Unlock()
+	before, had := s.Newest(info.UID)
+	if had && before.Index >= info.Index {
+		return errors.Join(fmt.Errorf("%w: %d, this one is of %d", ErrStale, before.Index, info.Index), s.discard(temp))
+	}
+	if err := s.cfg.FS.Rename(s.path(temp), s.path(info.id().String())); err != nil {
+		return errors.Join(err, s.discard(temp))
+	}
+	s.mu.Lock()
+	delete(s.busy, temp)
+	s.mu.Unlock()
+	if err := s.cfg.FS.SyncDir(s.cfg.Dir); err != nil {
+		// It may come to be durable or not. Either is right as long as the one before stays.
+		return err
+	}
+	s.mu.Lock()
+	s.held[info.UID] = info
+	s.mu.Unlock()
+	if had {
+		_ = s.cfg.FS.Remove(s.path(before.id().String())) // the next start would remove it too
+	}
+	return nil
+}

@@ -1,0 +1,177 @@
+package snapshot
+
+import (
+	"encoding/binary"
+	"errors"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
+)
+
+const (
+	// window is how far back the compression looks: it decides the memory of writers and readers.
+	window = 1 << 20
+	// maxWindow is what a reader accepts of others.
+	maxWindow = 8 << 20
+	// writeStep is how much is gathered before it is written.
+	writeStep = 128 << 10
+)
+
+// encoders keeps encoders for later, which are large.
+type encoders struct {
+	level int
+	pool  sync.Pool
+}
+
+func (e *encoders) get(w *fileWriter) (*zstd.Encoder, error) {
+	if z, ok := e.pool.Get().(*zstd.Encoder); ok {
+		z.Reset(w)
+		return z, nil
+	}
+	return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(e.level)),
+		zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window), zstd.WithLowerEncoderMem(true), zstd.WithZeroFrames(true))
+}
+
+func (e *encoders) put(z *zstd.Encoder) {
+	z.Reset(nil)
+	e.pool.Put(z)
+}
+
+// fileWriter appends to a file and keeps the checksum of what it wrote.
+type fileWriter struct {
+	f   vfs.File
+	buf []byte
+	off int64
+	crc uint32
+}
+
+// Write implements io.Writer.
+func (w *fileWriter) Write(p []byte) (int, error) {
+	w.crc = ra.ExtendChecksum(w.crc, p)
+	w.buf = append(w.buf, p...)
+	if len(w.buf) >= writeStep {
+		if err := w.flush(); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
+}
+
+// pos returns the length so far.
+func (w *fileWriter) pos() int64 { return w.off + int64(len(w.buf)) }
+
+func (w *fileWriter) flush() error {
+	if _, err := w.f.WriteAt(w.buf, w.off); err != nil {
+		return err
+	}
+	w.off += int64(len(w.buf))
+	w.buf = w.buf[:0]
+	return nil
+}
+
+// Writer writes one snapshot aside (SNAP-02). It ends with Commit or Abort; after an error only Abort is left.
+type Writer struct {
+	s    *Store
+	id   id
+	temp string
+	w    fileWriter
+	z    *zstd.Encoder
+	head uint32
+	from int64
+	raw  int64
+	err  error
+}
+
+// Create begins a snapshot of a member. The state is what is written to the Writer.
+func (s *Store) Create(uid ra.UID, meta Meta) (*Writer, error) {
+	encoded, err := meta.encode()
+	if err != nil {
+		return nil, err
+	}
+	w := &Writer{s: s, id: id{uid, meta.Index, meta.Term}}
+	if w.w.f, w.temp, err = s.create(w.id, tempSuffix); err != nil {
+		return nil, err
+	}
+	head := encodeHead(encoded)
+	w.head = binary.LittleEndian.Uint32(head[8:])
+	if _, err = w.w.Write(head); err == nil {
+		w.z, err = s.encoders.get(&w.w)
+	}
+	if err != nil {
+		return nil, errors.Join(err, w.Abort())
+	}
+	w.from, w.w.crc = w.w.pos(), 0
+	return w, nil
+}
+
+// Write appends to the state.
+func (w *Writer) Write(p []byte) (int, error) {
+	if w.err != nil {
+		return 0, w.err
+	}
+	n, err := w.z.Write(p)
+	w.raw += int64(n)
+	w.err = err
+	return n, err
+}
+
+// Commit makes the snapshot durable and puts it in place of the older one of the member. It returns ErrStale if a newer
+// one came first. After an error nothing is left of the snapshot, and the older one is in place (SNAP-06).
+func (w *Writer) Commit() (Info, error) {
+	err := w.err
+	if err == nil {
+		err = w.finish()
+	}
+	if err != nil {
+		return Info{}, errors.Join(err, w.Abort())
+	}
+	info := Info{UID: w.id.uid, Index: w.id.index, Term: w.id.term, Size: w.w.off, State: w.raw}
+	w.err = ra.ErrClosed
+	if err := w.s.install(w.temp, info); err != nil {
+		return Info{}, err
+	}
+	return info, nil
+}
+
+// finish writes the footer and makes the content durable.
+func (w *Writer) finish() error {
+	if err := w.z.Close(); err != nil {
+		return err
+	}
+	foot := footer{state: w.w.crc, head: w.head, packed: uint64(w.w.pos() - w.from), raw: uint64(w.raw)}
+	if _, err := w.w.Write(foot.encode()); err != nil {
+		return err
+	}
+	if err := w.w.flush(); err != nil {
+		return err
+	}
+	if err := w.w.f.Sync(); err != nil {
+		return err
+	}
+	w.s.encoders.put(w.z)
+	w.z = nil
+	f := w.w.f
+	w.w.f = nil
+	return f.Close()
+}
+
+// Abort gives the snapshot up and leaves nothing of it. After Commit it does nothing.
+func (w *Writer) Abort() error {
+	if errors.Is(w.err, ra.ErrClosed) {
+		return nil
+	}
+	w.err = ra.ErrClosed
+	if w.z != nil {
+		w.s.encoders.put(w.z)
+		w.z = nil
+	}
+	var err error
+	if w.w.f != nil {
+		err = w.w.f.Close()
+		w.w.f = nil
+	}
+	return errors.Join(err, w.s.discard(w.temp))
+}
