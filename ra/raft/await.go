@@ -102,6 +102,11 @@ func (r *Raft) walUp(*Message) {
 		return
 	}
 	r.endAwait()
+	if r.role == ra.Follower && r.leader != "" && !r.leaderLost {
+		// Appends were dropped meanwhile. If there were any, the leader learns here where to go on, and not only by
+		// its tick.
+		r.sendReject(r.log.last+1, r.log.lastTerm())
+	}
 }
 
 // endAwait goes back to leading or following.
