@@ -63,11 +63,12 @@ func (fx *Effects) Reply(to Caller, value any) {
 func (fx *Effects) NoReply() { fx.noReply = true }
 
 // Monitor asks to hear of the end of a process, through DownHandler, once (EFF-50). If it has ended already, that is
-// told at once. Monitors of machines are void when the leader changes.
-func (fx *Effects) Monitor(pid ra.PID) { fx.addTo(EffectMonitor, pid) }
+// told at once. Monitors of machines are void when the leader changes. A name, a PID with Spawn 0, has no end and cannot
+// be monitored.
+func (fx *Effects) Monitor(pid ra.PID) { fx.addMonitor(EffectMonitor, pid) }
 
 // Demonitor ends the monitor of a process. A down that is in the log already still comes.
-func (fx *Effects) Demonitor(pid ra.PID) { fx.addTo(EffectDemonitor, pid) }
+func (fx *Effects) Demonitor(pid ra.PID) { fx.addMonitor(EffectDemonitor, pid) }
 
 // MonitorNode asks to hear of a node, through NodeHandler: how it is now, and every change (EFF-51).
 func (fx *Effects) MonitorNode(node ra.NodeID) { fx.addNode(EffectMonitorNode, node) }
@@ -178,6 +179,14 @@ func (fx *Effects) addTo(kind EffectKind, pid ra.PID) *Effect {
 	e := fx.add(kind)
 	e.PID = pid
 	return e
+}
+
+func (fx *Effects) addMonitor(kind EffectKind, pid ra.PID) {
+	if pid.Spawn == 0 {
+		fx.refuse(kind, "no process")
+		return
+	}
+	fx.add(kind).PID = pid
 }
 
 func (fx *Effects) addNode(kind EffectKind, node ra.NodeID) {

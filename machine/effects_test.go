@@ -143,6 +143,7 @@ func TestEffectsRefuseWhatNobodyCanDo(t *testing.T) {
 		"send to nobody":      func(fx *Effects) { fx.Send(ra.PID{}, 1) },
 		"reply to nobody":     func(fx *Effects) { fx.Reply(Caller{}, 1) },
 		"monitor nobody":      func(fx *Effects) { fx.Monitor(ra.PID{}) },
+		"monitor a name":      func(fx *Effects) { fx.Monitor(ra.PID{Node: "n1", Name: "alice"}) },
 		"monitor no node":     func(fx *Effects) { fx.MonitorNode("") },
 		"long timer name":     func(fx *Effects) { fx.Timer(strings.Repeat("n", MaxTimerName+1), 1) },
 		"no function":         func(fx *Effects) { fx.Call(nil) },

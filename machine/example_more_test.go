@@ -3,6 +3,10 @@ package machine_test
 import (
 	"fmt"
 	"io"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/heliopolis-raft/heliopolis/machine"
@@ -121,6 +125,52 @@ func ExampleEffects_Log() {
 	// log [4 6]
 	// release cursor
 	// send printer@#0 "a long page"
+}
+
+// index remembers where in the log the newest value of each key stands; the values themselves stay there.
+type index struct{ machine.Stored[map[string]ra.Index] }
+
+func (x *index) Apply(meta machine.Meta, command []byte, fx *machine.Effects) any {
+	key, _, _ := strings.Cut(string(command), "=")
+	x.State[key] = meta.Index
+	fx.ReleaseCursor()
+	return nil
+}
+
+// Snapshot captures the state, and with it the entries that it refers to.
+func (x *index) Snapshot() (machine.Capture, error) {
+	c, err := x.Stored.Snapshot()
+	return indexCapture{Capture: c, live: slices.Sorted(maps.Values(x.State))}, err
+}
+
+type indexCapture struct {
+	machine.Capture
+	live []ra.Index
+}
+
+func (c indexCapture) LiveIndexes() iter.Seq[ra.Index] { return slices.Values(c.live) }
+
+// A state that refers to entries of the log names them in its captures, so that they outlive the snapshot.
+func ExampleLiveIndexer() {
+	x := &index{}
+	x.State = map[string]ra.Index{}
+	var fx machine.Effects
+	for i, c := range []string{"a=1", "b=1", "a=2", "c=1", "b=2"} {
+		x.Apply(machine.Meta{Index: ra.Index(i + 1)}, []byte(c), &fx)
+	}
+	c, err := x.Snapshot()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Release()
+	for i := range c.(machine.LiveIndexer).LiveIndexes() {
+		fmt.Println(i)
+	}
+	// Output:
+	// 3
+	// 4
+	// 5
 }
 
 // history keeps captures of older states, for machines that know only later that the log before may go.

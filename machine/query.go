@@ -52,7 +52,7 @@ func (e *PanicError) Error() string { return fmt.Sprintf("machine: query panicke
 // Ask puts a question to a machine: a QueryFunc is called, anything else goes to its Querier. A panic becomes a
 // *PanicError.
 func Ask(m Machine, ctx QueryContext, question any) (answer any, err error) {
-	defer recoverQuery(&answer, &err)
+	defer recoverQuery(&err)
 	if f, ok := question.(QueryFunc); ok && f != nil {
 		return f(ctx, Innermost(m))
 	}
@@ -65,7 +65,7 @@ func Ask(m Machine, ctx QueryContext, question any) (answer any, err error) {
 // AskConcurrently puts a question to a machine from any goroutine. It fails with ErrNoQuerier if the machine is not a
 // ConcurrentQuerier; ask the member then.
 func AskConcurrently(m Machine, question any) (answer any, err error) {
-	defer recoverQuery(&answer, &err)
+	defer recoverQuery(&err)
 	if q, ok := As[ConcurrentQuerier](m); ok {
 		return q.QueryConcurrently(question)
 	}
@@ -73,8 +73,8 @@ func AskConcurrently(m Machine, question any) (answer any, err error) {
 }
 
 // recoverQuery turns a panic into an error.
-func recoverQuery(answer *any, err *error) {
+func recoverQuery(err *error) {
 	if v := recover(); v != nil {
-		*answer, *err = nil, &PanicError{Value: v, Stack: debug.Stack()}
+		*err = &PanicError{Value: v, Stack: debug.Stack()}
 	}
 }
