@@ -55,7 +55,7 @@
 //	aux                                 Effects.Aux
 //	reply                               Effects.Reply
 //	garbage_collection                  none: Go's collector is the process's, not the member's
-//	log_ext                             none: Log reads what is in memory without a copy
+//	log_ext                             none: Log does
 //
 // Timers of machines have a name space of their own: no name collides with anything of the library (QRK-05).
 package machine

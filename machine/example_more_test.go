@@ -128,7 +128,9 @@ func ExampleEffects_Log() {
 }
 
 // index remembers where in the log the newest value of each key stands; the values themselves stay there.
-type index struct{ machine.Stored[map[string]ra.Index] }
+type index struct {
+	machine.Stored[map[string]ra.Index]
+}
 
 func (x *index) Apply(meta machine.Meta, command []byte, fx *machine.Effects) any {
 	key, _, _ := strings.Cut(string(command), "=")

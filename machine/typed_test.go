@@ -129,7 +129,7 @@ func TestTypedNoReply(t *testing.T) {
 // Replies that cross to another process come out as they went in, errors of commands included.
 func TestReplyCodec(t *testing.T) {
 	rc := From(newTotals(), CBOR[add, int]()).(ReplyCodec)
-	for _, reply := range []any{0, -7, 1 << 40, &CommandError{Index: 3, Reason: "bad"}} {
+	for _, reply := range []any{0, -7, 1 << 30, &CommandError{Index: 3, Reason: "bad"}} {
 		b, err := rc.AppendReply([]byte("front"), reply)
 		if err != nil {
 			t.Fatal(err)
