@@ -109,8 +109,8 @@ func (s *Set) kept(group []uint64) []keptRow {
 		if m == nil {
 			continue
 		}
-		for i := range m.rows {
-			if slices.Contains(group, m.rows[i].file) {
+		for i, needed := range m.needed() {
+			if needed && slices.Contains(group, m.rows[i].file) {
 				out = m.keptOf(out, uid, i)
 			}
 		}
@@ -118,8 +118,8 @@ func (s *Set) kept(group []uint64) []keptRow {
 	return out
 }
 
-// keptOf appends what must survive of row i. A row's cut survives with its first piece, or alone as long as any file has
-// something that it makes void, those of the group included: they do not vanish all at one moment.
+// keptOf appends what must survive of row i, which is needed. Its cut survives with its first piece, or alone if that is
+// what it is needed for.
 func (m *member) keptOf(out []keptRow, uid ra.UID, i int) []keptRow {
 	r := m.rows[i]
 	cut := r.cut
@@ -129,20 +129,10 @@ func (m *member) keptOf(out []keptRow, uid ra.UID, i int) []keptRow {
 			cut = x.last + 1
 		}
 	}
-	if cut == r.cut && m.voids(&r) {
+	if cut == r.cut {
 		out = append(out, keptRow{uid: uid, row: r, cut: cut})
 	}
 	return out
-}
-
-// voids reports whether r makes void what an older row has.
-func (m *member) voids(r *row) bool {
-	for i := range m.rows {
-		if o := &m.rows[i]; o.gen < r.gen && o.count > 0 && o.last() >= m.threatened(r) {
-			return true
-		}
-	}
-	return false
 }
 
 // copyRows writes rows into a new file, every body checked.

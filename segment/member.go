@@ -135,11 +135,15 @@ func (m *member) needed() []bool {
 	}
 	var older pinned
 	for i := 0; i < len(m.rows); {
-		start := i
+		start, holder := i, i
 		for ; i < len(m.rows) && m.rows[i].gen == m.rows[start].gen; i++ {
-			r := &m.rows[i]
-			keep[i] = keep[i] || older.reach(r.file) >= m.threatened(r)
+			if m.rows[i].cut <= m.rows[holder].cut {
+				holder = i
+			}
 		}
+		// The row with the lowest cut of a generation holds down what the others do; of its copies the latest is enough.
+		h := &m.rows[holder]
+		keep[holder] = keep[holder] || older.reach(h.file) >= m.threatened(h)
 		for k := start; k < i; k++ {
 			if r := &m.rows[k]; r.count > 0 {
 				older.note(r.file, r.last())
