@@ -11,7 +11,8 @@ import (
 func init() {
 	driver.Register("commitpath", commitpath.New)
 	driver.Register("raftpath", raftpath.New)
-	driver.Register("etcd", func() driver.Rival { return etcdhost.New(true) })
-	driver.Register("etcd-buffered", func() driver.Rival { return etcdhost.New(false) })
+	driver.Register("etcd", func() driver.Rival { return etcdhost.New(etcdhost.Options{}) })
+	driver.Register("etcd-async", func() driver.Rival { return etcdhost.New(etcdhost.Options{Async: true}) })
+	driver.Register("etcd-buffered", func() driver.Rival { return etcdhost.New(etcdhost.Options{Buffered: true}) })
 	driver.Register("hashicorp", func() driver.Rival { return hashihost.New() })
 }

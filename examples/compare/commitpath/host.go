@@ -6,6 +6,7 @@ package commitpath
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"path/filepath"
 
 	"github.com/heliopolis-raft/heliopolis/actor"
@@ -17,8 +18,12 @@ import (
 // replicas is the number of nodes, and of members of each group.
 const replicas = 3
 
-// retained is how many entries all groups of a node together keep in memory.
-const retained = 400_000
+// retained is how many entries all groups of a node together keep in memory, like the hosts that this one is compared
+// with, and minRetained how many each keeps at least.
+const (
+	retained    = 60_000
+	minRetained = 64
+)
 
 // Host is three nodes in one process, each with its actors and its write-ahead log.
 type Host struct {
@@ -61,11 +66,11 @@ func openNode(id int, dir string) (*node, error) {
 
 // StartClusters starts groups of three members each; the leaders are spread over the nodes.
 func (h *Host) StartClusters(groups int) error {
-	keep := max(retained/groups, 64)
+	size := 1 << bits.Len(uint(max(retained/groups, minRetained)-1))
 	for g := range groups {
 		var ms [replicas]*member
 		for i, n := range h.nodes {
-			m := &member{node: n, leader: g % replicas, keep: keep, order: 1}
+			m := &member{node: n, leader: g % replicas, table: make(table, size), order: 1}
 			uid := ra.UID(fmt.Sprintf("g%d-%d", g, i))
 			var err error
 			if m.ref, err = n.Actors.Spawn(string(uid), func() actor.Actor { return m }); err != nil {

@@ -39,6 +39,25 @@ type appendMessage struct {
 
 var appends = sync.Pool{New: func() any { return new(appendMessage) }}
 
+func (a *appendMessage) free() {
+	clear(a.entries)
+	*a = appendMessage{entries: a.entries[:0]}
+	appends.Put(a)
+}
+
+// table holds the last entries of a member, as many as its length, which is a power of two.
+type table []ra.Entry
+
+func (t table) at(i ra.Index) *ra.Entry { return &t[int(i)&(len(t)-1)] }
+
+// put adds an entry in the place of the oldest one, which must be applied.
+func (t table) put(e ra.Entry, applied ra.Index) {
+	if e.Index > applied+ra.Index(len(t)) {
+		panic("commitpath: more commands are in flight than the table holds")
+	}
+	*t.at(e.Index) = e
+}
+
 // inbox is a member's internal lane: numbers that coalesce, and a list of appends, which the window of the driver
 // bounds.
 type inbox struct {
@@ -58,9 +77,9 @@ type member struct {
 	writer *wal.Writer
 	peers  [replicas]*member
 	leader int
-	keep   int
 
-	entries []ra.Entry // the last ones
+	table   table // the last entries
+	fresh   []ra.Entry
 	last    ra.Index
 	order   uint64 // the last order given to the log; order 1 was the registration
 	orders  []order
@@ -98,19 +117,17 @@ func (m *member) Receive(ctx *actor.Context) {
 	for i, a := range b.acked {
 		m.durable[i] = max(m.durable[i], a)
 	}
-	first := len(m.entries)
 	for a := b.head; a != nil; {
 		m.take(a)
 		next := a.next
-		*a = appendMessage{}
-		appends.Put(a)
+		a.free()
 		a = next
 	}
 	for c := ctx.Next(); c != nil; c = ctx.Next() {
 		m.accept(c.(*command))
 	}
-	if fresh := m.entries[first:len(m.entries):len(m.entries)]; len(fresh) > 0 {
-		m.store(r, fresh)
+	if len(m.fresh) > 0 {
+		m.store(r)
 	}
 	if m.leads() {
 		m.decide(r)
@@ -126,8 +143,7 @@ func (m *member) leads() bool { return m.node.id == m.leader }
 // accept makes a command an entry.
 func (m *member) accept(c *command) {
 	m.last++
-	e := ra.Seal(c.body, ra.Header{Index: m.last, Term: 1, Kind: ra.KindCommand})
-	m.entries = append(m.entries, e)
+	m.fresh = append(m.fresh, ra.Seal(c.body, ra.Header{Index: m.last, Term: 1, Kind: ra.KindCommand}))
 	m.waiting = append(m.waiting, c)
 }
 
@@ -136,30 +152,32 @@ func (m *member) take(a *appendMessage) {
 	if a.prev != m.last {
 		panic("commitpath: append does not follow; the order of messages was not kept")
 	}
-	m.entries = append(m.entries, a.entries...)
+	m.fresh = append(m.fresh, a.entries...)
 	m.last += ra.Index(len(a.entries))
 }
 
 // store gives new entries to the log and, if we lead, to the peers.
-func (m *member) store(r *round, fresh []ra.Entry) {
+func (m *member) store(r *round) {
+	for i := range m.fresh {
+		m.table.put(m.fresh[i], m.applied)
+	}
 	if m.leads() {
 		for i, p := range m.peers {
 			if i != m.node.id {
 				a := appends.Get().(*appendMessage)
-				a.prev, a.entries = fresh[0].Index-1, fresh
+				a.prev, a.entries = m.fresh[0].Index-1, append(a.entries, m.fresh...)
 				r.out[i] = append(r.out[i], letter{to: p, entries: a, commit: m.commit})
 			}
 		}
 	}
 	m.order++
 	m.orders = append(m.orders, order{m.order, m.last})
-	if err := m.node.Store(m.writer, &wal.Op{Seq: m.order, Entries: fresh}); err != nil {
+	if err := m.node.Store(m.writer, &wal.Op{Seq: m.order, Entries: m.fresh}); err != nil {
 		panic(fmt.Errorf("commitpath: %w", err)) // this host has no flow control but the driver's window
 	}
 	r.dirty = true
-	if len(m.entries) > m.keep+m.keep/2 {
-		m.entries = append(make([]ra.Entry, 0, 2*m.keep), m.entries[len(m.entries)-m.keep:]...)
-	}
+	clear(m.fresh)
+	m.fresh = m.fresh[:0]
 }
 
 // Written posts that orders up to seq are durable.
@@ -201,10 +219,9 @@ func (m *member) decide(r *round) {
 
 // apply feeds the machine, and answers on the leader.
 func (m *member) apply(to ra.Index) {
-	at := len(m.entries) - int(m.last-m.applied)
-	for ; m.applied < to; m.applied++ {
-		m.machine.Apply(m.entries[at].Payload())
-		at++
+	for m.applied < to {
+		m.applied++
+		m.machine.Apply(m.table.at(m.applied).Payload())
 		if m.leads() {
 			m.waiting[m.answered].finish(nil)
 			m.answered++

@@ -42,7 +42,7 @@ type group struct {
 }
 
 // newGroup returns the member with raft's id of a cluster of len(voters) members, with an empty log.
-func newGroup(cluster uint32, id uint64, voters []uint64, keep int) (*group, error) {
+func newGroup(cluster uint32, id uint64, voters []uint64, keep int, async bool) (*group, error) {
 	g := &group{cluster: cluster}
 	g.log = storage{conf: &raftpb.ConfState{Voters: voters}, keep: keep}
 	raw, err := raft.NewRawNode(&raft.Config{
@@ -50,7 +50,7 @@ func newGroup(cluster uint32, id uint64, voters []uint64, keep int) (*group, err
 		ElectionTick:              10,
 		HeartbeatTick:             1,
 		Storage:                   &g.log,
-		AsyncStorageWrites:        true,
+		AsyncStorageWrites:        async,
 		MaxSizePerMsg:             1 << 20,
 		MaxCommittedSizePerReady:  math.MaxUint64,
 		MaxInflightMsgs:           256,

@@ -31,7 +31,7 @@ const startLimit = time.Minute
 
 // Host runs the nodes and implements driver.Rival. Use New to make one.
 type Host struct {
-	direct bool
+	opts   Options
 	nodes  []*node
 	leads  []atomic.Int32
 	stop   chan struct{}
@@ -44,19 +44,28 @@ var (
 	_ driver.StateReader = (*Host)(nil)
 )
 
-// New returns a host. With direct set it writes its logs past the page cache, which the file system has to support.
-func New(direct bool) *Host {
-	return &Host{direct: direct, stop: make(chan struct{})}
+// Options say how a host works.
+type Options struct {
+	// Buffered writes the logs through the page cache, not past it.
+	Buffered bool
+	// Async uses raft's asynchronous storage writes: the loop goes on while a goroutine of its own writes the log.
+	// Without it the loop itself writes and syncs between taking the Readies and sending.
+	Async bool
+}
+
+// New returns a host.
+func New(o Options) *Host {
+	return &Host{opts: o, stop: make(chan struct{})}
 }
 
 // Start implements driver.Rival.
 func (h *Host) Start(nodes int, dir string) error {
 	for i := range nodes {
-		f, err := createFile(filepath.Join(dir, fmt.Sprintf("node%d", i)), h.direct)
+		f, err := createFile(filepath.Join(dir, fmt.Sprintf("node%d", i)), !h.opts.Buffered)
 		if err != nil {
 			return errors.Join(err, h.Close())
 		}
-		h.nodes = append(h.nodes, newNode(uint64(i+1), f))
+		h.nodes = append(h.nodes, newNode(uint64(i+1), f, h.opts.Async))
 	}
 	return nil
 }
@@ -72,7 +81,7 @@ func (h *Host) StartClusters(n int) error {
 	for _, node := range h.nodes {
 		node.leads = h.leads
 		for cluster := range n {
-			g, err := newGroup(uint32(cluster), node.id, voters, keep)
+			g, err := newGroup(uint32(cluster), node.id, voters, keep, h.opts.Async)
 			if err != nil {
 				return err
 			}

@@ -11,8 +11,13 @@ import (
 )
 
 func TestCommandsInOrder(t *testing.T) {
+	t.Run("synchronous", func(t *testing.T) { commandsInOrder(t, Options{Buffered: true}) })
+	t.Run("asynchronous", func(t *testing.T) { commandsInOrder(t, Options{Buffered: true, Async: true}) })
+}
+
+func commandsInOrder(t *testing.T, o Options) {
 	defer goleak.VerifyNone(t)
-	h := New(false)
+	h := New(o)
 	if err := h.Start(3, t.TempDir()); err != nil {
 		t.Fatal(err)
 	}

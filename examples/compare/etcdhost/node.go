@@ -8,9 +8,11 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 )
 
-// node is one of the nodes: one loop that drives the members that have something to do, and one goroutine that writes
-// the log. Fields without a comment belong to the loop.
+// node is one of the nodes: one loop that drives the members that have something to do and, with asynchronous storage
+// writes, one goroutine that writes the log. Fields without a comment belong to the loop.
 type node struct {
+	async   bool
+	pending []pending
 	id      uint64         // raft's: 1 and up
 	inbox   *inbox         // safe for all
 	peers   []*node        // by raft's id less one; fixed before the loop starts
@@ -28,8 +30,8 @@ type node struct {
 	running sync.WaitGroup
 }
 
-func newNode(id uint64, f *file) *node {
-	return &node{id: id, inbox: newInbox(), wal: newWALQueue(f)}
+func newNode(id uint64, f *file, async bool) *node {
+	return &node{async: async, id: id, inbox: newInbox(), wal: newWALQueue(f)}
 }
 
 // start begins to run the node, once all peers are known.
@@ -37,7 +39,9 @@ func (n *node) start(peers []*node) {
 	n.peers = peers
 	n.outbox = make([][]envelope, len(peers))
 	n.running.Go(n.loop)
-	n.running.Go(n.writeLog)
+	if n.async {
+		n.running.Go(n.writeLog)
+	}
 }
 
 // loop handles input until the inbox is closed.
@@ -54,8 +58,12 @@ func (n *node) loop() {
 		if in.tick {
 			n.tick()
 		}
-		n.handleReady()
-		n.persistSmall()
+		if n.async {
+			n.handleReady()
+			n.persistSmall()
+		} else {
+			n.handleSynchronously()
+		}
 		closing := in.close
 		in.reset()
 		if closing {

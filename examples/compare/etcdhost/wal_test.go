@@ -65,7 +65,7 @@ func allZero(b []byte) bool {
 // Every command that was answered is in the log files of two nodes at least, under a checksum.
 func TestLogHoldsCommands(t *testing.T) {
 	dir := t.TempDir()
-	h := New(true)
+	h := New(Options{Async: true})
 	if err := h.Start(3, dir); err != nil {
 		t.Fatal(err)
 	}

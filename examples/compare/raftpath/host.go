@@ -21,7 +21,7 @@ import (
 const replicas = 3
 
 // retained is how many entries all members of a node together keep in memory.
-const retained = 400_000
+const retained = 60_000
 
 // Host is three nodes in one process.
 type Host struct {

@@ -75,7 +75,9 @@ type peer struct {
 	ref    *actor.Ref
 	server *member.Server
 	writer *wal.Writer
-	peers  [replicas]*peer
+
+	members []ra.Member
+	peers   [replicas]*peer
 
 	ctx      *actor.Context // during Receive
 	round    *round         // during Receive
@@ -90,22 +92,31 @@ type peer struct {
 }
 
 func startPeer(n *node, members []ra.Member, keep ra.Index) (*peer, error) {
-	self := members[n.id]
-	p := &peer{node: n, keep: keep}
+	p := &peer{node: n, keep: keep, members: members}
+	uid := members[n.id].UID
+	var err error
+	if p.ref, err = n.Actors.Spawn(string(uid), func() actor.Actor { return p }); err != nil {
+		return nil, err
+	}
+	p.writer, err = n.Register(uid, p)
+	return p, err
+}
+
+// Start makes the member, on its worker: all members there share one set of orders, which stays in the processor's
+// cache.
+func (p *peer) Start(ctx *actor.Context) error {
 	var err error
 	p.server, err = member.New(member.Config{
-		Raft:     raft.Config{Self: self.UID},
-		Restored: raft.Restored{Configurations: []raft.Configuration{{Members: members}}},
+		Raft:     raft.Config{Self: p.members[p.node.id].UID, Scratch: &ctx.Round().(*round).orders},
+		Restored: raft.Restored{Configurations: []raft.Configuration{{Members: p.members}}},
 		Log:      p, Store: p, Net: p, Timer: p, Machine: p,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if p.ref, err = n.Actors.Spawn(string(self.UID), func() actor.Actor { return p }); err != nil {
-		return nil, err
-	}
-	p.writer, err = n.Register(self.UID, p)
-	return p, err
+	p.ctx, p.round = ctx, ctx.Round().(*round)
+	p.server.Flush()
+	return nil
 }
 
 // Empty reports whether nothing waits in the internal lane.
@@ -236,9 +247,7 @@ func (p *peer) Arm(class raft.TimerClass) {
 	case raft.Long:
 		low, high = poll, poll+10*b
 	}
-	if p.ctx != nil {
-		p.ctx.Arm(&p.election, low+rand.N(high-low))
-	}
+	p.ctx.Arm(&p.election, low+rand.N(high-low))
 }
 
 // Cancel cancels the election timer.

@@ -1,6 +1,9 @@
 package raftpath
 
-import "github.com/heliopolis-raft/heliopolis/actor"
+import (
+	"github.com/heliopolis-raft/heliopolis/actor"
+	"github.com/heliopolis-raft/heliopolis/ra/raft"
+)
 
 // parcel is a letter and whom it is for.
 type parcel struct {
@@ -10,10 +13,11 @@ type parcel struct {
 
 // round is what the members of one worker say while a chunk of them runs: it leaves in one piece.
 type round struct {
-	node  *node
-	out   [replicas][]parcel
-	dirty bool
-	wake  actor.Wakeups
+	node   *node
+	out    [replicas][]parcel
+	dirty  bool
+	wake   actor.Wakeups
+	orders raft.Orders // the members' scratch
 }
 
 // End hands the letters over, then wakes the log: the peers can sync while we do.
