@@ -2,12 +2,14 @@
 package main
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
 	"strings"
 	"time"
 
+	"github.com/heliopolis-raft/heliopolis/examples/compare/commitpath"
 	"github.com/heliopolis-raft/heliopolis/examples/compare/driver"
 )
 
@@ -21,6 +23,7 @@ type options struct {
 	verify   bool
 	one      string
 	profile  string
+	idle     int
 	run      driver.Options
 }
 
@@ -28,7 +31,7 @@ func parseOptions(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("compare", flag.ContinueOnError)
 	flags.StringVar(&o.points, "points", "1x1,1x64,1x512,100x8,1000x4", "loads, as clusters x commands in flight in each")
-	flags.StringVar(&o.rivals, "rivals", "etcd,hashicorp", "what to compare, of "+strings.Join(driver.Names(), ", "))
+	flags.StringVar(&o.rivals, "rivals", "floor,commitpath,raftpath,etcd,etcd-async,hashicorp", "what to compare, of "+strings.Join(driver.Names(), ", "))
 	flags.StringVar(&o.baseline, "baseline", "etcd", "the rival that ratios refer to")
 	flags.IntVar(&o.repeat, "repeat", 3, "how often each rival is measured at each point, taking turns")
 	flags.IntVar(&o.run.Payload, "payload", 256, "length of a command in bytes")
@@ -40,6 +43,7 @@ func parseOptions(args []string) (options, error) {
 	flags.BoolVar(&o.verify, "verify-sync", false, "count system calls with strace instead of measuring")
 	flags.StringVar(&o.one, "one", "", "measure this rival once, at the first point, in this process; print JSON")
 	flags.StringVar(&o.profile, "cpuprofile", "", "with -one: write a profile to this file")
+	flags.IntVar(&o.idle, "idle", 0, "measure what this many idle members cost instead; print JSON")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -67,6 +71,12 @@ func run(args []string) error {
 		return err
 	}
 	switch {
+	case o.idle > 0:
+		report, err := commitpath.Idle(o.idle)
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(os.Stdout).Encode(report)
 	case o.one != "":
 		return runOne(o, points[0])
 	case o.verify:
