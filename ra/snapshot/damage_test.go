@@ -71,7 +71,7 @@ func TestLaterFormat(t *testing.T) {
 	b[12] = 2
 	crc := ra.Checksum(b[12:])
 	b[8], b[9], b[10], b[11] = byte(crc), byte(crc>>8), byte(crc>>16), byte(crc>>24)
-	put(t, fs, id{"a", 7, 9}.String(), append(b, make([]byte, 100)...))
+	put(t, fs, of("a", 7, 9).String(), append(b, make([]byte, 100)...))
 	if _, _, err := Open(Config{FS: fs, Dir: "snap"}); !errors.Is(err, ErrVersion) {
 		t.Fatal(err)
 	}
@@ -242,7 +242,7 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	fs := vfs.NewMem()
-	put(t, fs, id{"a", 17, meta.Term}.String(), golden)
+	put(t, fs, of("a", 17, meta.Term).String(), golden)
 	if err := verifyAt(mustOpen(t, fs), "a", 17, 700); err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +282,7 @@ func FuzzFile(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		fs := vfs.NewMem()
-		put(t, fs, id{"a", 17, metaAt(17).Term}.String(), b)
+		put(t, fs, of("a", 17, metaAt(17).Term).String(), b)
 		s, _, err := Open(Config{FS: fs, Dir: "snap", MaxState: 1 << 20})
 		if err != nil {
 			return
@@ -311,7 +311,7 @@ func FuzzState(f *testing.F) {
 		foot := footer{state: ra.Checksum(packed), packed: uint64(len(packed)), raw: raw % (1 << 20)}
 		foot.head = uint32(head[8]) | uint32(head[9])<<8 | uint32(head[10])<<16 | uint32(head[11])<<24
 		fs := vfs.NewMem()
-		put(t, fs, id{"a", 1, 1}.String(), append(append(head, packed...), foot.encode()...))
+		put(t, fs, of("a", 1, 1).String(), append(append(head, packed...), foot.encode()...))
 		s := mustOpen(t, fs)
 		r, err := s.OpenReader("a")
 		if err != nil {

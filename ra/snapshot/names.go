@@ -14,11 +14,13 @@ import (
 // The files in the directory of a store. Everything else there is moved to quarantine.
 //
 //	UID.IIIIIIIIIIIIIIII.TTTTTTTTTTTTTTTT.snap        snapshot of member UID, index and term in hexadecimal
+//	UID.IIIIIIIIIIIIIIII.TTTTTTTTTTTTTTTT.ckpt        checkpoint
 //	UID.IIIIIIIIIIIIIIII.TTTTTTTTTTTTTTTT.snap.tmp    one that is being written; removed at the next start
 //	UID.IIIIIIIIIIIIIIII.TTTTTTTTTTTTTTTT.snap.recv   one that is being received; removed at the next start
 //	quarantine/                                       what was found and not understood, or damaged
 const (
 	snapSuffix = ".snap"
+	ckptSuffix = ".ckpt"
 	tempSuffix = ".tmp"
 	recvSuffix = ".recv"
 	quarantine = "quarantine"
@@ -27,15 +29,24 @@ const (
 // MaxUIDLen bounds the length of uids here, in bytes: file names end at 255.
 const MaxUIDLen = 200
 
-// id names a snapshot.
+// id names a snapshot or a checkpoint.
 type id struct {
-	uid   ra.UID
-	index ra.Index
-	term  ra.Term
+	uid        ra.UID
+	index      ra.Index
+	term       ra.Term
+	checkpoint bool
 }
 
+// of returns the id of a snapshot.
+func of(uid ra.UID, index ra.Index, term ra.Term) id { return id{uid: uid, index: index, term: term} }
+
+// String returns the file's name.
 func (n id) String() string {
-	return fmt.Sprintf("%s.%016X.%016X%s", n.uid, n.index, n.term, snapSuffix)
+	suffix := snapSuffix
+	if n.checkpoint {
+		suffix = ckptSuffix
+	}
+	return fmt.Sprintf("%s.%016X.%016X%s", n.uid, n.index, n.term, suffix)
 }
 
 // check reports whether the id can stand in a file name.
@@ -49,14 +60,18 @@ func (n id) check() error {
 // parseName reads a name of exactly the form that String gives.
 func parseName(name string) (id, bool) {
 	rest, ok := strings.CutSuffix(name, snapSuffix)
+	checkpoint := false
+	if !ok {
+		rest, checkpoint = strings.CutSuffix(name, ckptSuffix)
+	}
 	const numbers = 2 * (1 + 16)
-	if !ok || len(rest) <= numbers {
+	if !ok && !checkpoint || len(rest) <= numbers {
 		return id{}, false
 	}
 	at := len(rest) - numbers
 	index, err1 := strconv.ParseUint(rest[at+1:at+17], 16, 64)
 	term, err2 := strconv.ParseUint(rest[at+18:], 16, 64)
-	n := id{ra.UID(rest[:at]), ra.Index(index), ra.Term(term)}
+	n := id{ra.UID(rest[:at]), ra.Index(index), ra.Term(term), checkpoint}
 	return n, err1 == nil && err2 == nil && n.check() == nil && n.String() == name
 }
 

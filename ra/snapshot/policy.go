@@ -6,6 +6,8 @@ import "github.com/heliopolis-raft/heliopolis/ra"
 type Policy struct {
 	// MinInterval is how many entries lie between two snapshots at least, unless a segment could be freed; 4096 if 0.
 	MinInterval ra.Index
+	// MinCheckpoint is how many entries lie between two checkpoints at least; 16384 if 0.
+	MinCheckpoint ra.Index
 	// Growth and MinBytes are for machines that never ask: a snapshot is due when the log has more bytes than Growth times
 	// the last snapshot, and at least MinBytes; 4 and 16 MiB if 0.
 	Growth   int64
@@ -17,6 +19,8 @@ type State struct {
 	// Last is the index of the snapshot in place and LastBytes the size of its file; 0 if there is none.
 	Last      ra.Index
 	LastBytes int64
+	// LastCheckpoint is the index of the newest checkpoint, 0 if there is none.
+	LastCheckpoint ra.Index
 	// FirstSegment is the lowest index held in segments, 0 if there is none.
 	FirstSegment ra.Index
 	// LogBytes is the length of all entries above Last.
@@ -37,6 +41,15 @@ func (p Policy) Accepts(s *State, index ra.Index, termKnown bool) bool {
 	}
 	frees := s.FirstSegment != 0 && index > s.FirstSegment
 	return frees || index-s.Last > interval
+}
+
+// AcceptsCheckpoint says whether a machine's wish for a checkpoint at index is granted (CKPT-01).
+func (p Policy) AcceptsCheckpoint(s *State, index ra.Index) bool {
+	interval := p.MinCheckpoint
+	if interval == 0 {
+		interval = 16384
+	}
+	return !s.Pending && index > s.Last && index > s.LastCheckpoint && index-s.LastCheckpoint > interval
 }
 
 // Due says whether a machine that never asks gets a snapshot now, at index.

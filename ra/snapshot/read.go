@@ -27,11 +27,17 @@ func (s *Store) OpenReader(uid ra.UID) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.newReader(f, l)
+}
+
+// newReader reads the state of an open file, which it closes if that is not possible.
+func (s *Store) newReader(f vfs.File, l *layout) (*Reader, error) {
 	if s.cfg.MaxState > 0 && l.foot.raw > uint64(s.cfg.MaxState) {
-		err = fmt.Errorf("%w: state of %d bytes, allowed are %d", ra.ErrTooLarge, l.foot.raw, s.cfg.MaxState)
+		err := fmt.Errorf("%w: state of %d bytes, allowed are %d", ra.ErrTooLarge, l.foot.raw, s.cfg.MaxState)
 		return nil, errors.Join(err, f.Close())
 	}
 	r := &Reader{f: f, l: l, part: section{f: f, off: l.from, end: l.size - footSize}}
+	var err error
 	r.z, err = zstd.NewReader(&r.part, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 		zstd.WithDecoderMaxMemory(maxWindow), zstd.WithDecoderMaxWindow(maxWindow))
 	if err != nil {

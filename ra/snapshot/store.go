@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"path"
 	"slices"
 	"sync"
@@ -66,7 +67,7 @@ type Info struct {
 	Size, State int64
 }
 
-func (i *Info) id() id { return id{i.UID, i.Index, i.Term} }
+func (i *Info) id() id { return of(i.UID, i.Index, i.Term) }
 
 // Report is what Open found that is not as it should be.
 type Report struct {
@@ -96,7 +97,9 @@ type Store struct {
 
 	mu   sync.Mutex // guards what follows; held for moments only
 	held map[ra.UID]Info
-	busy map[string]bool // temporary files in use
+	// checkpoints by ascending index, all above that of the snapshot.
+	checkpoints map[ra.UID][]Info
+	busy        map[string]bool // temporary files in use
 }
 
 // Open opens the snapshots of a node: it removes what a crash left half made, moves what it does not know to quarantine,
@@ -106,8 +109,11 @@ func Open(cfg Config) (*Store, *Report, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, nil, err
 	}
-	s := &Store{cfg: cfg, held: make(map[ra.UID]Info), busy: make(map[string]bool), encoders: encoders{level: cfg.Level}}
-	o := opening{s: s, report: new(Report), found: make(map[ra.UID][]id)}
+	s := &Store{
+		cfg: cfg, encoders: encoders{level: cfg.Level}, held: make(map[ra.UID]Info),
+		checkpoints: make(map[ra.UID][]Info), busy: make(map[string]bool),
+	}
+	o := opening{s: s, report: new(Report), found: make(map[ra.UID][]id), checkpoints: make(map[ra.UID][]id)}
 	if err := o.run(); err != nil {
 		return nil, nil, err
 	}
@@ -119,6 +125,8 @@ type opening struct {
 	s      *Store
 	report *Report
 	found  map[ra.UID][]id
+	// checkpoints are those found, of each member.
+	checkpoints map[ra.UID][]id
 }
 
 func (o *opening) run() error {
@@ -144,6 +152,11 @@ func (o *opening) run() error {
 			return err
 		}
 	}
+	for uid, ids := range o.checkpoints {
+		if err := o.keepCheckpoints(uid, ids); err != nil {
+			return err
+		}
+	}
 	slices.SortFunc(o.report.Damaged, func(a, b DamagedSnapshot) int {
 		return cmp.Or(cmp.Compare(a.UID, b.UID), cmp.Compare(b.Index, a.Index))
 	})
@@ -153,7 +166,11 @@ func (o *opening) run() error {
 // meet deals with one name of the directory.
 func (o *opening) meet(name string) error {
 	if n, ok := parseName(name); ok {
-		o.found[n.uid] = append(o.found[n.uid], n)
+		found := o.found
+		if n.checkpoint {
+			found = o.checkpoints
+		}
+		found[n.uid] = append(found[n.uid], n)
 		return nil
 	}
 	switch {
@@ -175,7 +192,7 @@ func (o *opening) quarantine(name string) error {
 
 // choose finds the newest good snapshot of a member.
 func (o *opening) choose(uid ra.UID, ids []id) error {
-	slices.SortFunc(ids, func(a, b id) int { return cmp.Or(cmp.Compare(b.index, a.index), cmp.Compare(b.term, a.term)) })
+	newestFirst(ids)
 	first := len(o.report.Damaged)
 	for k, n := range ids {
 		info, err := o.s.inspect(n)
@@ -195,6 +212,11 @@ func (o *opening) choose(uid ra.UID, ids []id) error {
 		}
 	}
 	return nil
+}
+
+// newestFirst sorts by falling index.
+func newestFirst(ids []id) {
+	slices.SortFunc(ids, func(a, b id) int { return cmp.Or(cmp.Compare(b.index, a.index), cmp.Compare(b.term, a.term)) })
 }
 
 func (o *opening) removeAll(ids []id) error {
@@ -221,14 +243,20 @@ func (s *Store) inspect(n id) (Info, error) {
 
 // check reads all of a file and checks that it is the snapshot n.
 func check(f vfs.File, n id) (*layout, error) {
-	l, err := readLayout(f)
+	l, err := layoutOf(f, n)
 	if err != nil {
 		return nil, err
 	}
-	if l.meta.Index != n.index || l.meta.Term != n.term {
+	return l, l.verify(f)
+}
+
+// layoutOf reads the ends of a file and checks that it is the snapshot n.
+func layoutOf(f vfs.File, n id) (*layout, error) {
+	l, err := readLayout(f)
+	if err == nil && (l.meta.Index != n.index || l.meta.Term != n.term) {
 		return nil, corruptf("snapshot %s says that it is of index %d, term %d", n, l.meta.Index, l.meta.Term)
 	}
-	return l, l.verify(f)
+	return l, err
 }
 
 func (l *layout) info(n id) Info {
@@ -269,10 +297,11 @@ func (s *Store) Check(uid ra.UID) error {
 	return err
 }
 
-// Remove removes the snapshot of a member that is deleted for good, durably.
+// Remove removes the snapshot and the checkpoints of a member that is deleted for good, durably.
 func (s *Store) Remove(uid ra.UID) error {
 	s.publish.Lock()
 	defer s.publish.Unlock()
+	s.removeCheckpoints(uid, ra.Index(math.MaxUint64))
 	info, ok := s.Newest(uid)
 	if !ok {
 		return nil
@@ -331,21 +360,36 @@ func (s *Store) install(temp string, info Info) error {
 	if had && before.Index >= info.Index {
 		return errors.Join(fmt.Errorf("%w: %d, this one is of %d", ErrStale, before.Index, info.Index), s.discard(temp))
 	}
-	if err := s.cfg.FS.Rename(s.path(temp), s.path(info.id().String())); err != nil {
+	if err := s.christen(temp, info.id()); err != nil {
+		return err
+	}
+	return s.settle(info)
+}
+
+// christen gives a temporary file its name.
+func (s *Store) christen(temp string, n id) error {
+	if err := s.cfg.FS.Rename(s.path(temp), s.path(n.String())); err != nil {
 		return errors.Join(err, s.discard(temp))
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	delete(s.busy, temp)
-	s.mu.Unlock()
+	return nil
+}
+
+// settle makes the name of a new snapshot durable and removes what it stands in for. The caller holds publish.
+func (s *Store) settle(info Info) error {
 	if err := s.cfg.FS.SyncDir(s.cfg.Dir); err != nil {
 		// It may come to be durable or not. Either is right as long as the one before stays.
 		return err
 	}
+	before, had := s.Newest(info.UID)
 	s.mu.Lock()
 	s.held[info.UID] = info
 	s.mu.Unlock()
 	if had {
 		_ = s.cfg.FS.Remove(s.path(before.id().String())) // the next start would remove it too
 	}
+	s.removeCheckpoints(info.UID, info.Index)
 	return nil
 }

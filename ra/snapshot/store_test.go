@@ -291,8 +291,8 @@ func TestFallback(t *testing.T) {
 
 func TestOpenTidies(t *testing.T) {
 	fs := vfs.NewMem()
-	n := id{"a.b", 7, 9}.String()
-	for _, name := range []string{n + ".tmp", n + ".recv", n + ".tmp.tmp", "a.7.9.snap", strings.ToLower(id{"a", 0xabc, 9}.String()), "x"} {
+	n := of("a.b", 7, 9).String()
+	for _, name := range []string{n + ".tmp", n + ".recv", n + ".tmp.tmp", "a.7.9.snap", strings.ToLower(of("a", 0xabc, 9).String()), "x"} {
 		put(t, fs, name, nil)
 	}
 	_, report, err := Open(Config{FS: fs, Dir: "snap"})

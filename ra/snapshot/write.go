@@ -87,11 +87,16 @@ type Writer struct {
 
 // Create begins a snapshot of a member. The state is what is written to the Writer.
 func (s *Store) Create(uid ra.UID, meta Meta) (*Writer, error) {
+	return s.begin(of(uid, meta.Index, meta.Term), &meta)
+}
+
+// begin begins a snapshot or checkpoint.
+func (s *Store) begin(n id, meta *Meta) (*Writer, error) {
 	encoded, err := meta.encode()
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{s: s, id: id{uid, meta.Index, meta.Term}}
+	w := &Writer{s: s, id: n}
 	if w.w.f, w.temp, err = s.create(w.id, tempSuffix); err != nil {
 		return nil, err
 	}
@@ -130,13 +135,17 @@ func (w *Writer) Commit() (Info, error) {
 	}
 	info := Info{UID: w.id.uid, Index: w.id.index, Term: w.id.term, Size: w.w.off, State: w.raw}
 	w.err = ra.ErrClosed
-	if err := w.s.install(w.temp, info); err != nil {
+	install := w.s.install
+	if w.id.checkpoint {
+		install = w.s.installCheckpoint
+	}
+	if err := install(w.temp, info); err != nil {
 		return Info{}, err
 	}
 	return info, nil
 }
 
-// finish writes the footer and makes the content durable.
+// finish writes the footer and makes the content of a snapshot durable.
 func (w *Writer) finish() error {
 	if err := w.z.Close(); err != nil {
 		return err
@@ -148,8 +157,10 @@ func (w *Writer) finish() error {
 	if err := w.w.flush(); err != nil {
 		return err
 	}
-	if err := w.w.f.Sync(); err != nil {
-		return err
+	if !w.id.checkpoint {
+		if err := w.w.f.Sync(); err != nil {
+			return err
+		}
 	}
 	w.s.encoders.put(w.z)
 	w.z = nil
