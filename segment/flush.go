@@ -292,25 +292,28 @@ func dropAll(built []*builder) error {
 
 // adopt takes files that are whole into the set.
 func (s *Set) adopt(built []*builder) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, b := range built {
 		s.insert(b.number, &file{size: b.size}, b.rows)
 	}
 }
 
-// insert takes one file into the set. The caller holds mu.
+// insert takes one file into the set. A file may have rows of very many members, so mu is taken for one at a time: the
+// caller holds write, so that the file cannot be found dead before all its rows count.
 func (s *Set) insert(number uint64, f *file, rows []tableRow) {
+	s.mu.Lock()
 	s.files[number] = f
+	s.mu.Unlock()
 	for i := 0; i < len(rows); {
 		uid := rows[i].uid
 		var mine []row
 		for ; i < len(rows) && rows[i].uid == uid; i++ {
 			mine = append(mine, rows[i].row)
 		}
+		s.mu.Lock()
 		f.members = append(f.members, uid)
 		m := s.member(uid)
 		s.update(m, func() { m.add(mine...) })
+		s.mu.Unlock()
 	}
 }
 

@@ -117,8 +117,6 @@ func (o *opening) load(name string, number uint64) error {
 	if found.degraded {
 		o.report.Degraded = append(o.report.Degraded, name)
 	}
-	o.s.mu.Lock()
-	defer o.s.mu.Unlock()
 	o.s.insert(number, &file{size: found.size, damaged: found.damaged || found.degraded}, found.rows)
 	return nil
 }
