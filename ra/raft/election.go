@@ -4,9 +4,26 @@ import "github.com/heliopolis-raft/heliopolis/ra"
 
 // electionTimeout starts an election, unless the timer was cancelled meanwhile.
 func (r *Raft) electionTimeout(*Message) {
-	if r.timerArmed {
-		r.timerArmed = false
+	if !r.timerArmed {
+		return
+	}
+	r.timerArmed = false
+	if r.mayLead() {
 		r.startPreVote(false)
+	} else {
+		r.missLeader()
+	}
+}
+
+// missLeader is what a member does that knows no leader and may not stand for election: it asks all the same, until
+// it hears from one, and counts no answers. If there is a leader, it sees that it is not known here. And whoever takes
+// this member for the leader, because it led until it was demoted and word of its end was lost, sees that it is none
+// (I18).
+func (r *Raft) missLeader() {
+	if r.leader == "" && r.at >= 0 && !r.walDown {
+		r.token++
+		r.askMembers(Message{Kind: PreVoteRequest, Token: r.token, Version: r.local})
+		r.armTimer(Long)
 	}
 }
 

@@ -31,8 +31,9 @@ func (r *Raft) followerSnapshot(m *Message) {
 	r.receiveChunk(m)
 }
 
-// receiveChunk stores the next chunk and says up to where they have arrived. One chunk is under way at a time. What
-// has arrived before is kept when the sender starts again; another snapshot starts from its first chunk.
+// receiveChunk stores the next chunk and says up to where they have arrived. One chunk is under way at a time; a late
+// one of an earlier attempt, in the same batch as the one before it, must not take the place of that. What has arrived
+// before is kept when the sender starts again; another snapshot starts from its first chunk.
 func (r *Raft) receiveChunk(m *Message) {
 	if r.receiving.installing || !r.follow(m.From) {
 		return
@@ -44,7 +45,7 @@ func (r *Raft) receiveChunk(m *Message) {
 		}
 		*v = receiving{from: m.From, snapshot: p}
 	}
-	if m.Chunk == v.chunk+1 {
+	if m.Chunk == v.chunk+1 && (m.Chunk == 1 || r.out.Snapshot.Op != SnapshotStore) {
 		v.chunk, v.ticks = m.Chunk, 0
 		v.keepLog = r.log.has(v.snapshot)
 		v.installing = m.Done
