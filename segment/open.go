@@ -12,11 +12,12 @@ import (
 
 // Report is what Open found that is not as it should be.
 type Report struct {
-	// Damaged are the ranges that cannot be read, of exactly the members that they belong to. Bodies are checked only when
-	// they are read.
+	// Damaged are the ranges that cannot be read, of exactly the members that they belong to. Floors are not known yet:
+	// what lies below a member's snapshot does it no harm. Bodies are checked only when they are read.
 	Damaged []DamagedRange
 	// Lost are files of which nothing is known any more, in quarantine now. Any member may have had entries there: one
-	// that has a gap certainly, one whose last entries are missing possibly.
+	// that has a gap certainly; but the last entries of a member may be missing too, or older ones that they replaced may
+	// be there again.
 	Lost []string
 	// Degraded are files of which one copy of what stands twice is damaged; nothing is lost of them.
 	Degraded []string
