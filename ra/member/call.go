@@ -16,7 +16,7 @@ type Command struct {
 }
 
 // Caller waits for the end of one command or query. Done is called exactly once, on the goroutine that drives the
-// member, so it must not block.
+// member, in the middle of a batch: so it must not block, nor call the Server.
 type Caller interface{ Done(Result) }
 
 // Result is how a command or query ended (CMD-01). Err is nil exactly if the command was applied on this member,
@@ -72,9 +72,11 @@ func (w *waitlist) pop() Caller {
 
 // applied takes note that the entry (index, term) was applied and returns who waits for it, or nil.
 //
-// Every command of an older term that is still on the list was overtaken: its entry stood at this index or above in a
-// log whose terms up to there are all lower, and no such log can agree with a committed entry of a higher term (log
-// matching, thesis section 3.5). So it was not applied and never will be.
+// Every command of an older term that is still on the list was overtaken. If its entry stood below this index, another
+// was applied in its place, or it would not be on the list. If it stood here or above, a log that holds this entry
+// cannot hold it, because terms never fall along a log, and every log holds what is committed sooner or later (thesis
+// section 3.5). So it was not applied and never will be. The entry that shows it always comes: the index of the
+// command is decided no earlier than an entry of the leader's own, higher term.
 func (w *waitlist) applied(index ra.Index, term ra.Term) Caller {
 	for w.len() > 0 && w.front().term < term {
 		at := *w.front()

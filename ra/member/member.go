@@ -8,6 +8,7 @@
 package member
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -149,7 +150,11 @@ func New(cfg Config) (*Server, error) {
 // Status returns what the member is now.
 func (s *Server) Status() Status { return s.status }
 
-// Failed returns why the member has stopped, or nil.
+// ErrRemoved is why a member stops that led, and has committed a configuration without itself (FSM-10).
+var ErrRemoved = errors.New("member: removed from the cluster")
+
+// Failed returns why the member has stopped, or nil. ErrRemoved is no failure: its owner ends the member's process, so
+// that the others see that it leads no more.
 func (s *Server) Failed() error { return s.stopped }
 
 // Step takes in a message of a peer or of this node. It counts from the next Flush on.
@@ -178,6 +183,7 @@ func (s *Server) Flush() {
 		}
 		s.core.SetClock(s.cfg.Timer.Now())
 		s.tellSent()
+		s.release()
 		s.proposeCommands()
 		s.askQueries()
 		s.carryOut(s.core.Orders())
@@ -209,7 +215,7 @@ func (s *Server) Stalled() bool { return len(s.backlog) > 0 }
 
 // unfinished reports whether carrying out the orders gave reason for more.
 func (s *Server) unfinished() bool {
-	return len(s.sent) > 0 || len(s.commands) > 0 || len(s.queries) > 0
+	return len(s.sent) > 0 || len(s.commands) > 0 || len(s.queries) > 0 || s.mayRelease()
 }
 
 func (s *Server) tellSent() {

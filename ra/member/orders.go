@@ -27,7 +27,9 @@ func (s *Server) carryOut(o *raft.Orders) {
 	s.answerQueries(o)
 	s.setTimer(o)
 	s.note(o)
-	s.release()
+	if o.Removed && s.stopped == nil {
+		s.Stop(ErrRemoved)
+	}
 }
 
 // store changes the log and puts the change, with term and vote, into the node's write-ahead log. The messages of the
@@ -74,7 +76,9 @@ func (s *Server) write(op *wal.Op) {
 }
 
 // noRoom reports whether the store may take the order later.
-func noRoom(err error) bool { return errors.Is(err, ra.ErrOverloaded) || errors.Is(err, ra.ErrDiskFull) }
+func noRoom(err error) bool {
+	return errors.Is(err, ra.ErrOverloaded) || errors.Is(err, ra.ErrDiskFull)
+}
 
 // send completes a message and sends it.
 func (s *Server) send(order *raft.Message) {

@@ -1,6 +1,8 @@
 package member
 
 import (
+	"slices"
+
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
 )
@@ -21,24 +23,39 @@ func (s *Server) proposeCommands() {
 	for i := range s.commands {
 		s.propose = append(s.propose, s.commands[i].Proposal)
 	}
-	result := s.core.Step(&raft.Message{Kind: raft.Propose, Entries: s.propose})
-	clear(s.propose)
-	if result.Refused != raft.Accepted {
-		s.refuseCommands(result.Refused)
-	} else {
-		for i := range s.commands {
-			if c := s.commands[i].Caller; c != nil {
-				s.waiting.add(result.Index+ra.Index(i), s.core.Term(), c)
+	if s.proposeAll(s.commands, s.propose) == raft.Malformed {
+		for i := range s.commands { // one of them is, which the others must not suffer from
+			if one := s.commands[i : i+1]; s.proposeAll(one, s.propose[i:i+1]) == raft.Malformed {
+				s.refuseCommands(one, raft.Malformed)
 			}
 		}
 	}
+	clear(s.propose)
 	clear(s.commands)
 	s.commands = s.commands[:0]
 }
 
+// proposeAll proposes commands together. All of them are in the log then, or refused, or held; but if it says that one
+// of them is malformed, nothing was done.
+func (s *Server) proposeAll(commands []Command, entries []ra.Entry) raft.Refusal {
+	result := s.core.Step(&raft.Message{Kind: raft.Propose, Entries: entries})
+	switch result.Refused {
+	case raft.Malformed:
+	case raft.Accepted:
+		for i := range commands {
+			if c := commands[i].Caller; c != nil {
+				s.waiting.add(result.Index+ra.Index(i), s.core.Term(), c)
+			}
+		}
+	default:
+		s.refuseCommands(commands, result.Refused)
+	}
+	return result.Refused
+}
+
 // refuseCommands answers commands that the core did not take, or holds them until a leader is known (CMD-03, CMD-12).
-func (s *Server) refuseCommands(why raft.Refusal) {
-	for _, c := range s.commands {
+func (s *Server) refuseCommands(commands []Command, why raft.Refusal) {
+	for _, c := range commands {
 		if s.mayHold(why) {
 			s.heldCommands = append(s.heldCommands, c)
 			continue
@@ -101,13 +118,23 @@ func (s *Server) serverID(uid ra.UID) ra.ServerID {
 	return ra.ServerID{}
 }
 
-// release takes up what was held when a leader is known again: this member, or another to send the callers to.
+// mayRelease reports whether what is held can be decided: a leader is known, this member, or another to send the
+// callers to. A leader that waits decides nothing.
+func (s *Server) mayRelease() bool {
+	if len(s.heldCommands)+len(s.heldQueries) == 0 || s.stopped != nil {
+		return false
+	}
+	leader := s.core.Leader()
+	return leader != "" && (leader != s.cfg.Raft.Self || s.core.Role() == ra.Leader)
+}
+
+// release takes up what was held, before what came in later: the commands of a client keep their order.
 func (s *Server) release() {
-	if len(s.heldCommands)+len(s.heldQueries) == 0 || s.status.Leader == "" || s.status.Role == ra.AwaitCondition {
+	if !s.mayRelease() {
 		return
 	}
-	s.commands = append(s.commands, s.heldCommands...)
-	s.queries = append(s.queries, s.heldQueries...)
+	s.commands = slices.Insert(s.commands, 0, s.heldCommands...)
+	s.queries = slices.Insert(s.queries, 0, s.heldQueries...)
 	clear(s.heldCommands)
 	clear(s.heldQueries)
 	s.heldCommands, s.heldQueries = s.heldCommands[:0], s.heldQueries[:0]

@@ -1,0 +1,181 @@
+package member
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/raft"
+	"github.com/heliopolis-raft/heliopolis/wal"
+)
+
+// host is the surroundings of one Server, for tests that look at what it does.
+type host struct {
+	*Server
+	t       *testing.T
+	calls   *heard
+	log     []ra.Entry // log[i] has index i+1
+	stored  []wal.Op
+	full    error // the store's answer
+	read    error // the log's answer
+	sent    []raft.Message
+	timer   raft.TimerClass
+	armed   bool
+	ticking bool
+	applied []uint64 // numbers of the commands
+	next    int
+}
+
+// newHost returns a brand-new member "a" of a cluster of a and others.
+func newHost(t *testing.T, others ...ra.UID) *host {
+	h := &host{t: t, calls: newHeard(t)}
+	var members []ra.Member
+	for _, uid := range append([]ra.UID{"a"}, others...) {
+		members = append(members, ra.Member{ID: ra.ServerID{Name: "m", Node: ra.NodeID(uid)}, UID: uid})
+	}
+	s, err := New(Config{
+		Raft:     raft.Config{Self: "a"},
+		Restored: raft.Restored{Configurations: []raft.Configuration{{Members: members}}},
+		Log:      h, Store: h, Net: h, Timer: h, Machine: h, MaxAppendBytes: 400, MaxHeld: 5,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Server = s
+	s.Flush()
+	return h
+}
+
+func (h *host) Append(entries []ra.Entry) {
+	for _, e := range entries {
+		if e.Index != ra.Index(len(h.log))+1 {
+			h.t.Fatalf("entry %d is appended behind %d", e.Index, len(h.log))
+		}
+		h.log = append(h.log, e)
+	}
+}
+
+func (h *host) Truncate(from ra.Index) { h.log = h.log[:from-1] }
+
+func (h *host) Read(into []ra.Entry, lo, hi ra.Index, maxBytes int) ([]ra.Entry, error) {
+	if h.read != nil {
+		return into, h.read
+	}
+	bytes := 0
+	for i := lo; i <= hi; i++ {
+		e := h.log[i-1]
+		if bytes += len(e.Body); i > lo && bytes > maxBytes {
+			break
+		}
+		into = append(into, e)
+	}
+	return into, nil
+}
+
+func (h *host) Store(op *wal.Op) error {
+	if h.full != nil {
+		return h.full
+	}
+	kept := *op
+	kept.Entries = slices.Clone(op.Entries)
+	if op.State != nil {
+		kept.State = new(*op.State)
+	}
+	if n := len(h.stored); n > 0 && h.stored[n-1].Seq >= op.Seq {
+		h.t.Fatalf("order %d is stored behind order %d", op.Seq, h.stored[n-1].Seq)
+	}
+	h.stored = append(h.stored, kept)
+	return nil
+}
+
+func (h *host) NewMessage() *raft.Message { return new(raft.Message) }
+
+func (h *host) Send(m *raft.Message) { h.sent = append(h.sent, *m) }
+
+func (h *host) Arm(class raft.TimerClass) { h.timer, h.armed = class, true }
+func (h *host) Cancel()                   { h.armed = false }
+func (h *host) Tick(on bool)              { h.ticking = on }
+func (h *host) Now() int64                { return 1 }
+
+func (h *host) Apply(e *ra.Entry) any {
+	h.applied = append(h.applied, binary.LittleEndian.Uint64(e.Payload()))
+	return len(h.applied)
+}
+
+func (h *host) Query(question any) any { return len(h.applied) }
+
+// step takes messages in as one batch.
+func (h *host) step(messages ...raft.Message) {
+	h.t.Helper()
+	for i := range messages {
+		if m := &messages[i]; m.Kind.FromPeer() {
+			m.To = "a"
+		}
+		h.Server.Step(&messages[i])
+	}
+	h.Flush()
+}
+
+// synced confirms all orders that the store has.
+func (h *host) synced() {
+	h.t.Helper()
+	if n := len(h.stored); n > 0 {
+		h.step(raft.Message{Kind: raft.Written, Seq: h.stored[n-1].Seq})
+	}
+}
+
+// lead makes the member the leader of term 1, with its no-op committed by b if there is one.
+func (h *host) lead() {
+	h.t.Helper()
+	h.step(raft.Message{Kind: raft.Campaign})
+	h.step(raft.Message{Kind: raft.PreVoteReply, From: "b", Token: 1})
+	h.synced()
+	h.step(raft.Message{Kind: raft.VoteReply, From: "b", Term: 1})
+	h.synced()
+	h.acked(1)
+	if st := h.Status(); st.Role != ra.Leader || st.Term != 1 || st.Commit != 1 {
+		h.t.Fatalf("is to lead: %+v", st)
+	}
+}
+
+// acked brings b's acknowledgement.
+func (h *host) acked(index ra.Index) {
+	h.t.Helper()
+	h.step(raft.Message{Kind: raft.AppendReply, From: "b", Term: 1, Index: index, Last: index})
+}
+
+// command takes in a command, and returns the number of its call.
+func (h *host) command(extra int) int {
+	payload := make([]byte, 8+extra)
+	binary.LittleEndian.PutUint64(payload, uint64(h.next))
+	h.Command(Command{Proposal: raft.NewProposal(ra.KindCommand, 0, payload), Caller: h.calls.caller(h.next)})
+	h.next++
+	return h.next - 1
+}
+
+// query takes in a query, and returns the number of its call.
+func (h *host) query() int {
+	h.Server.Query(nil, h.calls.caller(h.next))
+	h.next++
+	return h.next - 1
+}
+
+// entry returns an entry as a leader sends it.
+func entry(index ra.Index, term ra.Term, kind ra.Kind) ra.Entry {
+	return ra.Seal(ra.NewBody(make([]byte, 8)), ra.Header{Index: index, Term: term, Kind: kind})
+}
+
+// count returns how many messages of a kind were sent to a member.
+func (h *host) count(kind raft.Kind, to ra.UID) int {
+	n := 0
+	for i := range h.sent {
+		if h.sent[i].Kind == kind && h.sent[i].To == to {
+			n++
+		}
+	}
+	return n
+}
+
+var errDisk = errors.New("disk on fire")
