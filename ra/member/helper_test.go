@@ -26,6 +26,7 @@ type host struct {
 	ticking bool
 	applied []uint64 // numbers of the commands
 	next    int
+	now     int64
 }
 
 // newHost returns a brand-new member "a" of a cluster of a and others.
@@ -97,7 +98,7 @@ func (h *host) Send(m *raft.Message) { h.sent = append(h.sent, *m) }
 func (h *host) Arm(class raft.TimerClass) { h.timer, h.armed = class, true }
 func (h *host) Cancel()                   { h.armed = false }
 func (h *host) Tick(on bool)              { h.ticking = on }
-func (h *host) Now() int64                { return 1 }
+func (h *host) Now() int64                { return h.now }
 
 func (h *host) Apply(e *ra.Entry) any {
 	h.applied = append(h.applied, binary.LittleEndian.Uint64(e.Payload()))

@@ -128,6 +128,8 @@ type Server struct {
 	stopped error
 	entries []ra.Entry // scratch
 	propose []ra.Entry // scratch
+
+	clockRead bool // in this batch
 }
 
 // New makes a running member of what was restored. Carry on with Flush, which arms its timer.
@@ -162,6 +164,7 @@ func (s *Server) Step(m *raft.Message) raft.Result {
 	if s.stopped != nil {
 		return raft.Result{Refused: raft.Stopped}
 	}
+	s.readClock()
 	return s.core.Step(m)
 }
 
@@ -181,12 +184,21 @@ func (s *Server) Flush() {
 			s.refuseAll()
 			return
 		}
-		s.core.SetClock(s.cfg.Timer.Now())
+		s.readClock()
 		s.tellSent()
 		s.release()
 		s.proposeCommands()
 		s.askQueries()
 		s.carryOut(s.core.Orders())
+		s.clockRead = false
+	}
+}
+
+// readClock tells the core the time, once in a batch and before anything that makes an entry (MAC-04).
+func (s *Server) readClock() {
+	if !s.clockRead {
+		s.clockRead = true
+		s.core.SetClock(s.cfg.Timer.Now())
 	}
 }
 

@@ -197,3 +197,26 @@ func TestTimerAndTick(t *testing.T) {
 		t.Error("an idle leader has a tick")
 	}
 }
+
+// MAC-04: entries carry the time of the batch that made them, and a no-op that of the election, not of what the member
+// did before.
+func TestEntriesCarryTheTimeOfTheirBatch(t *testing.T) {
+	h := newHost(t, "b", "c")
+	h.now = 1000
+	h.step(raft.Message{Kind: raft.Campaign})
+	h.step(raft.Message{Kind: raft.PreVoteReply, From: "b", Token: 1})
+	h.synced()
+	h.now = 5000
+	h.step(raft.Message{Kind: raft.VoteReply, From: "b", Term: 1})
+	h.now = 4000 // the clock was set back
+	h.command(0)
+	h.Flush()
+	h.now = 6000
+	h.command(0)
+	h.Flush()
+	for i, want := range []int64{5000, 5000, 6000} {
+		if got := h.log[i].Time(); got != want {
+			t.Errorf("entry %d has time %d, want %d", i+1, got, want)
+		}
+	}
+}
