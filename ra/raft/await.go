@@ -37,8 +37,8 @@ func awaitLeading(leader, follower handler) handler {
 	}
 }
 
-// awaitAppend takes an append that fits at last. One that does not is dropped, as the leader knows already; but a
-// conflict is news if entries were only missing so far.
+// awaitAppend takes an append that fits at last. One that does not is dropped, as the leader knows already; but it is
+// news further down, where the leader tries next if its first guess was wrong, or if entries were only missing so far.
 func (r *Raft) awaitAppend(m *Message) {
 	switch {
 	case r.lead != nil:
@@ -51,7 +51,7 @@ func (r *Raft) awaitAppend(m *Message) {
 	if f == fits {
 		r.enterFollower()
 		r.acceptAppend(m)
-	} else if f == fitConflict && r.await.reason == awaitMissing {
+	} else if m.Index < r.await.index || f == fitConflict && r.await.reason == awaitMissing {
 		r.rejectAppend(m, f)
 	}
 }

@@ -114,3 +114,31 @@ func TestTwoChunksInOneBatch(t *testing.T) {
 		}
 	}
 }
+
+// REP-10, REP-11, FSM-03: where the logs have other terms in turn, the leader's guesses are wrong more than once. Each is
+// answered at once, not when the follower has waited long enough.
+func TestLogsThatDifferInManyTermsMeetAtOnce(t *testing.T) {
+	r, err := New(Config{Self: "b"}, Restored{
+		State: ra.HardState{Term: 6}, Last: 20, Runs: []TermRun{{1, 1}, {4, 2}, {9, 4}},
+		Configurations: []Configuration{{Members: members("a", "b")}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Orders()
+	leader := terms{last: 20, runs: []TermRun{{1, 1}, {7, 3}, {11, 5}}}
+	next := Position{20, 5}
+	for tries := 0; ; tries++ {
+		o := stepped(r, Message{Kind: Append, From: "a", Term: 6, Index: next.Index, LogTerm: next.Term, Last: next.Index, Force: true})
+		if r.Role() == ra.Follower {
+			if next != (Position{3, 1}) {
+				t.Errorf("the logs meet at %v", next)
+			}
+			return
+		}
+		if len(o.Messages) != 1 || !o.Messages[0].Reject || tries == 9 {
+			t.Fatalf("try %d at %v is answered with %v", tries, next, o.Messages)
+		}
+		next = leader.lastWithin(o.Messages[0].Index, o.Messages[0].LogTerm)
+	}
+}
