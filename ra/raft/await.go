@@ -18,6 +18,7 @@ type waiting struct {
 	ticks  int
 	index  ra.Index // position that did not fit
 	term   ra.Term
+	to     ra.UID // whom leadership goes to
 }
 
 // enterAwait changes the role to AwaitCondition. Each reason has its way out: an event, or ticks.
@@ -134,6 +135,8 @@ func (r *Raft) awaitTick(m *Message) {
 	case awaitHandOver:
 		if r.await.ticks >= r.limits.AwaitTicks {
 			r.endAwait()
+		} else { // the offer, or entries without which nobody votes for the successor, may have been lost
+			r.lead.successor = r.await.to
 		}
 	default:
 		if r.await.ticks >= r.limits.AwaitTicks && r.leader != "" {

@@ -281,6 +281,7 @@ func (r *Raft) transfer(m *Message) {
 	default:
 		r.lead.successor = m.To
 		r.enterAwait(awaitHandOver)
+		r.await.to = m.To
 	}
 }
 

@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -140,5 +141,29 @@ func TestLogsThatDifferInManyTermsMeetAtOnce(t *testing.T) {
 			t.Fatalf("try %d at %v is answered with %v", tries, next, o.Messages)
 		}
 		next = leader.lastWithin(o.Messages[0].Index, o.Messages[0].LogTerm)
+	}
+}
+
+// ELE-20, I18: the last entries before a hand-over are lost on their way to the successor, which therefore is not elected.
+// It is asked again when it has caught up, so that nobody waits for the end of the hand-over.
+func TestHandOverSurvivesALostAppend(t *testing.T) {
+	g := newGroup(t, "a", "b", "c")
+	g.do("a", Message{Kind: Campaign})
+	a, b := g.members["a"], g.members["b"]
+	a.raft.Step(&Message{Kind: Propose, Entries: proposals(1)})
+	if got := a.raft.Step(&Message{Kind: Transfer, To: "b"}); got.Refused != Accepted {
+		t.Fatal(got.Refused)
+	}
+	g.carryOut(a)
+	b.inbox = slices.DeleteFunc(b.inbox, func(m Message) bool { return m.Kind == Append })
+	g.run()
+	if a.role != ra.AwaitCondition || b.role == ra.Leader {
+		t.Fatalf("the first offer is to fail:\n%v\n%v", a.raft.Status(), b.raft.Status())
+	}
+	for range 3 {
+		g.do("a", Message{Kind: Tick})
+	}
+	if b.role != ra.Leader {
+		t.Errorf("after three seconds:\n%v\n%v", a.raft.Status(), b.raft.Status())
 	}
 }
