@@ -1,0 +1,315 @@
+package raft
+
+import (
+	"testing"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+)
+
+// ranked returns members a, b and c, of which one is no voter, or a promotable one.
+func ranked(uid ra.UID, membership ra.Membership) []ra.Member {
+	all := members("a", "b", "c")
+	for i := range all {
+		if all[i].UID == uid {
+			all[i].Membership = membership
+		}
+	}
+	return all
+}
+
+// started returns member a as it starts with what is restored.
+func started(t testing.TB, s Restored) *Raft {
+	t.Helper()
+	r, err := New(Config{Self: "a", MachineVersion: 2}, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Orders()
+	return r
+}
+
+// ELE-03: an ordinary leader steps down before a pre-vote of a higher term, and answers it. To one of its own term or a
+// lower one it sends appends, to all peers and also to those that it had put off.
+func TestLeaderStepsDownBeforeAPreVote(t *testing.T) {
+	ask := Message{Kind: PreVoteRequest, From: "c", Term: 2, Index: 9, LogTerm: 2, Token: 4}
+	for ask.Term = 1; ask.Term <= 2; ask.Term++ {
+		r := leading(t, nil)
+		r.lead.peers[2].retreat()
+		o := stepped(r, ask)
+		_, toB := sentKind(o, Append, "b")
+		_, toC := sentKind(o, Append, "c")
+		if o.Role != ra.Leader || o.Term != 2 || len(o.Messages) != 2 || !toB || !toC {
+			t.Errorf("of term %d: %v", ask.Term, o)
+		}
+	}
+	ask.Term = 3
+	o := stepped(leading(t, nil), ask)
+	if o.Role != ra.Follower || o.Term != 3 || o.Leader != "" || o.Timer != TimerArm {
+		t.Errorf("of a higher term: %v", o)
+	}
+	if m, sent := sentKind(o, PreVoteReply, "c"); !sent || m.Reject || m.Token != 4 || m.Term != 3 {
+		t.Errorf("of a higher term, answered: %v", o)
+	}
+}
+
+// ELE-04: an answer with a higher term, whatever else it says, makes the asker a follower of that term. One with a lower
+// term counts: whoever answers a pre-vote adopts no term.
+func TestPreVoteAnswerOfAnotherTerm(t *testing.T) {
+	for _, reject := range []bool{false, true} {
+		r := restored(t, 3)
+		stepped(r, Message{Kind: ElectionTimeout})
+		o := stepped(r, Message{Kind: PreVoteReply, From: "b", Term: 7, Token: 1, Reject: reject})
+		if o.Role != ra.Follower || !o.SaveState || o.State != (ra.HardState{Term: 7}) || o.Timer != TimerArm || o.Class != Long {
+			t.Errorf("a higher term, rejected %t: %v", reject, o)
+		}
+	}
+	r := restored(t, 3)
+	stepped(r, Message{Kind: ElectionTimeout})
+	if o := stepped(r, Message{Kind: PreVoteReply, From: "b", Term: 2, Token: 1}); o.Role != ra.Candidate || o.Term != 4 {
+		t.Errorf("a lower term: %v", o)
+	}
+}
+
+// VER-02: the no-op of an election carries the version in force, and that of an only voter the newest that can run here,
+// if it is not older.
+func TestNoopCarriesAVersion(t *testing.T) {
+	alone := members("a", "d")
+	alone[1].Membership = ra.NonVoter
+	for _, test := range []struct {
+		members       []ra.Member
+		inForce, want uint32
+	}{
+		{members("a", "b", "c"), 1, 1}, {members("a", "b", "c"), 2, 2}, {members("a"), 1, 2}, {alone, 1, 2}, {members("a"), 3, 3},
+	} {
+		c := Configuration{Members: test.members}
+		r := started(t, Restored{Configurations: []Configuration{c}, Version: test.inForce})
+		o := stepped(r, Message{Kind: Campaign})
+		if c.voters() > 1 {
+			o = stepped(r, Message{Kind: PreVoteReply, From: "b", Token: 1})
+		}
+		o = stepped(r, Message{Kind: Written, Seq: o.Seq})
+		if c.voters() > 1 {
+			o = stepped(r, Message{Kind: VoteReply, From: "b", Term: 1})
+		}
+		if o.Role != ra.Leader || len(o.Append) != 1 || o.Append[0].Kind() != ra.KindNoop {
+			t.Fatalf("%v: %v", c, o)
+		}
+		if got, ok := DecodeVersion(o.Append[0].Payload()); !ok || got != test.want {
+			t.Errorf("%v, version %d in force: the no-op carries %d", c, test.inForce, got)
+		}
+	}
+}
+
+// FSM-03: a member that waits for missing entries refuses once more when the logs turn out to conflict, and then waits
+// for an append that does not. What it has refused already it does not refuse again.
+func TestConflictAfterMissingEntriesIsRefused(t *testing.T) {
+	r := restored(t, 6, 1, 1, 2, 2)
+	for _, step := range []struct {
+		index   ra.Index
+		term    ra.Term
+		answer  string
+		waiting string
+	}{
+		{9, 5, "AppendReply a->b term=6 index=4 logterm=2 last=9 reject", "missing"}, {9, 5, "", "missing"},
+		{4, 5, "AppendReply a->b term=6 index=3 logterm=2 last=4 reject", "term_mismatch"}, {4, 5, "", "term_mismatch"},
+		{9, 5, "", "term_mismatch"}, {3, 2, "AppendReply a->b term=6 index=3 last=3", ""},
+	} {
+		o := stepped(r, Message{Kind: Append, From: "b", Term: 6, Index: step.index, LogTerm: step.term, Last: step.index, Force: true})
+		answer := ""
+		for _, m := range o.Messages {
+			answer += m.String()
+		}
+		if answer != step.answer || r.Status().Waiting != step.waiting {
+			t.Errorf("at %d/%d: answer %q, waits for %q", step.index, step.term, answer, r.Status().Waiting)
+		}
+	}
+}
+
+// REP-15, REP-32: what a leader or candidate of an old term sends is answered with the own term, and has no other
+// effect.
+func TestOldTermsAreAnswered(t *testing.T) {
+	for _, test := range []struct {
+		m    Message
+		want string
+	}{
+		{Message{Kind: Append, Index: 7, LogTerm: 1, Last: 8, Commit: 1}, "AppendReply a->c term=2 last=7 reject"},
+		{Message{Kind: Heartbeat, Query: 5}, "HeartbeatReply a->c term=2"},
+		{Message{Kind: InstallSnapshot, Index: 9, LogTerm: 1, Chunk: 1}, "InstallSnapshotReply a->c term=2 index=2 reject"},
+		{Message{Kind: VoteRequest, Index: 9, LogTerm: 1}, "VoteReply a->c term=2 reject"},
+	} {
+		follower := restored(t, 2, 1, 2)
+		stepped(follower, Message{Kind: Append, From: "b", Term: 2, Index: 2, LogTerm: 2, Last: 2, Commit: 2})
+		for _, r := range []*Raft{follower, leading(t, nil)} {
+			before := r.Status().String()
+			test.m.From, test.m.Term = "c", 1
+			o := stepped(r, test.m)
+			if len(o.Messages) != 1 || o.Messages[0].String() != test.want || o.Seq != 0 || r.Status().String() != before {
+				t.Errorf("%v: %v", test.m, o)
+			}
+		}
+	}
+}
+
+// FSM-07: candidates, snapshots and answers from outside the configuration do not disturb a leader, of whatever term;
+// the same from a member of a higher term ends its leadership, and so do appends and heartbeats of strangers.
+func TestStrangersDoNotDisturbALeader(t *testing.T) {
+	waiting := func() *Raft {
+		r := leading(t, nil)
+		asked(r, Message{Kind: Transfer, To: "b"})
+		return r
+	}
+	for kind := range lastPeerKind + 1 {
+		for _, lead := range []func() *Raft{waiting, func() *Raft { return leading(t, nil) }} {
+			m := Message{Kind: kind, From: "z", Term: 2, Index: 9, LogTerm: 2, Last: 9, Chunk: 1}
+			r := lead()
+			before := r.Status().String()
+			if o := stepped(r, m); len(o.Messages) != 0 || o.Failed != nil || r.Status().String() != before {
+				t.Errorf("%v: %v", m, o)
+			}
+			m.Term = 9
+			o := stepped(r, m)
+			if honoured := kind == Append || kind == Heartbeat; honoured && (o.Leader != "z" || o.Term != 9) {
+				t.Errorf("%v is not followed: %v", m, o)
+			} else if !honoured && (len(o.Messages) != 0 || r.Status().String() != before) {
+				t.Errorf("%v: %v", m, o)
+			}
+			m.From = "c"
+			if o := stepped(lead(), m); o.Leader == "a" || o.Term != 9 {
+				t.Errorf("%v leaves the leader: %v", m, o)
+			}
+		}
+	}
+}
+
+// FSM-07, thesis 4.1: a follower hears candidates and snapshots of members that it does not know yet.
+func TestFollowersHearStrangers(t *testing.T) {
+	if o := stepped(restored(t, 1), Message{Kind: PreVoteRequest, From: "z", Term: 1, Token: 1}); len(o.Messages) != 1 || o.Messages[0].Reject {
+		t.Errorf("a pre-vote: %v", o)
+	}
+	if o := stepped(restored(t, 1), Message{Kind: VoteRequest, From: "z", Term: 2}); o.State != (ra.HardState{Term: 2, Vote: "z"}) {
+		t.Errorf("a vote: %v", o)
+	}
+	if o := stepped(restored(t, 1), Message{Kind: InstallSnapshot, From: "z", Term: 1, Index: 9, LogTerm: 1, Chunk: 1}); o.Role != ra.ReceiveSnapshot {
+		t.Errorf("a snapshot: %v", o)
+	}
+}
+
+// TIM-03: whoever refuses a pre-vote of a worse candidate and knows no leader that is well arms its own timer, unless it
+// runs already: repeated refusals do not put the own election off.
+func TestRefusedPreVoteArmsTheTimer(t *testing.T) {
+	worse := Message{Kind: PreVoteRequest, From: "c", Term: 1, Token: 1, Version: 1}
+	config := []Configuration{{Members: ranked("a", ra.NonVoter)}}
+	// The timer of a non-voter that lost the connection to its leader is over.
+	lost := started(t, Restored{State: ra.HardState{Term: 1}, Last: 1, Runs: []TermRun{{1, 1}}, Configurations: config, Version: 1})
+	stepped(lost, Message{Kind: Append, From: "b", Term: 1, Index: 1, LogTerm: 1, Last: 1})
+	stepped(lost, Message{Kind: LeaderLost, From: "b"})
+	stepped(lost, Message{Kind: ElectionTimeout})
+	// A brand-new one that knows no leader has no timer until somebody wants an election; the version is too old.
+	fresh := started(t, Restored{Configurations: config, Version: 2})
+	stepped(fresh, Message{Kind: Campaign})
+	for name, r := range map[string]*Raft{"lost leader": lost, "no leader": fresh} {
+		o := stepped(r, worse)
+		if m, _ := sentKind(o, PreVoteReply, "c"); !m.Reject || o.Timer != TimerArm || o.Class != Long {
+			t.Errorf("%s: %v", name, o)
+		}
+		if o = stepped(r, worse); len(o.Messages) != 1 || o.Timer != TimerKeep {
+			t.Errorf("%s, again: %v", name, o)
+		}
+	}
+	// The leader is well and has handed over: it is not for this member to stand.
+	worse.Force = true
+	if o := stepped(inRole(t, ra.Follower), worse); len(o.Messages) != 1 || !o.Messages[0].Reject || o.Timer != TimerKeep {
+		t.Errorf("a hand-over: %v", o)
+	}
+}
+
+// TIM-03, ELE-05: a candidate's first timer is short; each further election opens a new term, with a medium one.
+func TestCandidateTimers(t *testing.T) {
+	r := restored(t, 1)
+	stepped(r, Message{Kind: Campaign})
+	o := stepped(r, Message{Kind: PreVoteReply, From: "b", Term: 1, Token: 1})
+	if o.Role != ra.Candidate || o.Term != 2 || o.Timer != TimerArm || o.Class != Short {
+		t.Errorf("first election: %v", o)
+	}
+	for term := ra.Term(3); term < 6; term++ {
+		stepped(r, Message{Kind: Written, Seq: o.Seq})
+		o = stepped(r, Message{Kind: ElectionTimeout})
+		if o.Role != ra.Candidate || o.Term != term || o.Timer != TimerArm || o.Class != Medium {
+			t.Errorf("election of term %d: %v", term, o)
+		}
+	}
+}
+
+// QRY-12, ELE-20: why a transfer is refused. A refused one leaves the leader as it was.
+func TestTransferRefused(t *testing.T) {
+	lead := func(c *ra.Member) *Raft {
+		r := leading(t, nil)
+		if c != nil {
+			stepped(r, Message{Kind: Change, Members: []ra.Member{*c}})
+		}
+		return r
+	}
+	none := ranked("c", ra.NonVoter)[2]
+	promotable := member("d")
+	promotable.Membership = ra.Promotable
+	behind := Message{Kind: AppendReply, From: "c", Term: 2, Reject: true, Index: 1, LogTerm: 1, Last: 2}
+	for _, test := range []struct {
+		change *ra.Member
+		event  Message
+		to     ra.UID
+		want   Refusal
+	}{
+		{&none, Message{}, "c", NotVoter}, {&none, behind, "c", NotVoter}, {&promotable, Message{}, "d", NotVoter},
+		{nil, Message{}, "a", AlreadyLeader}, {nil, Message{}, "z", NotMember}, {nil, Message{}, "", NotMember},
+		{nil, behind, "c", NotUpToDate}, {nil, Message{Kind: NodeDown, From: "b"}, "b", NotUpToDate},
+	} {
+		r := lead(test.change)
+		stepped(r, test.event)
+		got := r.Step(&Message{Kind: Transfer, To: test.to})
+		o := r.Orders()
+		if _, sent := sentKind(o, TimeoutNow, test.to); got.Refused != test.want || sent || o.Role != ra.Leader {
+			t.Errorf("to %q, want %v: %v, %v", test.to, test.want, got.Refused, o)
+		}
+		if got := asked(r, Message{Kind: Propose, Entries: proposals(1)}); got.Refused != Accepted {
+			t.Errorf("after a refused transfer to %q: %v", test.to, got.Refused)
+		}
+	}
+}
+
+// ELE-08, QRY-11: a member that is no voter starts no election, whoever wants one.
+func TestNonVotersDoNotCampaign(t *testing.T) {
+	for _, membership := range []ra.Membership{ra.Promotable, ra.NonVoter} {
+		for _, m := range []Message{{Kind: Campaign}, {Kind: TimeoutNow, From: "b", Term: 1}} {
+			r := started(t, Restored{State: ra.HardState{Term: 1}, Configurations: []Configuration{{Members: ranked("a", membership)}}})
+			if o := stepped(r, m); o.Role != ra.Follower || len(o.Messages) != 0 || o.Seq != 0 || o.Term != 1 {
+				t.Errorf("%v, %v: %v", membership, m, o)
+			}
+		}
+	}
+}
+
+// SNX-07, ELE-09: what a leader knew of its peers ends with its leadership. When it leads anew, snapshots that were sent
+// or put off, and what was confirmed, are forgotten.
+func TestPeersStartNormalAgain(t *testing.T) {
+	r := leading(t, nil)
+	stepped(r, Message{Kind: SnapshotTaken, Index: 2, LogTerm: 2})
+	stepped(r, Message{Kind: LogTruncated, Index: 2})
+	for _, uid := range []ra.UID{"b", "c"} {
+		stepped(r, Message{Kind: AppendReply, From: uid, Term: 2, Reject: true, Index: 0, Last: 2})
+	}
+	stepped(r, Message{Kind: InstallSnapshotReply, From: "c", Term: 2, Reject: true})
+	if p := r.Status().Peers; p[0].Status != "sending_snapshot" || p[1].Status != "snapshot_backoff" {
+		t.Fatalf("%+v", p)
+	}
+	if o := stepped(r, Message{Kind: ReadFailed}); o.Role != ra.Follower {
+		t.Fatalf("%v", o)
+	}
+	win(r, 3)
+	o := r.Orders()
+	for _, p := range r.Status().Peers {
+		m, sent := sentKind(o, Append, p.UID)
+		if p.Status != "replicating" || p.Match != 0 || p.Next != 4 || !sent || m.Index != 2 || m.Last != 3 {
+			t.Errorf("%+v: %v", p, o)
+		}
+	}
+}
