@@ -2,7 +2,6 @@ package rafttest
 
 import (
 	"encoding/binary"
-	"time"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/member"
@@ -121,7 +120,7 @@ func (s *sim) act(c *client) {
 	if !p.node.up {
 		return
 	}
-	if s.dice.oneIn(6) {
+	if s.dice.oneIn(4) {
 		s.query(c, p)
 		return
 	}
@@ -157,6 +156,3 @@ func (b *book) probe(s *sim, leader *peer) {
 	s.command(nil, leader, true)
 	leader.end()
 }
-
-// patience is how long a caller waits at most; its answer after a crash of the node never comes.
-const patience = time.Minute

@@ -167,4 +167,4 @@ func (ex *exhibit) autopsy(t *testing.T, run string, named bool, out []byte) {
 }
 
 // museumSchedules is how many schedules a bug may survive.
-const museumSchedules = 20_000
+const museumSchedules = 100_000

@@ -244,9 +244,12 @@ func (s *sim) send(from *peer, m *raft.Message) {
 	if s.dice.oneIn(s.profile.TwiceOneIn) {
 		copies = 2
 	}
-	for range copies {
+	for i := range copies {
 		at := s.now + s.dice.skewed(s.profile.Delay)
-		if !s.dice.oneIn(s.profile.ReorderOneIn) {
+		switch {
+		case i > 0 && s.dice.oneIn(2):
+			at += s.dice.between(0, s.profile.LieDown) // comes back from the past
+		case !s.dice.oneIn(s.profile.ReorderOneIn):
 			at = max(at, s.arrivals[from.node.id][to.node.id])
 			s.arrivals[from.node.id][to.node.id] = at
 		}

@@ -119,7 +119,7 @@ func (s *sim) cutLink(a, b int) {
 		return
 	}
 	s.cut[a][b] = true
-	s.learn(s.nodes[b], s.nodes[a], raft.NodeDown, s.dice.between(10*time.Millisecond, 2*time.Second))
+	s.learn(s.nodes[b], s.nodes[a], raft.NodeDown, s.dice.between(10*time.Millisecond, 4*time.Second))
 	s.learn(s.nodes[b], s.nodes[a], raft.LeaderLost, s.dice.between(10*time.Millisecond, 500*time.Millisecond))
 }
 
