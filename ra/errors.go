@@ -11,6 +11,10 @@ var (
 	ErrNameTaken = errors.New("ra: name is taken")
 	// ErrInvalidName: a name is empty, too long, or has characters that are not allowed.
 	ErrInvalidName = errors.New("ra: invalid name")
+	// ErrUnknownCluster: no member of a cluster of that name has run on this node.
+	ErrUnknownCluster = errors.New("ra: unknown cluster")
+	// ErrUnknownMachine: a cluster names a machine that its node was not opened with.
+	ErrUnknownMachine = errors.New("ra: unknown machine")
 	// ErrNoProcess: no process of that name or PID is alive here.
 	ErrNoProcess = errors.New("ra: no such process")
 	// ErrNodeDown: the node is not connected.

@@ -22,10 +22,14 @@ var mayImport = map[string][]string{
 	"wal/vfs":      {},
 	"wal/memtable": {"ra"},
 	"wal":          {"ra", "wal/vfs", "wal/memtable"},
-	"ra/member":    {"ra", "ra/raft", "machine", "wal", "wal/memtable"},
-	"ra/rafttest":  {"ra", "ra/raft", "ra/member", "machine", "wal", "wal/vfs", "wal/memtable"},
 	"segment":      {"ra", "wal/vfs"},
 	"ra/snapshot":  {"ra", "wal/vfs"},
+	"ra/raftlog":   {"ra", "wal", "wal/memtable", "segment", "ra/snapshot"},
+	"ra/member":    {"ra", "ra/raft", "ra/raftlog", "ra/snapshot", "machine", "wal"},
+	"ra/rafttest": {"ra", "ra/raft", "ra/raftlog", "ra/member", "ra/snapshot", "machine", "segment", "wal", "wal/vfs",
+		"wal/memtable"},
+	"system": {"ra", "ra/raft", "ra/raftlog", "ra/member", "ra/snapshot", "actor", "machine", "segment", "wal",
+		"wal/vfs", "wal/memtable"},
 
 	"machine/reference": {"ra", "machine"},
 }
@@ -39,6 +43,7 @@ var forbidden = map[string][]string{
 	"wal/memtable": {"os", "time"},
 	"segment":      {"os", "time", "syscall"},
 	"ra/snapshot":  {"os", "time", "syscall"},
+	"ra/raftlog":   {"os", "time"},
 }
 
 func TestImportDirections(t *testing.T) {
