@@ -56,10 +56,11 @@ func (l *leadership) follow(c *Configuration, last ra.Index) {
 // peerOf returns the peer that sent m, which admit has found to be a member.
 func (r *Raft) peerOf(m *Message) *peer { return &r.lead.peers[r.config().find(m.From)] }
 
-// probe finds out where the logs agree, beginning at what is known to.
+// probe finds out where the logs agree. It begins at the end of what was sent, or what the peer was taken to have: if
+// that is so nothing is sent twice, and no snapshot because this log begins later than what is known of the peer. If
+// not, the peer's answer says where to go on.
 func (p *peer) probe() {
 	p.status, p.probed, p.bytes = probing, false, 0
-	p.next = p.match + 1
 }
 
 // replicate sends a peer what it can be sent now (REP-03, REP-04). Nothing is sent to a node that is suspected.
