@@ -1,0 +1,145 @@
+package system
+
+import (
+	"github.com/heliopolis-raft/heliopolis/actor"
+	"github.com/heliopolis-raft/heliopolis/ra"
+)
+
+// Bounds of what waits in a member's internal lane. Letters beyond are lost, which the algorithm allows for; it cannot
+// be many, because a leader bounds what it has under way to each peer.
+const (
+	maxLetters  = 8192
+	maxControls = 256
+)
+
+// inbox is the internal lane of a member: what happened on its node and what its peers say. It is guarded by the lock
+// of the actor's mailbox. Numbers and flags stand once however often they are posted; an empty inbox owns no memory.
+type inbox struct {
+	any     bool
+	written uint64 // orders up to this number of the log's are durable
+	resume  bool   // the log may have room again
+	failed  error  // the node's storage has failed for good
+
+	head, tail *letter
+	letters    int
+
+	done     []func()    // ends of background work, few by contract of member.Background
+	controls []*call     // calls that no full client lane may keep out
+	nodes    []nodeState // the last that is known of nodes, each once
+}
+
+// nodeState is whether a node is up.
+type nodeState struct {
+	node ra.NodeID
+	up   bool
+}
+
+// push takes a letter in. It reports whether there was room.
+func (in *inbox) push(l *letter) bool {
+	if in.letters >= maxLetters {
+		return false
+	}
+	in.any = true
+	if in.tail == nil {
+		in.head, in.tail = l, l
+		in.letters = 1
+		return true
+	}
+	in.tail.next = l
+	in.tail = l
+	in.letters++
+	return true
+}
+
+// coalesce lets l take the place of the last letter if it says all that that one says.
+func (in *inbox) coalesce(l *letter) bool {
+	if in.tail == nil || !l.supersedes(in.tail) {
+		return false
+	}
+	t := in.tail
+	t.Last, t.Index, t.Commit = l.Last, l.Index, l.Commit
+	return true
+}
+
+// note takes in the state of a node.
+func (in *inbox) note(node ra.NodeID, up bool) {
+	in.any = true
+	for i := range in.nodes {
+		if in.nodes[i].node == node {
+			in.nodes[i].up = up
+			return
+		}
+	}
+	in.nodes = append(in.nodes, nodeState{node, up})
+}
+
+// Empty reports whether nothing waits in the internal lane.
+func (p *process) Empty() bool { return !p.in.any }
+
+// Take moves what waits aside, for Receive.
+func (p *process) Take() { p.batch, p.in = p.in, inbox{} }
+
+// written posts that the log's orders of this member up to seq are durable.
+func (p *process) written(seq uint64, ws *actor.Wakeups) {
+	p.ref.Lock()
+	p.in.any = true
+	p.in.written = max(p.in.written, seq)
+	p.ref.Unlock(ws)
+}
+
+// resume posts that the log may have room again.
+func (p *process) resume(ws *actor.Wakeups) {
+	p.ref.Lock()
+	p.in.any, p.in.resume = true, true
+	p.ref.Unlock(ws)
+}
+
+// storageFailed posts that the node's storage works no more: the member stops with err.
+func (p *process) storageFailed(err error) {
+	p.ref.Lock()
+	p.in.any, p.in.failed = true, err
+	p.ref.Unlock(nil)
+}
+
+// post posts a letter, which belongs to the member from then on.
+func (p *process) post(l *letter, ws *actor.Wakeups) {
+	p.ref.Lock()
+	if p.in.coalesce(l) || !p.in.push(l) {
+		p.ref.Release()
+		l.free()
+		return
+	}
+	p.ref.Unlock(ws)
+}
+
+// finished posts the end of background work.
+func (p *process) finished(done func()) {
+	p.ref.Lock()
+	p.in.any = true
+	p.in.done = append(p.in.done, done)
+	p.ref.Unlock(nil)
+}
+
+// nodeChanged posts that a node came up or went down.
+func (p *process) nodeChanged(node ra.NodeID, up bool, ws *actor.Wakeups) {
+	p.ref.Lock()
+	p.in.note(node, up)
+	p.ref.Unlock(ws)
+}
+
+// control posts a call past the client lane. It fails with ra.ErrOverloaded or ra.ErrNoProcess.
+func (p *process) control(c *call) error {
+	p.ref.Lock()
+	switch {
+	case p.gone:
+		p.ref.Release()
+		return ra.ErrNoProcess
+	case len(p.in.controls) >= maxControls:
+		p.ref.Release()
+		return ra.ErrOverloaded
+	}
+	p.in.any = true
+	p.in.controls = append(p.in.controls, c)
+	p.ref.Unlock(nil)
+	return nil
+}

@@ -1,0 +1,80 @@
+package system
+
+import (
+	"github.com/heliopolis-raft/heliopolis/actor"
+	"github.com/heliopolis-raft/heliopolis/machine"
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/raft"
+)
+
+// round is what the members of one worker share while a chunk of them runs. What they say leaves in one piece at its
+// end: one frame for each node, one wake-up of the log.
+type round struct {
+	node *Node
+	out  map[ra.NodeID]*outbox
+	full []*outbox // those that have something
+	// dirty: the log was given orders.
+	dirty bool
+	// orders and effects are scratch: a member uses them only during its own batch.
+	orders  raft.Orders
+	effects machine.Effects
+}
+
+// outbox gathers what the members of one worker say to one node. link is nil for their own node.
+type outbox struct {
+	frame
+	link *actor.Link
+}
+
+func newRound(n *Node) *round { return &round{node: n, out: make(map[ra.NodeID]*outbox)} }
+
+// to returns the outbox for a node. Members keep what they get.
+func (r *round) to(node ra.NodeID) *outbox {
+	o := r.out[node]
+	if o == nil {
+		o = &outbox{frame: frame{from: r.node.Name(), life: r.node.actors.Incarnation()}}
+		if node != r.node.Name() {
+			o.link = r.node.actors.Link(node)
+		}
+		r.out[node] = o
+	}
+	return o
+}
+
+func (r *round) send(o *outbox, l *letter) {
+	if o.empty() {
+		r.full = append(r.full, o)
+	}
+	o.letters = append(o.letters, l)
+}
+
+func (r *round) answer(node ra.NodeID, a answer) {
+	o := r.to(node)
+	if o.empty() {
+		r.full = append(r.full, o)
+	}
+	o.answers = append(o.answers, a)
+}
+
+// End sends what has gathered, then wakes the log: the peers can store while we do (REP-01).
+func (r *round) End() {
+	for i, o := range r.full {
+		o.leave(r.node)
+		r.full[i] = nil
+	}
+	r.full = r.full[:0]
+	if r.dirty {
+		r.dirty = false
+		r.node.wakeWAL()
+	}
+}
+
+// leave sends the frame and empties it.
+func (o *outbox) leave(n *Node) {
+	if o.link == nil {
+		n.arrived(o.from, &o.frame)
+	} else if o.link.Send(&o.frame) != nil {
+		o.lose()
+	}
+	o.reset()
+}
