@@ -3,9 +3,12 @@ package member
 import (
 	"encoding/binary"
 	"errors"
+	"io"
+	"iter"
 	"slices"
 	"testing"
 
+	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
 	"github.com/heliopolis-raft/heliopolis/wal"
@@ -37,9 +40,9 @@ func newHost(t *testing.T, others ...ra.UID) *host {
 		members = append(members, ra.Member{ID: ra.ServerID{Name: "m", Node: ra.NodeID(uid)}, UID: uid})
 	}
 	s, err := New(Config{
-		Raft:     raft.Config{Self: "a"},
-		Restored: raft.Restored{Configurations: []raft.Configuration{{Members: members}}},
-		Log:      h, Store: h, Net: h, Timer: h, Machine: h, MaxAppendBytes: 400, MaxHeld: 5,
+		Raft: raft.Config{Self: "a"}, ID: members[0].ID, Initial: members,
+		Factory: func(machine.Init) machine.Machine { return h },
+		Log:     log{h}, Store: h, Net: h, Timer: h, MaxAppendBytes: 400, MaxHeld: 5,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -49,24 +52,56 @@ func newHost(t *testing.T, others ...ra.UID) *host {
 	return h
 }
 
-func (h *host) Append(entries []ra.Entry) {
+// log is the member's log; host has methods of other interfaces by the same names.
+type log struct{ *host }
+
+func (h log) Append(entries []ra.Entry) error {
 	for _, e := range entries {
-		if e.Index != ra.Index(len(h.log))+1 {
-			h.t.Fatalf("entry %d is appended behind %d", e.Index, len(h.log))
+		if e.Index != ra.Index(len(h.host.log))+1 {
+			h.t.Fatalf("entry %d is appended behind %d", e.Index, len(h.host.log))
 		}
-		h.log = append(h.log, e)
+		h.host.log = append(h.host.log, e)
+	}
+	return nil
+}
+
+func (h log) Truncate(from ra.Index) { h.host.log = h.host.log[:from-1] }
+
+func (h log) Term(i ra.Index) (ra.Term, bool) {
+	if i == 0 || int(i) > len(h.host.log) {
+		return 0, i == 0
+	}
+	return h.host.log[i-1].Term, true
+}
+
+func (h log) Base() (ra.Index, ra.Term) { return 0, 0 }
+func (h log) Last() ra.Index            { return ra.Index(len(h.host.log)) }
+func (h log) Snapshot() Position        { return Position{} }
+func (h log) NeedsReset() bool          { return false }
+func (h log) Release(ra.Index)          {}
+func (h log) Install(Position, bool)    {}
+func (h log) Bytes() int64              { return 0 }
+func (h log) FirstSegment() ra.Index    { return 0 }
+
+func (h log) Runs() iter.Seq2[ra.Index, ra.Term] {
+	return func(yield func(ra.Index, ra.Term) bool) {
+		last := ra.Term(0)
+		for _, e := range h.host.log {
+			if e.Term != last && !yield(e.Index, e.Term) {
+				return
+			}
+			last = e.Term
+		}
 	}
 }
 
-func (h *host) Truncate(from ra.Index) { h.log = h.log[:from-1] }
-
-func (h *host) Read(into []ra.Entry, lo, hi ra.Index, maxBytes int) ([]ra.Entry, error) {
+func (h log) Read(into []ra.Entry, lo, hi ra.Index, maxBytes int) ([]ra.Entry, error) {
 	if h.read != nil {
 		return into, h.read
 	}
 	bytes := 0
 	for i := lo; i <= hi; i++ {
-		e := h.log[i-1]
+		e := h.host.log[i-1]
 		if bytes += len(e.Body); i > lo && bytes > maxBytes {
 			break
 		}
@@ -100,12 +135,14 @@ func (h *host) Cancel()                   { h.armed = false }
 func (h *host) Tick(on bool)              { h.ticking = on }
 func (h *host) Now() int64                { return h.now }
 
-func (h *host) Apply(e *ra.Entry) any {
-	h.applied = append(h.applied, binary.LittleEndian.Uint64(e.Payload()))
+func (h *host) Apply(_ machine.Meta, command []byte, _ *machine.Effects) any {
+	h.applied = append(h.applied, binary.LittleEndian.Uint64(command))
 	return len(h.applied)
 }
 
-func (h *host) Query(question any) any { return len(h.applied) }
+func (h *host) Snapshot() (machine.Capture, error) { return machine.CaptureBytes(nil), nil }
+
+func (h *host) Restore(io.Reader) error { return nil }
 
 // step takes messages in as one batch.
 func (h *host) step(messages ...raft.Message) {
@@ -123,7 +160,8 @@ func (h *host) step(messages ...raft.Message) {
 func (h *host) synced() {
 	h.t.Helper()
 	if n := len(h.stored); n > 0 {
-		h.step(raft.Message{Kind: raft.Written, Seq: h.stored[n-1].Seq})
+		h.Written(h.stored[n-1].Seq)
+		h.Flush()
 	}
 }
 
@@ -158,7 +196,7 @@ func (h *host) command(extra int) int {
 
 // query takes in a query, and returns the number of its call.
 func (h *host) query() int {
-	h.Server.Query(nil, h.calls.caller(h.next))
+	h.Server.Query(machine.QueryFunc(func(machine.QueryContext, any) (any, error) { return len(h.applied), nil }), h.calls.caller(h.next))
 	h.next++
 	return h.next - 1
 }

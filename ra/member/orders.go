@@ -2,12 +2,9 @@ package member
 
 import (
 	"errors"
-	"fmt"
-	"slices"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
-	"github.com/heliopolis-raft/heliopolis/wal"
 )
 
 // ErrCompacted is returned by Log.Read for entries that a snapshot replaced.
@@ -20,6 +17,9 @@ func (s *Server) carryOut(o *raft.Orders) {
 		return
 	}
 	s.store(o)
+	if o.Snapshot.Op != raft.SnapshotNone {
+		s.snapshotOrder(&o.Snapshot)
+	}
 	for i := range o.Messages {
 		s.send(&o.Messages[i])
 	}
@@ -42,42 +42,12 @@ func (s *Server) store(o *raft.Orders) {
 		s.cfg.Log.Truncate(o.Truncate)
 	}
 	if len(o.Append) > 0 {
-		s.cfg.Log.Append(o.Append)
-	}
-	op := &wal.Op{Seq: o.Seq, Truncate: o.Truncate, Entries: o.Append}
-	if o.SaveState {
-		op.State = &o.State
-	}
-	s.write(op)
-}
-
-// write gives an order to the store, or puts it at the end of the backlog.
-func (s *Server) write(op *wal.Op) {
-	var err error
-	if len(s.backlog) == 0 {
-		if err = s.cfg.Store.Store(op); err == nil {
+		if err := s.cfg.Log.Append(o.Append); err != nil {
+			s.fail(err)
 			return
 		}
 	}
-	if err != nil && !noRoom(err) {
-		s.fail(err)
-		return
-	}
-	kept := *op
-	kept.Entries = slices.Clone(op.Entries)
-	if op.State != nil {
-		state := *op.State
-		kept.State = &state
-	}
-	s.backlog = append(s.backlog, kept)
-	if len(s.backlog) == 1 {
-		s.sent = append(s.sent, raft.Message{Kind: raft.WALDown})
-	}
-}
-
-// noRoom reports whether the store may take the order later.
-func noRoom(err error) bool {
-	return errors.Is(err, ra.ErrOverloaded) || errors.Is(err, ra.ErrDiskFull)
+	s.storeOrder(o)
 }
 
 // send completes a message and sends it.
@@ -87,6 +57,9 @@ func (s *Server) send(order *raft.Message) {
 	*m = *order
 	m.Entries = entries
 	if m.Kind == raft.Append && m.Last > m.Index && (s.cutShort(m.To) || !s.attach(m)) {
+		return
+	}
+	if m.Kind == raft.InstallSnapshot && !s.attachChunk(m) {
 		return
 	}
 	s.cfg.Net.Send(m)
@@ -125,43 +98,6 @@ func (s *Server) attach(m *raft.Message) bool {
 	return err == nil
 }
 
-// applyChunk bounds the bytes that are read from the log at once to be applied.
-const applyChunk = 4 << 20
-
-// apply feeds the machine with everything up to the commit index, and answers who waits for it.
-func (s *Server) apply(commit ra.Index) {
-	if commit <= s.status.Commit && commit <= s.status.Applied {
-		return
-	}
-	if f := s.cfg.Observer.Committed; f != nil && commit > s.status.Commit {
-		f(s.status.Commit, commit)
-	}
-	s.status.Commit = max(s.status.Commit, commit)
-	for s.status.Applied < commit {
-		var err error
-		s.entries, err = s.cfg.Log.Read(s.entries[:0], s.status.Applied+1, commit, applyChunk)
-		if err != nil {
-			s.fail(fmt.Errorf("cannot read committed entry %d: %w", s.status.Applied+1, err))
-			return
-		}
-		for i := range s.entries {
-			s.applyOne(&s.entries[i])
-		}
-		clear(s.entries)
-	}
-}
-
-func (s *Server) applyOne(e *ra.Entry) {
-	var reply any
-	switch e.Kind() {
-	case ra.KindNoop, ra.KindConfig:
-	default:
-		reply = s.cfg.Machine.Apply(e)
-	}
-	s.status.Applied = e.Index
-	done(s.waiting.applied(e.Index, e.Term), Result{Reply: reply, Index: e.Index, Term: e.Term, Leader: s.core.Leader()})
-}
-
 // answerQueries answers the queries that the core proved, from a state that holds all that was committed before they
 // came in (REP-33), and lets those be asked again that it cannot prove any more (REP-36).
 func (s *Server) answerQueries(o *raft.Orders) {
@@ -172,7 +108,7 @@ func (s *Server) answerQueries(o *raft.Orders) {
 			s.queries = append(s.queries, query{question: q.question, caller: q.caller})
 			continue
 		}
-		done(q.caller, Result{Reply: s.cfg.Machine.Query(q.question), Index: s.status.Applied, Term: o.Term, Leader: o.Leader})
+		s.answer(q.question, q.caller)
 	}
 	if k > 0 {
 		n := copy(s.rounds, s.rounds[k:])

@@ -98,8 +98,8 @@ func TestBacklogKeepsTheOrderOfOrders(t *testing.T) {
 		Kind: raft.Append, From: "c", Term: 3, Index: 1, LogTerm: 1, Last: 2, Entries: []ra.Entry{entry(2, 3, ra.KindNoop)},
 	})
 	h.step(raft.Message{Kind: raft.VoteRequest, From: "b", Term: 4, Index: 9, LogTerm: 3})
-	if len(h.backlog) != 3 || h.count(raft.AppendReply, "c") != 0 {
-		t.Errorf("waiting are %d orders, sent %v", len(h.backlog), h.sent)
+	if len(h.Backlog()) != 3 || h.count(raft.AppendReply, "c") != 0 {
+		t.Errorf("waiting are %d orders, sent %v", len(h.Backlog()), h.sent)
 	}
 	before := len(h.stored)
 	h.full = nil

@@ -7,30 +7,23 @@ import (
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
 )
 
-// query is a consistent query and the number of the round that has to prove leadership for it.
-type query struct {
-	number   uint64
-	question any
-	caller   Caller
-}
-
 // proposeCommands folds all commands of the batch into one proposal.
 func (s *Server) proposeCommands() {
 	if len(s.commands) == 0 {
 		return
 	}
-	s.propose = s.propose[:0]
+	s.scratch.propose = s.scratch.propose[:0]
 	for i := range s.commands {
-		s.propose = append(s.propose, s.commands[i].Proposal)
+		s.scratch.propose = append(s.scratch.propose, s.commands[i].Proposal)
 	}
-	if s.proposeAll(s.commands, s.propose) == raft.Malformed {
+	if s.proposeAll(s.commands, s.scratch.propose) == raft.Malformed {
 		for i := range s.commands { // one of them is, which the others must not suffer from
-			if one := s.commands[i : i+1]; s.proposeAll(one, s.propose[i:i+1]) == raft.Malformed {
+			if one := s.commands[i : i+1]; s.proposeAll(one, s.scratch.propose[i:i+1]) == raft.Malformed {
 				s.refuseCommands(one, raft.Malformed)
 			}
 		}
 	}
-	clear(s.propose)
+	clear(s.scratch.propose)
 	clear(s.commands)
 	s.commands = s.commands[:0]
 }
@@ -99,7 +92,7 @@ func (s *Server) refusal(why raft.Refusal) error {
 	case raft.Stopped:
 		return ra.ErrNoProcess
 	case raft.Malformed:
-		return ra.ErrTooLarge
+		return ErrMalformed
 	case raft.NotLeader:
 		if leader := s.core.Leader(); leader != "" {
 			return &ra.NotLeaderError{Member: s.serverID(s.cfg.Raft.Self), Leader: s.serverID(leader)}

@@ -113,8 +113,8 @@ func TestMalformedCommandIsRefusedAlone(t *testing.T) {
 	h.acked(3)
 	h.calls.want(before, nil)
 	h.calls.want(after, nil)
-	h.calls.want(98, ra.ErrTooLarge)
-	h.calls.want(99, ra.ErrTooLarge)
+	h.calls.want(98, ErrMalformed)
+	h.calls.want(99, ErrMalformed)
 }
 
 // I13, REP-33: a query is answered when a majority has confirmed this leader after the query came in.

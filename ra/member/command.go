@@ -1,0 +1,61 @@
+package member
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/heliopolis-raft/heliopolis/machine"
+	"github.com/heliopolis-raft/heliopolis/ra"
+)
+
+// ErrMalformed is the end of a command that makes no sense. It was certainly not applied.
+var ErrMalformed = errors.New("member: malformed command")
+
+// The flags of a ra.KindCommand entry.
+const (
+	modeMask   = 7 // the machine.ReplyMode
+	withCaller = 8 // the payload begins with a machine.Caller
+)
+
+// Where an entry's unsealed body has kind and flags, as documented at ra.Entry.
+const (
+	kindOffset  = 20
+	flagsOffset = 21
+)
+
+// NewCommand makes the proposal of a user's command, with a copy of payload. The mode travels in the entry, and so does
+// from unless it is zero: then whichever member leads when the command is applied can answer (CMD-13a). A mode that
+// wants an event needs a caller. It fails with ra.ErrTooLarge or ErrMalformed.
+func NewCommand(payload []byte, mode machine.ReplyMode, from machine.Caller) (ra.Entry, error) {
+	if mode > machine.ModeNotify || mode == machine.ModeNotify && from.IsZero() {
+		return ra.Entry{}, fmt.Errorf("%w: reply mode %v to %v", ErrMalformed, mode, from.PID)
+	}
+	flags, room := byte(mode), 0
+	if !from.IsZero() {
+		flags |= withCaller
+		room = 2 + len(from.PID.Node) + 2 + len(from.PID.Name) + 24
+	}
+	if room+len(payload) > ra.MaxPayload {
+		return ra.Entry{}, fmt.Errorf("%w: command of %d bytes", ra.ErrTooLarge, len(payload))
+	}
+	body := make([]byte, ra.HeaderLen, ra.HeaderLen+room+len(payload))
+	body[kindOffset], body[flagsOffset] = byte(ra.KindCommand), flags
+	if flags&withCaller != 0 {
+		var err error
+		if body, err = machine.AppendCaller(body, from); err != nil {
+			return ra.Entry{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
+	}
+	return ra.Entry{Body: append(body, payload...)}, nil
+}
+
+// DecodeCommand returns what NewCommand was given. The payload shares the entry's body. It fails with an error that
+// wraps ra.ErrCorrupt.
+func DecodeCommand(e *ra.Entry) (payload []byte, mode machine.ReplyMode, from machine.Caller, err error) {
+	flags := e.Flags()
+	payload, mode = e.Payload(), machine.ReplyMode(flags&modeMask)
+	if flags&withCaller != 0 {
+		from, payload, err = machine.DecodeCaller(payload)
+	}
+	return payload, mode, from, err
+}

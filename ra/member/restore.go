@@ -1,0 +1,207 @@
+package member
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/heliopolis-raft/heliopolis/machine"
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/raft"
+	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
+)
+
+// New makes a running member of what was recovered: the machine from the newest checkpoint or snapshot, and the log
+// replayed up to what is known to be committed, without effects (FSM-02, EFF-03). It reads the disk, may take long, and
+// uses nothing of the configuration that other members share, nor Store, Net, Timer and Host. The first Flush does.
+func New(cfg Config) (*Server, error) {
+	cfg = cfg.withDefaults()
+	s := &Server{cfg: cfg, members: cfg.Initial}
+	restored, err := s.restore()
+	if err != nil {
+		return nil, err
+	}
+	probe := s.cfg.Raft
+	probe.Scratch = nil
+	if s.core, err = raft.New(probe, *restored); err != nil {
+		return nil, err
+	}
+	s.restored = restored
+	s.cfg.Initial = nil
+	return s, nil
+}
+
+// restore brings the machine to what is known to be committed, and describes the log for the core.
+func (s *Server) restore() (*raft.Restored, error) {
+	base, baseTerm := s.cfg.Log.Base()
+	r := &raft.Restored{
+		State: s.cfg.State, Snapshot: raft.Position(s.cfg.Log.Snapshot()), Base: raft.Position{Index: base, Term: baseTerm},
+		Last: s.cfg.Log.Last(), Configurations: []raft.Configuration{{Members: s.cfg.Initial}},
+	}
+	for first, term := range s.cfg.Log.Runs() {
+		r.Runs = append(r.Runs, raft.TermRun{First: first, Term: term})
+	}
+	if err := s.restoreMachine(r); err != nil {
+		return nil, err
+	}
+	if s.status.Applied < base {
+		return nil, fmt.Errorf("%w: the log begins behind %d, the state of the machine is that of %d", ra.ErrDamaged, base, s.status.Applied)
+	}
+	r.Commit = min(max(s.cfg.Applied, r.Snapshot.Index, s.status.Applied), r.Last)
+	if err := s.replay(r); err != nil {
+		return nil, err
+	}
+	s.status.Commit = r.Commit
+	r.Version = uint32(s.machine.Version())
+	s.cfg.Raft.MachineVersion = uint32(s.machine.Local())
+	return r, nil
+}
+
+// makeMachine makes a machine with its initial state.
+func (s *Server) makeMachine() (*machine.Bound, error) {
+	init := machine.Init{Cluster: s.cfg.Cluster, Server: s.cfg.ID, Version: s.cfg.InitialVersion}
+	m := s.cfg.Factory(init)
+	if m == nil {
+		return nil, fmt.Errorf("%w: the factory made no machine", ra.ErrUnknownMachine)
+	}
+	b, err := machine.Bind(m, init.Version)
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// restoreMachine makes the machine, from the newest checkpoint or snapshot if there is one (CKPT-02). A checkpoint that
+// does not check after all gives way to the snapshot.
+func (s *Server) restoreMachine(r *raft.Restored) (err error) {
+	if s.cfg.Snapshots == nil {
+		s.machine, err = s.makeMachine()
+		return err
+	}
+	reader, err := s.cfg.Snapshots.OpenRecovery(s.cfg.Raft.Self)
+	if errors.Is(err, snapshot.ErrNone) {
+		s.machine, err = s.makeMachine()
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	meta, err := s.load(reader)
+	if errors.Is(err, ra.ErrCorrupt) && meta.Index > r.Snapshot.Index {
+		if reader, err = s.cfg.Snapshots.OpenReader(s.cfg.Raft.Self); err == nil {
+			meta, err = s.load(reader)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return s.configurationAt(r, meta)
+}
+
+// load makes the machine and restores it from what reader reads, which it closes.
+func (s *Server) load(reader *snapshot.Reader) (snapshot.Meta, error) {
+	defer reader.Close()
+	meta := reader.Meta()
+	b, err := s.restoredMachine(meta, reader)
+	if err != nil {
+		return meta, fmt.Errorf("member: snapshot at %d: %w", meta.Index, err)
+	}
+	s.adopt(b, meta)
+	return meta, nil
+}
+
+// restoredMachine makes a machine with the state that reader reads. It may run on any goroutine.
+func (s *Server) restoredMachine(meta snapshot.Meta, reader *snapshot.Reader) (b *machine.Bound, err error) {
+	defer recoverPanic(&err)
+	if b, err = s.makeMachine(); err != nil {
+		return nil, err
+	}
+	if err = b.Jump(machine.Version(meta.MachineVersion)); err != nil {
+		return nil, err
+	}
+	return b, b.Machine().Restore(reader)
+}
+
+// adopt puts a machine in force whose state is that of a snapshot.
+func (s *Server) adopt(b *machine.Bound, meta snapshot.Meta) {
+	s.machine, s.members, s.clock = b, meta.Members, clockOf(meta)
+	s.status.Applied = meta.Index
+}
+
+// configurationAt makes that of the snapshot the first of the configurations. If a checkpoint was loaded, the snapshot
+// below it must be asked.
+func (s *Server) configurationAt(r *raft.Restored, loaded snapshot.Meta) error {
+	if r.Snapshot.Index == 0 {
+		return nil
+	}
+	if loaded.Index != r.Snapshot.Index {
+		reader, err := s.cfg.Snapshots.OpenReader(s.cfg.Raft.Self)
+		if err != nil {
+			return err
+		}
+		loaded = reader.Meta()
+		if err := reader.Close(); err != nil {
+			return err
+		}
+	}
+	r.Configurations[0] = raft.Configuration{Index: r.Snapshot.Index, Members: loaded.Members}
+	return nil
+}
+
+// replay goes through the log once: it finds the configurations and applies what is known to be committed.
+func (s *Server) replay(r *raft.Restored) error {
+	var fx machine.Effects
+	var entries []ra.Entry
+	for next := r.Base.Index + 1; next <= r.Last; {
+		var err error
+		entries, err = s.cfg.Log.Read(entries[:0], next, r.Last, applyChunk)
+		if err != nil {
+			return fmt.Errorf("member: cannot read entry %d: %w", next, err)
+		}
+		for i := range entries {
+			if err := s.replayOne(r, &entries[i], &fx); err != nil {
+				return err
+			}
+		}
+		fx.Reset()
+		next += ra.Index(len(entries))
+	}
+	return nil
+}
+
+// replayOne takes in one entry of the log.
+func (s *Server) replayOne(r *raft.Restored, e *ra.Entry, fx *machine.Effects) (err error) {
+	if e.Kind() == ra.KindConfig && e.Index > r.Snapshot.Index {
+		members, err := raft.DecodeMembers(e.Payload())
+		if err != nil {
+			return err
+		}
+		r.Configurations = append(r.Configurations, raft.Configuration{Index: e.Index, Members: members})
+	}
+	if e.Index <= s.status.Applied || e.Index > r.Commit || s.stuck {
+		return nil
+	}
+	defer recoverPanic(&err)
+	_, err = s.applyEntry(e, fx)
+	return err
+}
+
+// clockField is the name under which snapshots keep the machine's clock.
+const clockField = "time"
+
+// clockOf returns the machine's clock as a snapshot has it, in milliseconds since 1970.
+func clockOf(meta snapshot.Meta) int64 {
+	b := meta.Fields[clockField]
+	if len(b) != 8 {
+		return 0
+	}
+	return int64(binary.LittleEndian.Uint64(b))
+}
+
+// meta returns what a capture of the machine as it is now stands for. The term of the last applied entry must be known.
+func (s *Server) meta(term ra.Term) snapshot.Meta {
+	return snapshot.Meta{
+		Index: s.status.Applied, Term: term, MachineVersion: uint32(s.machine.Version()), Members: s.members,
+		Fields: map[string][]byte{clockField: binary.LittleEndian.AppendUint64(nil, uint64(s.clock))},
+	}
+}
