@@ -97,6 +97,16 @@ func (s *Server) refusal(why raft.Refusal) error {
 		if leader := s.core.Leader(); leader != "" {
 			return &ra.NotLeaderError{Member: s.serverID(s.cfg.Raft.Self), Leader: s.serverID(leader)}
 		}
+	case raft.ChangeNotPermitted:
+		return ra.ErrChangeNotPermitted
+	case raft.AlreadyMember:
+		return ra.ErrAlreadyMember
+	case raft.NotMember:
+		return ra.ErrNotMember
+	case raft.MissingUID:
+		return ra.ErrInvalidName
+	case raft.TooManyMembers:
+		return ra.ErrTooLarge
 	}
 	return ra.ErrOverloaded
 }
