@@ -31,7 +31,7 @@ func newBook() book {
 }
 
 // commandID returns the number that a command carries.
-func commandID(e *ra.Entry) uint64 { return binary.LittleEndian.Uint64(e.Payload()) }
+func commandID(command []byte) uint64 { return binary.LittleEndian.Uint64(command) }
 
 // apply takes note that a command was applied somewhere. I14: always at the same index. I15: never if it was refused.
 func (b *book) apply(s *sim, c *cluster, id uint64, at ra.Index) {

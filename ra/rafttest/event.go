@@ -97,7 +97,8 @@ func (s *sim) dispatch(e *event) {
 	case evSync:
 		e.node.sync()
 	case evWritten:
-		e.peer.step(&raft.Message{Kind: raft.Written, Seq: e.gen})
+		e.peer.server.Written(e.gen)
+		e.peer.end()
 	case evClient:
 		s.act(e.client)
 	case evFault:

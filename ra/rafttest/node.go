@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/member"
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
@@ -98,10 +99,10 @@ func (n *node) restart() {
 
 // begin makes the member's Server from what was recovered of it, or a new one.
 func (p *peer) begin(found *wal.Recovery) {
-	restored := raft.Restored{Configurations: []raft.Configuration{{Members: p.initial}}}
-	p.table, p.machine, p.writer, p.base = new(memtable.Table), machine{}, nil, 0
+	var state ra.HardState
+	p.table, p.applied, p.writer, p.base = new(memtable.Table), applied{}, nil, 0
 	if found != nil {
-		p.restore(found, &restored)
+		state = p.restore(found)
 	}
 	if p.writer == nil && !p.register() {
 		return
@@ -110,8 +111,9 @@ func (p *peer) begin(found *wal.Recovery) {
 	limits.MaxEntriesPerAppend, limits.MaxInflightEntries = p.sim.profile.MaxEntries, p.sim.profile.MaxInflight
 	limits.MaxInflightBytes = p.sim.profile.MaxInflightBytes
 	server, err := member.New(member.Config{
-		Raft: raft.Config{Self: p.uid, Limits: &limits}, Restored: restored,
-		Log: p, Store: p, Net: p, Timer: p, Machine: p,
+		Raft: raft.Config{Self: p.uid, Limits: &limits}, Initial: p.initial, State: state,
+		Log: peerLog{p}, Store: p, Net: p, Timer: p,
+		Factory:        func(machine.Init) machine.Machine { return replica{p} },
 		Observer:       member.Observer{Changed: p.changed, Committed: p.committed},
 		MaxAppendBytes: p.sim.profile.MaxBytes,
 	})
@@ -126,9 +128,8 @@ func (p *peer) begin(found *wal.Recovery) {
 }
 
 // restore takes over what the log found of the member.
-func (p *peer) restore(found *wal.Recovery, restored *raft.Restored) {
+func (p *peer) restore(found *wal.Recovery) (state ra.HardState) {
 	var terms []ra.Term
-	var state ra.HardState
 	for i := range found.Members {
 		m := &found.Members[i]
 		if m.Writer.UID() != p.uid {
@@ -141,14 +142,11 @@ func (p *peer) restore(found *wal.Recovery, restored *raft.Restored) {
 		p.writer.Owner = p
 		for e := range p.table.View(1, p.table.Last()).All() {
 			terms = append(terms, e.Term)
-			if n := len(restored.Runs); n == 0 || restored.Runs[n-1].Term != e.Term {
-				restored.Runs = append(restored.Runs, raft.TermRun{First: e.Index, Term: e.Term})
-			}
 		}
 	}
-	restored.State, restored.Last = state, p.table.Last()
 	p.term = state.Term
 	p.cluster.truth.recovered(p.uid, p.maybe, state, terms)
+	return state
 }
 
 // register makes a new member known to the log.

@@ -23,7 +23,7 @@ type peer struct {
 	server  *member.Server
 	writer  *wal.Writer
 	table   *memtable.Table
-	machine machine
+	applied applied
 	base    uint64 // the log's Seq before the first order of this life
 
 	timer   uint64 // number of the armed timer; older ones do nothing
@@ -33,12 +33,6 @@ type peer struct {
 	leading ra.Term
 	term    ra.Term  // of the newest order; it may not be durable yet
 	maybe   *durable // after a crash: what was durable and what was just being made so
-}
-
-// machine counts the commands that were applied and digests them in their order.
-type machine struct {
-	count, digest uint64
-	last          ra.Index
 }
 
 // step takes a message in. Some batches end at once, others gather for a moment.
@@ -106,23 +100,8 @@ func (p *peer) committed(from, to ra.Index) {
 	}
 }
 
-// Apply applies a committed entry.
-func (p *peer) Apply(e *ra.Entry) any {
-	if e.Index <= p.machine.last {
-		p.cluster.truth.breach("I14", "%s applies index %d after %d", p.uid, e.Index, p.machine.last)
-	}
-	p.machine.last = e.Index
-	p.machine.count++
-	p.machine.digest = p.machine.digest*0x100000001b3 ^ uint64(ra.Checksum(e.Body))
-	p.cluster.book.apply(p.sim, p.cluster, commandID(e), e.Index)
-	return p.machine.count
-}
-
-// Query answers a consistent query with the last index applied.
-func (p *peer) Query(any) any { return p.server.Status().Applied }
-
 // Append adds entries to the log.
-func (p *peer) Append(entries []ra.Entry) {
+func (p *peer) Append(entries []ra.Entry) error {
 	for i := range entries {
 		e := &entries[i]
 		prev, _ := p.termAt(e.Index - 1)
@@ -134,6 +113,7 @@ func (p *peer) Append(entries []ra.Entry) {
 			p.cluster.truth.breach("I3", "%s: %v", p.uid, err)
 		}
 	}
+	return nil
 }
 
 // Truncate removes entries from the log.

@@ -296,10 +296,10 @@ func (c *cluster) healed() bool {
 
 // settle checks what must be true in the end: all states equal, every acknowledged command in them exactly once.
 func (c *cluster) settle(s *sim) {
-	first := c.members[0].machine
+	first := c.members[0].applied
 	for _, p := range c.members[1:] {
-		if p.machine != first {
-			s.breach("I5", "cluster %d: %s has state %+v, %s has %+v", c.id, p.uid, p.machine, c.members[0].uid, first)
+		if p.applied != first {
+			s.breach("I5", "cluster %d: %s has state %+v, %s has %+v", c.id, p.uid, p.applied, c.members[0].uid, first)
 		}
 	}
 	for id := range c.book.acked {
