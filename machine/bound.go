@@ -169,6 +169,12 @@ func (b *Bound) SnapshotInstalled(change SnapshotChange, fx *Effects) {
 	}
 }
 
+// DefersReplies reports whether commands must carry their callers (MAC-05).
+func (b *Bound) DefersReplies() bool {
+	d, ok := As[Deferrer](b.current)
+	return ok && d.DefersReplies()
+}
+
 // Overview returns what the machine tells people about itself, nil if it tells nothing (MAC-11).
 func (b *Bound) Overview() map[string]any {
 	if o, ok := As[Overviewer](b.current); ok {

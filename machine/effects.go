@@ -253,5 +253,8 @@ func (fx *Effects) All() iter.Seq[*Effect] {
 // Len returns the number of effects.
 func (fx *Effects) Len() int { return len(fx.list) }
 
+// At returns effect i, from 0. It may be changed in place, and is valid until an effect is added.
+func (fx *Effects) At(i int) *Effect { return &fx.list[i] }
+
 // Err tells of the first effect since Reset that was refused, nil if there is none. It wraps ErrBadEffect.
 func (fx *Effects) Err() error { return fx.err }

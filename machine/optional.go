@@ -65,6 +65,13 @@ type Ticker interface {
 	Tick(now time.Time, fx *Effects)
 }
 
+// Deferrer is a machine that answers some commands with NoReply, and later by Effects.Reply (MAC-05). If DefersReplies
+// says so, each command that is waited for carries its caller, some 60 bytes, and Meta.From is set. Machines without it
+// see a Meta.From only where the sender gave one, as for notifications.
+type Deferrer interface {
+	DefersReplies() bool
+}
+
 // Overviewer tells people about the state, in values that JSON can show (MAC-11). It must be cheap, and copy what it
 // returns.
 type Overviewer interface {

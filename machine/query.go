@@ -39,15 +39,16 @@ type ConcurrentQuerier interface {
 	QueryConcurrently(question any) (any, error)
 }
 
-// PanicError is the answer to a query that panicked. The member goes on (QRK-04).
+// PanicError says that code of the machine's user panicked. As the answer to a query it ends the query only (QRK-04);
+// anywhere else it stops the member (FAIL-02).
 type PanicError struct {
 	// Value is what was panicked with, Stack the goroutine's stack.
 	Value any
 	Stack []byte
 }
 
-// Error tells what the query panicked with.
-func (e *PanicError) Error() string { return fmt.Sprintf("machine: query panicked: %v", e.Value) }
+// Error tells what was panicked with.
+func (e *PanicError) Error() string { return fmt.Sprintf("machine: panic: %v", e.Value) }
 
 // Ask puts a question to a machine: a QueryFunc is called, anything else goes to its Querier. A panic becomes a
 // *PanicError.

@@ -12,6 +12,7 @@ var optional = []reflect.Type{
 	reflect.TypeFor[Versioned](), reflect.TypeFor[Upgrader](), reflect.TypeFor[StateEnterer](),
 	reflect.TypeFor[Ticker](), reflect.TypeFor[Overviewer](), reflect.TypeFor[SnapshotInstaller](),
 	reflect.TypeFor[AuxMaker](), reflect.TypeFor[Querier](), reflect.TypeFor[ConcurrentQuerier](),
+	reflect.TypeFor[Deferrer](),
 }
 
 // Vet tells of methods of a machine that bear the name of an optional interface's method but have another signature,

@@ -94,6 +94,7 @@ func (s *Server) applyAll(entries []ra.Entry) (err error) {
 	defer s.scratch.pop()
 	for i := range entries {
 		e := &entries[i]
+		first := fx.Len()
 		reply, err := s.applyEntry(e, fx)
 		if err != nil {
 			return err
@@ -102,7 +103,7 @@ func (s *Server) applyAll(entries []ra.Entry) (err error) {
 			return nil
 		}
 		if fx.Wants() != 0 {
-			s.wants(e)
+			s.wants(e, fx, first)
 		}
 		done(s.waiting.applied(e.Index, e.Term), Result{Reply: reply, Index: e.Index, Term: e.Term, Leader: s.core.Leader()})
 	}

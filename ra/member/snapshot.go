@@ -5,8 +5,9 @@ import (
 	"github.com/heliopolis-raft/heliopolis/ra"
 )
 
-// wants decides on what the machine asked for while e was applied, before the next entry is (SNAP-01).
-func (s *Server) wants(e *ra.Entry) {}
+// wants decides on what the machine asked for while e was applied, before the next entry is (SNAP-01). The effects of e
+// are those of fx from number first on; their conditions are there.
+func (s *Server) wants(e *ra.Entry, fx *machine.Effects, first int) {}
 
 // afterApply looks after each batch if a snapshot is due.
 func (s *Server) afterApply() {}
