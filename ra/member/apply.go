@@ -9,60 +9,14 @@ import (
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
 )
 
-// applyChunk bounds the bytes that are read from the log at once to be applied.
-const applyChunk = 4 << 20
+// What is applied as one batch is bounded by applyChunk, in bytes, and by applyEntries, so that the effects that wait
+// for its end are.
+const (
+	applyChunk   = 4 << 20
+	applyEntries = 4096
+)
 
-// applyEntry applies one entry to the machine and returns the reply. If the code cannot do what the entry asks for it
-// sets stuck, and nothing is applied any more (VER-07).
-func (s *Server) applyEntry(e *ra.Entry, fx *machine.Effects) (reply any, err error) {
-	meta := machine.Meta{Index: e.Index, Term: e.Term, Time: max(s.clock, e.Time())}
-	switch e.Kind() {
-	case ra.KindCommand:
-		reply, err = s.applyCommand(e, meta, fx)
-	case ra.KindNoop:
-		if err = s.upgrade(e, meta, fx); s.stuck {
-			return nil, err
-		}
-	case ra.KindConfig:
-		s.members, err = raft.DecodeMembers(e.Payload())
-	default:
-		reply, err = s.machine.ApplyEntry(meta, e.Kind(), e.Payload(), fx)
-	}
-	s.clock, s.status.Applied = meta.Time, e.Index
-	return reply, err
-}
-
-func (s *Server) applyCommand(e *ra.Entry, meta machine.Meta, fx *machine.Effects) (any, error) {
-	payload, mode, from, err := DecodeCommand(e)
-	if err != nil {
-		return nil, err
-	}
-	meta.Mode, meta.From = mode, from
-	return s.machine.Apply(meta, payload, fx), nil
-}
-
-// upgrade puts the machine version in force that a no-op carries (VER-05 to VER-07).
-func (s *Server) upgrade(e *ra.Entry, meta machine.Meta, fx *machine.Effects) error {
-	v, ok := raft.DecodeVersion(e.Payload())
-	if !ok || machine.Version(v) <= s.machine.Version() {
-		return nil
-	}
-	if machine.Version(v) > s.machine.Local() {
-		s.stuck = true
-		return nil
-	}
-	s.sent = append(s.sent, raft.Message{Kind: raft.VersionInForce, Version: v})
-	return s.machine.Upgrade(meta, machine.Version(v), fx)
-}
-
-// recoverPanic turns a panic of the machine into an error that wraps a *machine.PanicError (FAIL-02).
-func recoverPanic(err *error) {
-	if v := recover(); v != nil {
-		*err = fmt.Errorf("member: machine failed: %w", &machine.PanicError{Value: v, Stack: debug.Stack()})
-	}
-}
-
-// apply feeds the machine with everything up to the commit index, and answers who waits for it.
+// apply feeds the machine with everything up to the commit index, and carries out what it asks for.
 func (s *Server) apply(commit ra.Index) {
 	if commit <= s.status.Commit && commit <= s.status.Applied {
 		return
@@ -71,56 +25,143 @@ func (s *Server) apply(commit ra.Index) {
 		f(s.status.Commit, commit)
 	}
 	s.status.Commit = max(s.status.Commit, commit)
-	for s.status.Applied < commit && !s.stuck {
+	deleting := s.deleting
+	for s.status.Applied < commit && s.mayApply() {
+		first, last := s.status.Applied+1, min(commit, s.status.Applied+applyEntries)
 		var err error
-		s.scratch.entries, err = s.cfg.Log.Read(s.scratch.entries[:0], s.status.Applied+1, commit, applyChunk)
-		if err != nil {
-			s.fail(fmt.Errorf("cannot read committed entry %d: %w", s.status.Applied+1, err))
+		if s.scratch.entries, err = s.cfg.Log.Read(s.scratch.entries[:0], first, last, applyChunk); err != nil {
+			s.fail(fmt.Errorf("cannot read committed entry %d: %w", first, err))
 			return
 		}
-		if err := s.applyAll(s.scratch.entries); err != nil {
+		if err := s.applyBatch(s.scratch.entries); err != nil {
 			s.Stop(err)
 			return
 		}
-		clear(s.scratch.entries)
 	}
 	s.afterApply()
+	s.answerWaiting()
+	if s.deleting != deleting {
+		s.noteDeletion()
+	}
 }
 
-// applyAll applies entries and carries out what they ask for.
-func (s *Server) applyAll(entries []ra.Entry) (err error) {
-	defer recoverPanic(&err)
+// mayApply reports whether the machine can go on: it is neither stuck (VER-07) nor to be deleted.
+func (s *Server) mayApply() bool { return !s.stuck && s.deleting == 0 && s.stopped == nil }
+
+// applyBatch applies entries, and then carries out what they ask for (EFF-01).
+func (s *Server) applyBatch(entries []ra.Entry) (err error) {
+	defer s.contain(s.scratch.depth, &err)
 	fx := s.scratch.push()
-	defer s.scratch.pop()
 	for i := range entries {
-		e := &entries[i]
-		first := fx.Len()
-		reply, err := s.applyEntry(e, fx)
-		if err != nil {
+		if err := s.applyOne(&entries[i], fx); err != nil {
 			return err
 		}
-		if s.stuck {
-			return nil
+		if !s.mayApply() {
+			break
 		}
-		if fx.Wants() != 0 {
-			s.wants(e, fx, first)
-		}
-		done(s.waiting.applied(e.Index, e.Term), Result{Reply: reply, Index: e.Index, Term: e.Term, Leader: s.core.Leader()})
+	}
+	s.finish(fx)
+	return nil
+}
+
+// applyOne applies an entry and notes who is to hear of it.
+func (s *Server) applyOne(e *ra.Entry, fx *machine.Effects) error {
+	var meta machine.Meta
+	first := fx.Len()
+	reply, err := s.applyEntry(e, &meta, fx)
+	if err != nil || s.stuck {
+		return err
+	}
+	if fx.Wants() != 0 {
+		s.wants(e, fx, first)
+	}
+	caller := s.waiting.applied(e.Index, e.Term)
+	if caller != nil || meta.Mode != machine.ModeNone && !meta.From.IsZero() {
+		s.noteOutcome(caller, reply, &meta, fx.Len())
 	}
 	return nil
 }
 
-// push returns an empty collector of effects.
-func (x *Scratch) push() *machine.Effects {
-	if x.depth == len(x.levels) {
-		x.levels = append(x.levels, new(machine.Effects))
+// applyEntry applies one entry to the machine and returns the reply; what it learns of the entry goes into meta. If the
+// code cannot do what the entry asks for it sets stuck, and nothing is applied any more (VER-07).
+func (s *Server) applyEntry(e *ra.Entry, meta *machine.Meta, fx *machine.Effects) (reply any, err error) {
+	meta.Index, meta.Term, meta.Time = e.Index, e.Term, max(s.clock, e.Time())
+	kind := e.Kind()
+	if kind == ra.KindCommand {
+		reply = s.applyCommand(e, meta, fx)
+	} else {
+		fx.BeginEntry(e.Index)
 	}
-	x.depth++
-	return x.levels[x.depth-1]
+	switch kind {
+	case ra.KindNoop:
+		if s.upgrade(e, meta, fx); s.stuck {
+			return nil, nil
+		}
+	case ra.KindConfig:
+		if s.members, err = raft.DecodeMembers(e.Payload()); err != nil {
+			return nil, fmt.Errorf("%w: configuration at %d: %w", ra.ErrDamaged, e.Index, err)
+		}
+	case ra.KindDelete:
+		s.deleting = e.Index
+	case ra.KindDown, ra.KindNode, ra.KindTimeout:
+		if _, err := s.machine.ApplyEntry(*meta, kind, e.Payload(), fx); err != nil {
+			s.problem(err)
+		}
+	}
+	s.clock, s.status.Applied = meta.Time, e.Index
+	return reply, nil
 }
 
-// pop takes the collector back.
-func (x *Scratch) pop() {
-	x.depth--
-	x.levels[x.depth].Reset()
+// applyCommand applies a user's command. One that cannot be read, on no member, is answered with why.
+func (s *Server) applyCommand(e *ra.Entry, meta *machine.Meta, fx *machine.Effects) any {
+	payload, mode, from, err := s.scratch.command(e)
+	if err != nil {
+		fx.BeginEntry(e.Index)
+		return err
+	}
+	meta.Mode, meta.From = mode, from
+	return s.machine.Apply(*meta, payload, fx)
+}
+
+// upgrade puts the machine version in force that a no-op carries (VER-05 to VER-07).
+func (s *Server) upgrade(e *ra.Entry, meta *machine.Meta, fx *machine.Effects) {
+	v, ok := raft.DecodeVersion(e.Payload())
+	if !ok || machine.Version(v) <= s.machine.Version() {
+		return
+	}
+	if err := s.machine.Upgrade(*meta, machine.Version(v), fx); err != nil {
+		s.stuck = true
+		s.problem(fmt.Errorf("member: entry %d: %w", e.Index, err))
+		return
+	}
+	s.sent = append(s.sent, raft.Message{Kind: raft.VersionInForce, Version: v})
+}
+
+// contain is deferred around everything that runs code of the user. A panic becomes an error (FAIL-02), collectors of
+// effects above depth are given back, and whoever was to hear of an entry that was applied hears of it.
+func (s *Server) contain(depth int, err *error) {
+	if v := recover(); v != nil {
+		*err = panicError(v)
+	}
+	s.scratch.popTo(depth)
+	if depth > 0 {
+		return
+	}
+	if *err != nil {
+		for i := range s.scratch.outcomes {
+			s.tell(&s.scratch.outcomes[i])
+		}
+	}
+	s.scratch.forget()
+}
+
+// recoverPanic is deferred where a machine runs that no Server has yet.
+func recoverPanic(err *error) {
+	if v := recover(); v != nil {
+		*err = panicError(v)
+	}
+}
+
+func panicError(v any) error {
+	return fmt.Errorf("member: the machine failed: %w", &machine.PanicError{Value: v, Stack: debug.Stack()})
 }

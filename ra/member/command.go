@@ -59,3 +59,23 @@ func DecodeCommand(e *ra.Entry) (payload []byte, mode machine.ReplyMode, from ma
 	}
 	return payload, mode, from, err
 }
+
+// kind returns what the proposal is.
+func (c *Command) kind() ra.Kind { return ra.Kind(c.Proposal.Body[kindOffset]) }
+
+// mode returns what the sender of a user's command wants to hear.
+func (c *Command) mode() machine.ReplyMode {
+	if c.kind() != ra.KindCommand {
+		return machine.ModeNone
+	}
+	return machine.ReplyMode(c.Proposal.Body[flagsOffset] & modeMask)
+}
+
+// from returns the sender that a command names and that wants to hear of it, or nobody.
+func (c *Command) from() machine.Caller {
+	if c.mode() == machine.ModeNone {
+		return machine.Caller{}
+	}
+	_, _, from, _ := DecodeCommand(&c.Proposal)
+	return from
+}

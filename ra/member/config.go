@@ -198,13 +198,3 @@ func (nowhere) SetTimer(string, time.Duration)     {}
 func (nowhere) CancelTimer(string)                 {}
 func (nowhere) Forward(ra.ServerID, Command) error { return ra.ErrNoProcess }
 func (nowhere) WALFill() float64                   { return 0 }
-
-// Scratch is memory that a member needs only while it takes in and carries out a batch. It belongs to one member from
-// the first call of that batch until its Flush returns. The zero Scratch is ready to use.
-type Scratch struct {
-	// levels are collectors of effects: the first for the batch, further ones for what effects ask for in turn.
-	levels  []*machine.Effects
-	depth   int
-	entries []ra.Entry
-	propose []ra.Entry
-}

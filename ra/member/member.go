@@ -33,11 +33,19 @@ type Server struct {
 	scratch  *Scratch
 
 	machine *machine.Bound
+	aux     machine.AuxHandler // nil if the machine has none
 	// clock is Meta.Time of the last entry applied, members is the newest configuration applied.
 	clock   int64
 	members []ra.Member
 	// stuck: the next entry raises the machine's version above what the code can do (VER-07).
 	stuck bool
+	// deleting is the index of the entry that deletes the cluster, once it is applied. Nothing is applied behind it.
+	deleting ra.Index
+
+	// leading: this member leads, or waits as the leader, in ledTerm. entered is the role that the machine was told of.
+	leading bool
+	entered ra.Role
+	ledTerm ra.Term
 
 	// What the batch that is being gathered brought.
 	commands []Command
@@ -56,6 +64,9 @@ type Server struct {
 	waiting   waitlist
 	rounds    []query // in order of their number: waiting for the proof of leadership
 	lastQuery uint64
+	lastLocal uint64
+
+	rare *rare // nil until something of it is needed
 
 	status  Status
 	ticking bool
@@ -94,6 +105,21 @@ func (s *Server) begin() {
 		s.scratch = new(Scratch)
 	}
 	s.beginOrders()
+	s.early()
+}
+
+// early carries out what the machine asked for while the member was restored.
+func (s *Server) early() {
+	r := s.rare
+	if r == nil || r.early == nil {
+		return
+	}
+	fx := r.early
+	r.early = nil
+	if err := s.performContained(fx); err != nil {
+		s.Stop(err)
+	}
+	fx.Reset()
 }
 
 // Step takes in a message of a peer or of this node, except Written, Change and Query, which have methods of their
@@ -117,6 +143,9 @@ func (s *Server) Flush() {
 		}
 		s.readClock()
 		s.tellSent()
+		if first {
+			s.payOwed()
+		}
 		s.release()
 		s.proposeCommands()
 		s.askQueries()
@@ -167,6 +196,11 @@ func (s *Server) background(work, done func()) {
 func (s *Server) Stop(cause error) {
 	if s.stopped == nil {
 		s.stopped = cause
+		s.leading = false
+		s.endLeadership()
+		if s.rare != nil {
+			s.unwatch(auxOwns)
+		}
 	}
 	s.refuseAll()
 }

@@ -16,19 +16,26 @@ func (s *Server) carryOut(o *raft.Orders) {
 		s.fail(o.Failed)
 		return
 	}
-	s.store(o)
+	if s.store(o); s.stopped != nil {
+		return
+	}
 	if o.Snapshot.Op != raft.SnapshotNone {
 		s.snapshotOrder(&o.Snapshot)
 	}
 	for i := range o.Messages {
 		s.send(&o.Messages[i])
 	}
+	s.become(o)
 	s.apply(o.Commit)
 	s.answerQueries(o)
-	s.setTimer(o)
+	s.orderTimer(o)
 	s.note(o)
-	if o.Removed && s.stopped == nil {
+	switch {
+	case s.stopped != nil:
+	case o.Removed:
 		s.Stop(ErrRemoved)
+	case s.deleting != 0:
+		s.finishDeletion()
 	}
 }
 
@@ -61,6 +68,9 @@ func (s *Server) send(order *raft.Message) {
 	}
 	if m.Kind == raft.InstallSnapshot && !s.attachChunk(m) {
 		return
+	}
+	if s.deleting != 0 {
+		s.sawAck(m)
 	}
 	s.cfg.Net.Send(m)
 }
@@ -98,26 +108,8 @@ func (s *Server) attach(m *raft.Message) bool {
 	return err == nil
 }
 
-// answerQueries answers the queries that the core proved, from a state that holds all that was committed before they
-// came in (REP-33), and lets those be asked again that it cannot prove any more (REP-36).
-func (s *Server) answerQueries(o *raft.Orders) {
-	k := 0
-	for ; k < len(s.rounds) && s.rounds[k].number <= max(o.QueriesReady, o.QueriesLost); k++ {
-		q := s.rounds[k]
-		if q.number > o.QueriesReady {
-			s.queries = append(s.queries, query{question: q.question, caller: q.caller})
-			continue
-		}
-		s.answer(q.question, q.caller)
-	}
-	if k > 0 {
-		n := copy(s.rounds, s.rounds[k:])
-		clear(s.rounds[n:])
-		s.rounds = s.rounds[:n]
-	}
-}
-
-func (s *Server) setTimer(o *raft.Orders) {
+// orderTimer carries out what is ordered about the election timer and the tick.
+func (s *Server) orderTimer(o *raft.Orders) {
 	switch o.Timer {
 	case raft.TimerArm:
 		s.cfg.Timer.Arm(o.Class)
@@ -132,8 +124,9 @@ func (s *Server) setTimer(o *raft.Orders) {
 
 // note remembers what the member is now, and tells the observer if it changed.
 func (s *Server) note(o *raft.Orders) {
-	changed := s.status.Role != o.Role || s.status.Leader != o.Leader || s.status.Term != o.Term
-	s.status.Role, s.status.Leader, s.status.Term = o.Role, o.Leader, o.Term
+	role := s.role(o.Role)
+	changed := s.status.Role != role || s.status.Leader != o.Leader || s.status.Term != o.Term
+	s.status.Role, s.status.Leader, s.status.Term = role, o.Leader, o.Term
 	if changed && s.cfg.Observer.Changed != nil {
 		s.cfg.Observer.Changed(s.status)
 	}

@@ -3,81 +3,129 @@ package member
 import (
 	"slices"
 
+	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
 )
+
+// Command takes in a command. It is proposed, refused, held or passed on to the leader at the next Flush.
+func (s *Server) Command(c Command) {
+	if body := c.Proposal.Body; len(body) < ra.HeaderLen || len(body) > ra.HeaderLen+ra.MaxPayload || !proposable(c.kind()) {
+		done(c.Caller, Result{Err: ErrMalformed})
+		return
+	}
+	s.commands = append(s.commands, c)
+}
+
+// proposable reports whether entries of a kind may come from outside.
+func proposable(k ra.Kind) bool { return k == ra.KindCommand || k == ra.KindDelete }
+
+// proposeOwn takes in an entry of the member's own making (EFF-19, EFF-50, EFF-51), unless its payload could not be made.
+func (s *Server) proposeOwn(kind ra.Kind, payload []byte, err error) {
+	if err != nil {
+		s.problem(err)
+		return
+	}
+	s.commands = append(s.commands, Command{Proposal: raft.NewProposal(kind, 0, payload)})
+}
 
 // proposeCommands folds all commands of the batch into one proposal.
 func (s *Server) proposeCommands() {
 	if len(s.commands) == 0 {
 		return
 	}
+	commands := s.commands
 	s.scratch.propose = s.scratch.propose[:0]
-	for i := range s.commands {
-		s.scratch.propose = append(s.scratch.propose, s.commands[i].Proposal)
+	for i := range commands {
+		s.scratch.propose = append(s.scratch.propose, commands[i].Proposal)
 	}
-	if s.proposeAll(s.commands, s.scratch.propose) == raft.Malformed {
-		for i := range s.commands { // one of them is, which the others must not suffer from
-			if one := s.commands[i : i+1]; s.proposeAll(one, s.scratch.propose[i:i+1]) == raft.Malformed {
-				s.refuseCommands(one, raft.Malformed)
-			}
-		}
+	result := raft.Result{Refused: raft.Stopped}
+	if s.deleting == 0 {
+		result = s.core.Step(&raft.Message{Kind: raft.Propose, Entries: s.scratch.propose})
 	}
-	clear(s.scratch.propose)
-	clear(s.commands)
-	s.commands = s.commands[:0]
-}
-
-// proposeAll proposes commands together. All of them are in the log then, or refused, or held; but if it says that one
-// of them is malformed, nothing was done.
-func (s *Server) proposeAll(commands []Command, entries []ra.Entry) raft.Refusal {
-	result := s.core.Step(&raft.Message{Kind: raft.Propose, Entries: entries})
-	switch result.Refused {
-	case raft.Malformed:
-	case raft.Accepted:
-		for i := range commands {
-			if c := commands[i].Caller; c != nil {
-				s.waiting.add(result.Index+ra.Index(i), s.core.Term(), c)
-			}
-		}
-	default:
+	if result.Refused == raft.Accepted {
+		s.accepted(commands, result.Index)
+	} else {
 		s.refuseCommands(commands, result.Refused)
 	}
-	return result.Refused
+	clear(commands)
+	s.commands = commands[:0]
+	s.scratch.propose = emptied(s.scratch.propose)
 }
 
-// refuseCommands answers commands that the core did not take, or holds them until a leader is known (CMD-03, CMD-12).
-func (s *Server) refuseCommands(commands []Command, why raft.Refusal) {
-	for _, c := range commands {
-		if s.mayHold(why) {
-			s.heldCommands = append(s.heldCommands, c)
-			continue
+// accepted notes who waits for commands that are in the log now, from an index on.
+func (s *Server) accepted(commands []Command, first ra.Index) {
+	term := s.core.Term()
+	for i := range commands {
+		c := &commands[i]
+		index := first + ra.Index(i)
+		switch {
+		case c.mode() == machine.ModeAfterAppend:
+			s.appended(c, index, term)
+		case c.Caller != nil:
+			s.waiting.add(index, term, c.Caller)
 		}
-		done(c.Caller, Result{Leader: s.core.Leader(), Err: s.refusal(why)})
 	}
 }
 
-// askQueries asks for one proof of leadership for all queries of the batch.
-func (s *Server) askQueries() {
-	if len(s.queries) == 0 {
+// appended answers a command whose sender wants to know where it stands, no more (CMD-06).
+func (s *Server) appended(c *Command, index ra.Index, term ra.Term) {
+	result := Result{Index: index, Term: term, Leader: s.cfg.Raft.Self}
+	if c.Caller != nil {
+		c.Caller.Done(result)
+	} else if from := c.from(); !from.IsZero() {
+		s.answerTo(from, result)
+	}
+}
+
+// refuseCommands deals with commands that the core did not take.
+func (s *Server) refuseCommands(commands []Command, why raft.Refusal) {
+	for i := range commands {
+		c := &commands[i]
+		switch {
+		case !proposable(c.kind()):
+			s.owe(c, why)
+		case c.Caller == nil:
+			s.refuseCast(c, why)
+		case s.mayHold(why):
+			s.heldCommands = append(s.heldCommands, *c)
+		default:
+			c.Caller.Done(Result{Leader: s.core.Leader(), Err: s.refusal(why)})
+		}
+	}
+}
+
+// refuseCast deals with a command that nobody on this member waits for. One whose sender wants to hear is rejected: the
+// event names the leader, if one is known, even this member if it leads and could take no more just now (EVT-02, CMD-12;
+// unlike in ra the sender is also told that no leader is known). Others go on to the leader, or are dropped (CMD-08).
+func (s *Server) refuseCast(c *Command, why raft.Refusal) {
+	leader := s.core.Leader()
+	if why == raft.Waiting {
+		leader = ""
+	}
+	if from := c.from(); !from.IsZero() {
+		_ = s.sendEvent(from.PID, ra.Rejected{Correlation: from.Correlation, Leader: s.serverID(leader)})
+	} else if why == raft.NotLeader && leader != "" {
+		_ = s.cfg.Host.Forward(s.serverID(leader), *c)
+	}
+}
+
+// owe keeps an entry of the member's own making for the next Flush, if this member can propose it then. There are no
+// more of them than monitors and timers.
+func (s *Server) owe(c *Command, why raft.Refusal) {
+	if why == raft.Waiting || why == raft.Overloaded {
+		r := s.needRare()
+		r.owed = append(r.owed, *c)
+	}
+}
+
+// payOwed takes up what the member owes to the log.
+func (s *Server) payOwed() {
+	if s.rare == nil || len(s.rare.owed) == 0 || s.core.Role() != ra.Leader {
 		return
 	}
-	number := s.lastQuery + 1
-	result := s.core.Step(&raft.Message{Kind: raft.Query, Query: number})
-	for _, q := range s.queries {
-		switch {
-		case result.Refused == raft.Accepted:
-			s.lastQuery = number
-			q.number = number
-			s.rounds = append(s.rounds, q)
-		case s.mayHold(result.Refused):
-			s.heldQueries = append(s.heldQueries, q)
-		default:
-			done(q.caller, Result{Leader: s.core.Leader(), Err: s.refusal(result.Refused)})
-		}
-	}
-	clear(s.queries)
-	s.queries = s.queries[:0]
+	s.commands = slices.Insert(s.commands, 0, s.rare.owed...)
+	s.rare.owed = nil
 }
 
 // mayHold reports whether a request that was refused for this reason waits here for better times.
@@ -137,10 +185,17 @@ func (s *Server) release() {
 		return
 	}
 	s.commands = slices.Insert(s.commands, 0, s.heldCommands...)
-	s.queries = slices.Insert(s.queries, 0, s.heldQueries...)
 	clear(s.heldCommands)
-	clear(s.heldQueries)
-	s.heldCommands, s.heldQueries = s.heldCommands[:0], s.heldQueries[:0]
+	s.heldCommands = s.heldCommands[:0]
+	held := s.heldQueries
+	s.heldQueries = nil
+	for _, q := range held {
+		if q.local {
+			s.takeLocal(q, true)
+		} else {
+			s.queries = append(s.queries, q)
+		}
+	}
 }
 
 // refuseAll ends all waiting because the member has stopped. What is not in the log was certainly not applied.
@@ -150,7 +205,12 @@ func (s *Server) refuseAll() {
 			done(c.Caller, Result{Err: ra.ErrNoProcess})
 		}
 	}
-	for _, list := range [][]query{s.queries, s.heldQueries, s.rounds} {
+	lists := [][]query{s.queries, s.heldQueries, s.rounds}
+	if s.rare != nil {
+		lists = append(lists, s.rare.waiting)
+		s.rare.waiting = nil
+	}
+	for _, list := range lists {
 		for _, q := range list {
 			done(q.caller, Result{Err: ra.ErrNoProcess})
 		}

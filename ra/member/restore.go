@@ -16,7 +16,7 @@ import (
 // uses nothing of the configuration that other members share, nor Store, Net, Timer and Host. The first Flush does.
 func New(cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
-	s := &Server{cfg: cfg, members: cfg.Initial}
+	s := &Server{cfg: cfg, members: cfg.Initial, entered: ra.Recovered, scratch: new(Scratch)}
 	restored, err := s.restore()
 	if err != nil {
 		return nil, err
@@ -26,7 +26,7 @@ func New(cfg Config) (*Server, error) {
 	if s.core, err = raft.New(probe, *restored); err != nil {
 		return nil, err
 	}
-	s.restored = restored
+	s.restored, s.scratch, s.sent = restored, nil, nil
 	s.cfg.Initial = nil
 	return s, nil
 }
@@ -48,13 +48,38 @@ func (s *Server) restore() (*raft.Restored, error) {
 		return nil, fmt.Errorf("%w: the log begins behind %d, the state of the machine is that of %d", ra.ErrDamaged, base, s.status.Applied)
 	}
 	r.Commit = min(max(s.cfg.Applied, r.Snapshot.Index, s.status.Applied), r.Last)
+	if err := s.tellEarly(ra.Recover); err != nil {
+		return nil, err
+	}
 	if err := s.replay(r); err != nil {
+		return nil, err
+	}
+	if err := s.tellEarly(ra.Recovered); err != nil {
 		return nil, err
 	}
 	s.status.Commit = r.Commit
 	r.Version = uint32(s.machine.Version())
 	s.cfg.Raft.MachineVersion = uint32(s.machine.Local())
 	return r, nil
+}
+
+// tellEarly tells the machine of a role before the first batch (MAC-06). What it asks for then is kept. When all is
+// recovered its aux handler is made (MAC-08).
+func (s *Server) tellEarly(role ra.Role) (err error) {
+	defer recoverPanic(&err)
+	fx := new(machine.Effects)
+	if s.rare != nil && s.rare.early != nil {
+		fx = s.rare.early
+	}
+	s.machine.EnterState(role, fx)
+	if fx.Len() > 0 {
+		s.needRare().early = fx
+	}
+	s.problem(fx.Err())
+	if role == ra.Recovered {
+		s.aux = s.machine.InitAux(machine.Init{Cluster: s.cfg.Cluster, Server: s.cfg.ID, Version: s.machine.Version()})
+	}
+	return nil
 }
 
 // makeMachine makes a machine with its initial state.
@@ -125,7 +150,7 @@ func (s *Server) restoredMachine(meta snapshot.Meta, reader *snapshot.Reader) (b
 // adopt puts a machine in force whose state is that of a snapshot.
 func (s *Server) adopt(b *machine.Bound, meta snapshot.Meta) {
 	s.machine, s.members, s.clock = b, meta.Members, clockOf(meta)
-	s.status.Applied = meta.Index
+	s.status.Applied, s.stuck = meta.Index, false
 }
 
 // configurationAt makes that of the snapshot the first of the configurations. If a checkpoint was loaded, the snapshot
@@ -178,11 +203,12 @@ func (s *Server) replayOne(r *raft.Restored, e *ra.Entry, fx *machine.Effects) (
 		}
 		r.Configurations = append(r.Configurations, raft.Configuration{Index: e.Index, Members: members})
 	}
-	if e.Index <= s.status.Applied || e.Index > r.Commit || s.stuck {
+	if e.Index <= s.status.Applied || e.Index > r.Commit || !s.mayApply() {
 		return nil
 	}
 	defer recoverPanic(&err)
-	_, err = s.applyEntry(e, fx)
+	var meta machine.Meta
+	_, err = s.applyEntry(e, &meta, fx)
 	return err
 }
 

@@ -1,0 +1,35 @@
+package member
+
+import (
+	"github.com/heliopolis-raft/heliopolis/machine"
+	"github.com/heliopolis-raft/heliopolis/ra"
+)
+
+// rare is what most members do not have most of the time. A Server has none until it needs one.
+type rare struct {
+	watch watchlist
+	// timers are the machine's timers that this leadership has set.
+	timers map[string]struct{}
+	// unsent are notifications that could not be sent yet, of unsentCommands commands, one for each process.
+	unsent         []note
+	unsentCommands int
+	// owed are entries of the member's own making that its leader could not propose yet.
+	owed []Command
+	// waiting are local queries whose condition does not hold yet; none can before entry least is applied.
+	waiting []query
+	least   ra.Index
+	// early are effects of the time before the first batch.
+	early *machine.Effects
+	// acknowledged: the leader has been told that this member has applied the deletion of the cluster. alone counts the
+	// ticks since then without a leader.
+	acknowledged bool
+	alone        int
+}
+
+// needRare returns the rare part, made if need be.
+func (s *Server) needRare() *rare {
+	if s.rare == nil {
+		s.rare = new(rare)
+	}
+	return s.rare
+}

@@ -1,0 +1,121 @@
+package member
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/heliopolis-raft/heliopolis/machine"
+	"github.com/heliopolis-raft/heliopolis/ra"
+)
+
+// Scratch is memory that a member needs only while it takes in and carries out a batch. It belongs to one member from
+// the first call of that batch until its Flush returns. The zero Scratch is ready to use.
+type Scratch struct {
+	// levels are collectors of effects: the first is that of the batch, each further one holds what carrying out an
+	// effect of the one before has asked for. depth of them are in use.
+	levels []*machine.Effects
+	depth  int
+
+	entries []ra.Entry // being applied
+	propose []ra.Entry
+	read    []ra.Entry // of one effect or view
+
+	outcomes []outcome
+	notes    []note
+	noteOf   map[ra.PID]int // where the note for a process is in notes
+
+	// pid is the process that encoded stands for, the last one that was decoded: senders send many commands each.
+	pid     ra.PID
+	encoded []byte
+}
+
+// outcome is what became of a command, to be told when the effects before it are carried out (EFF-01).
+type outcome struct {
+	// effects is the number of the batch's effects that come first.
+	effects int
+	// caller waits on this member; if it is nil, to waits elsewhere.
+	caller Caller
+	to     *machine.Caller
+	result Result
+}
+
+// note is what a process will be told of the batch (EVT-01).
+type note struct {
+	to       ra.PID
+	commands ra.Applied
+}
+
+// keepScratch bounds how many items of a kind an idle Scratch keeps memory for.
+const keepScratch = 8192
+
+// push returns an empty collector of effects.
+func (x *Scratch) push() *machine.Effects {
+	if x.depth == len(x.levels) {
+		x.levels = append(x.levels, new(machine.Effects))
+	}
+	x.depth++
+	return x.levels[x.depth-1]
+}
+
+// popTo takes back the collectors above a depth.
+func (x *Scratch) popTo(depth int) {
+	for x.depth > depth {
+		x.depth--
+		x.levels[x.depth].Reset()
+	}
+}
+
+// addNote adds a command to what its sender will be told.
+func (x *Scratch) addNote(to machine.Caller, r ra.Result) {
+	at := len(x.notes) - 1
+	if at < 0 || x.notes[at].to != to.PID {
+		k, known := x.noteOf[to.PID]
+		if !known {
+			if x.noteOf == nil {
+				x.noteOf = map[ra.PID]int{}
+			}
+			k = len(x.notes)
+			x.noteOf[to.PID] = k
+			x.notes = append(x.notes, note{to: to.PID})
+		}
+		at = k
+	}
+	n := &x.notes[at]
+	n.commands = append(n.commands, ra.AppliedCommand{Correlation: to.Correlation, Result: r})
+}
+
+// forget lets go of everything that belongs to a batch but its effects.
+func (x *Scratch) forget() {
+	x.entries, x.propose, x.read = emptied(x.entries), emptied(x.propose), emptied(x.read)
+	x.outcomes = emptied(x.outcomes)
+	if len(x.notes) > 0 {
+		x.notes = emptied(x.notes)
+		clear(x.noteOf)
+	}
+}
+
+// emptied returns list without its items, and without its memory if that is much.
+func emptied[T any](list []T) []T {
+	if cap(list) > keepScratch {
+		return nil
+	}
+	clear(list)
+	return list[:0]
+}
+
+// command is DecodeCommand, for many commands of few senders.
+func (x *Scratch) command(e *ra.Entry) (payload []byte, mode machine.ReplyMode, from machine.Caller, err error) {
+	if e.Flags()&withCaller == 0 {
+		return DecodeCommand(e)
+	}
+	payload = e.Payload()
+	if n := len(x.encoded); n > 0 && len(payload) >= n+8 && bytes.Equal(payload[:n], x.encoded) {
+		from = machine.Caller{PID: x.pid, Correlation: binary.LittleEndian.Uint64(payload[n:])}
+		return payload[n+8:], machine.ReplyMode(e.Flags() & modeMask), from, nil
+	}
+	all := payload
+	if payload, mode, from, err = DecodeCommand(e); err == nil {
+		x.pid, x.encoded = from.PID, append(x.encoded[:0], all[:len(all)-len(payload)-8]...)
+	}
+	return payload, mode, from, err
+}
