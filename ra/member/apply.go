@@ -38,7 +38,6 @@ func (s *Server) apply(commit ra.Index) {
 			return
 		}
 	}
-	s.afterApply()
 	s.answerWaiting()
 	if s.deleting != deleting {
 		s.noteDeletion()
@@ -109,6 +108,7 @@ func (s *Server) applyEntry(e *ra.Entry, meta *machine.Meta, fx *machine.Effects
 		}
 	}
 	s.clock, s.status.Applied = meta.Time, e.Index
+	s.applied(e)
 	return reply, nil
 }
 

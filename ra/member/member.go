@@ -52,7 +52,7 @@ type Server struct {
 	queries  []query
 	// What carrying out the last orders showed; the core is told before the next ones.
 	sent []raft.Message
-	// later runs before the next batch is decided: what was done in place of Background.
+	// later runs before the next batch is decided: what follows from work in the background that has ended.
 	later []func()
 
 	// held waits for a leader to be known (CMD-03).
@@ -60,6 +60,7 @@ type Server struct {
 	heldQueries  []query
 
 	orders orderState
+	snaps  snapshots
 
 	waiting   waitlist
 	rounds    []query // in order of their number: waiting for the proof of leadership
@@ -142,7 +143,9 @@ func (s *Server) Flush() {
 			return
 		}
 		s.readClock()
-		s.tellSent()
+		if s.tellSent(); s.stopped != nil {
+			return
+		}
 		if first {
 			s.payOwed()
 		}
@@ -182,20 +185,23 @@ func (s *Server) tellSent() {
 	s.sent = s.sent[:0]
 }
 
-// background runs work elsewhere and then done on the member's goroutine, between two batches.
+// background runs work elsewhere, or here if there is no elsewhere. If the member lives then, done follows at the
+// beginning of one of the next Flushes.
 func (s *Server) background(work, done func()) {
+	then := func() { s.later = append(s.later, done) }
 	if s.cfg.Background != nil {
-		s.cfg.Background.Run(work, done)
+		s.cfg.Background.Run(work, then)
 		return
 	}
 	work()
-	s.later = append(s.later, done)
+	then()
 }
 
 // Stop ends the member's part on this node: whoever waits for it is told that the outcome is unknown.
 func (s *Server) Stop(cause error) {
 	if s.stopped == nil {
 		s.stopped = cause
+		s.stopSnapshots()
 		s.leading = false
 		s.endLeadership()
 		if s.rare != nil {

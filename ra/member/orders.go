@@ -19,6 +19,7 @@ func (s *Server) carryOut(o *raft.Orders) {
 	if s.store(o); s.stopped != nil {
 		return
 	}
+	s.sendReady()
 	if o.Snapshot.Op != raft.SnapshotNone {
 		s.snapshotOrder(&o.Snapshot)
 	}
@@ -27,6 +28,7 @@ func (s *Server) carryOut(o *raft.Orders) {
 	}
 	s.become(o)
 	s.apply(o.Commit)
+	s.afterBatch()
 	s.answerQueries(o)
 	s.orderTimer(o)
 	s.note(o)
@@ -59,14 +61,14 @@ func (s *Server) store(o *raft.Orders) {
 
 // send completes a message and sends it.
 func (s *Server) send(order *raft.Message) {
+	if s.withhold(order) {
+		return
+	}
 	m := s.cfg.Net.NewMessage()
 	entries := m.Entries[:0]
 	*m = *order
 	m.Entries = entries
 	if m.Kind == raft.Append && m.Last > m.Index && (s.cutShort(m.To) || !s.attach(m)) {
-		return
-	}
-	if m.Kind == raft.InstallSnapshot && !s.attachChunk(m) {
 		return
 	}
 	if s.deleting != 0 {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -44,10 +45,12 @@ func (s *Server) restore() (*raft.Restored, error) {
 	if err := s.restoreMachine(r); err != nil {
 		return nil, err
 	}
+	s.beginSnapshots()
 	if s.status.Applied < base {
 		return nil, fmt.Errorf("%w: the log begins behind %d, the state of the machine is that of %d", ra.ErrDamaged, base, s.status.Applied)
 	}
-	r.Commit = min(max(s.cfg.Applied, r.Snapshot.Index, s.status.Applied), r.Last)
+	r.State = withTerm(r.State, r.Snapshot.Term)
+	r.Commit = min(max(s.cfg.Applied, r.Snapshot.Index, r.Commit), r.Last)
 	if err := s.tellEarly(ra.Recover); err != nil {
 		return nil, err
 	}
@@ -80,6 +83,15 @@ func (s *Server) tellEarly(role ra.Role) (err error) {
 		s.aux = s.machine.InitAux(machine.Init{Cluster: s.cfg.Cluster, Server: s.cfg.ID, Version: s.machine.Version()})
 	}
 	return nil
+}
+
+// withTerm returns the state of a member that has been in a term: a snapshot may be durable before the term in which
+// it came. Nothing can have been promised in a higher term than the stored one.
+func withTerm(state ra.HardState, term ra.Term) ra.HardState {
+	if term > state.Term {
+		return ra.HardState{Term: term}
+	}
+	return state
 }
 
 // makeMachine makes a machine with its initial state.
@@ -120,6 +132,9 @@ func (s *Server) restoreMachine(r *raft.Restored) (err error) {
 	if err != nil {
 		return err
 	}
+	if term, known := s.cfg.Log.Term(meta.Index); known && term == meta.Term {
+		r.Commit = meta.Index
+	} // else the checkpoint is ahead of what is durable of the log, whose end need not be what was committed
 	return s.configurationAt(r, meta)
 }
 
@@ -144,7 +159,11 @@ func (s *Server) restoredMachine(meta snapshot.Meta, reader *snapshot.Reader) (b
 	if err = b.Jump(machine.Version(meta.MachineVersion)); err != nil {
 		return nil, err
 	}
-	return b, b.Machine().Restore(reader)
+	if err = b.Machine().Restore(reader); err != nil {
+		return nil, err
+	}
+	_, err = io.Copy(io.Discard, reader) // what the machine did not want to read must check, too
+	return b, err
 }
 
 // adopt puts a machine in force whose state is that of a snapshot.

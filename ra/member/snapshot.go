@@ -1,16 +1,343 @@
 package member
 
 import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
 	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/raft"
+	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
 )
 
-// wants decides on what the machine asked for while e was applied, before the next entry is (SNAP-01). The effects of e
-// are those of fx from number first on; their conditions are there.
-func (s *Server) wants(e *ra.Entry, fx *machine.Effects, first int) {}
+// snapshots is what a member knows of its snapshots and checkpoints, and of those of its peers that are under way.
+//
+// Invariants: at most one snapshot or checkpoint is being written and one checkpoint promoted; there is at most one
+// transfer for each peer; one work of receiving runs at a time.
+type snapshots struct {
+	last       snapshot.Info // the snapshot in force; zero if there is none
+	checkpoint ra.Index      // of the newest checkpoint, 0 if there is none
+	writing    *writing
+	promoting  bool
+	// asks says that the machine asked for snapshots in this life, so that no others are taken.
+	asks     bool
+	hint     *hint
+	looked   ra.Index // the automatic policy was asked at this index
+	patience int64    // bytes that the log must have before it is asked again
+	past     past
 
-// afterApply looks after each batch if a snapshot is due.
-func (s *Server) afterApply() {}
+	transfers []*transfer
+	receiving receiving
+	ready     []raft.Message // completed in the background, to be sent
+}
+
+// hint is a wish to release the log that waits for its conditions (EFF-24).
+type hint struct {
+	written     ra.Index
+	noTransfers bool
+	// index and state are those of a state that the machine kept; 0 and nil for the state as it is when the conditions
+	// are met.
+	index ra.Index
+	state machine.Capture
+}
+
+// beginSnapshots notes what is in force in the state that the member begins with, and what is in the store.
+func (s *Server) beginSnapshots() {
+	s.snaps.past.begin(s.status.Applied, s.moment())
+	s.snaps.patience = 0
+	if store, uid := s.cfg.Snapshots, s.cfg.Raft.Self; store != nil {
+		s.snaps.last, _ = store.Newest(uid)
+		if all := store.Checkpoints(uid); len(all) > 0 {
+			s.snaps.checkpoint = all[len(all)-1].Index
+		}
+	}
+}
+
+// moment returns what is in force now.
+func (s *Server) moment() moment {
+	return moment{members: s.members, version: s.machine.Version(), time: s.clock}
+}
+
+// applied takes note that an entry was applied.
+func (s *Server) applied(e *ra.Entry) {
+	if s.cfg.Snapshots != nil {
+		s.snaps.past.note(e, s.moment())
+	}
+}
+
+// policyState returns what the policy looks at.
+func (s *Server) policyState() *snapshot.State {
+	n := &s.snaps
+	return &snapshot.State{
+		Last: n.last.Index, LastBytes: n.last.Size, LastCheckpoint: n.checkpoint,
+		FirstSegment: s.cfg.Log.FirstSegment(), LogBytes: s.cfg.Log.Bytes(),
+		Pending: n.writing != nil || n.promoting,
+	}
+}
+
+// wants decides on what the machine asked for while e was applied, before the next entry is (SNAP-01, CKPT-01): its
+// effects are those of fx from number first on.
+func (s *Server) wants(e *ra.Entry, fx *machine.Effects, first int) {
+	s.snaps.asks = true
+	k := 0
+	for effect := range fx.All() {
+		if k++; k <= first || s.cfg.Snapshots == nil {
+			continue
+		}
+		switch effect.Kind {
+		case machine.EffectReleaseCursor:
+			s.releaseCursor(&hint{written: effect.Written, noTransfers: effect.NoTransfers})
+		case machine.EffectCheckpoint:
+			s.takeCheckpoint(e.Index, nil)
+		}
+	}
+}
 
 // stateEffect carries out the effects about states that the machine itself kept: ReleaseCursorAt, CheckpointAt, Promote.
-func (s *Server) stateEffect(e *machine.Effect) {}
+func (s *Server) stateEffect(e *machine.Effect) {
+	s.snaps.asks = true
+	state := e.TakeCapture()
+	switch {
+	case s.cfg.Snapshots == nil || s.stopped != nil:
+		letGo(state)
+	case e.Kind == machine.EffectPromote:
+		s.promote(e.Index)
+	case state == nil: // taken already
+	case e.Kind == machine.EffectReleaseCursorAt:
+		s.releaseCursor(&hint{written: e.Written, noTransfers: e.NoTransfers, index: e.Index, state: state})
+	default:
+		s.takeCheckpoint(e.Index, state)
+	}
+}
+
+// letGo releases a state that will not be written.
+func letGo(state machine.Capture) {
+	if state != nil {
+		state.Release()
+	}
+}
+
+// releaseCursor takes a snapshot if the conditions are met and the policy grants it. If it is only the conditions that
+// are missing the wish is kept, in the place of an older one (EFF-24).
+func (s *Server) releaseCursor(h *hint) {
+	if !s.met(h) {
+		s.dropHint()
+		s.snaps.hint = h
+		return
+	}
+	index := h.index
+	if h.state == nil {
+		index = s.status.Applied
+	}
+	if s.cfg.Policy.Accepts(s.policyState(), index, s.knows(index)) {
+		s.take(index, h.state, false)
+	} else {
+		letGo(h.state)
+	}
+}
+
+// met reports whether the conditions of a wish hold.
+func (s *Server) met(h *hint) bool {
+	if h.noTransfers && len(s.snaps.transfers) > 0 {
+		return false
+	}
+	return h.written == 0 || s.core.Status().Durable >= h.written
+}
+
+func (s *Server) dropHint() {
+	if h := s.snaps.hint; h != nil {
+		letGo(h.state)
+		s.snaps.hint = nil
+	}
+}
+
+// knows reports whether the term of an entry is known.
+func (s *Server) knows(index ra.Index) bool {
+	_, known := s.cfg.Log.Term(index)
+	return known
+}
+
+// takeCheckpoint takes a checkpoint at index if the policy grants it (CKPT-01).
+func (s *Server) takeCheckpoint(index ra.Index, state machine.Capture) {
+	if s.cfg.Policy.AcceptsCheckpoint(s.policyState(), index) && s.knows(index) {
+		s.take(index, state, true)
+	} else {
+		letGo(state)
+	}
+}
+
+// afterBatch looks after each batch whether a wish that was kept can be fulfilled now, and whether a machine that
+// never asks needs a snapshot.
+func (s *Server) afterBatch() {
+	n := &s.snaps
+	if s.cfg.Snapshots == nil || s.stopped != nil {
+		return
+	}
+	s.reviewTransfers()
+	if h := n.hint; h != nil && s.met(h) {
+		n.hint = nil
+		s.releaseCursor(h)
+	}
+	if index := s.status.Applied; !n.asks && index != n.looked {
+		n.looked = index
+		state := s.policyState()
+		if state.LogBytes >= n.patience && s.cfg.Policy.Due(state, index) && s.knows(index) {
+			s.take(index, nil, false)
+		}
+	}
+}
+
+// take begins to write a snapshot or checkpoint of the state at index. Without a state it is the present one, which
+// must be that of index.
+func (s *Server) take(index ra.Index, state machine.Capture, checkpoint bool) {
+	meta, err := s.metaAt(index)
+	if err == nil && state == nil {
+		state, err = s.captureNow()
+	}
+	if err != nil {
+		letGo(state)
+		s.untaken(index, err)
+		return
+	}
+	w := &writing{store: s.cfg.Snapshots, uid: s.cfg.Raft.Self, meta: meta, state: state, checkpoint: checkpoint}
+	s.snaps.writing = w
+	s.background(w.run, func() { s.written(w) })
+}
+
+// captureNow captures the present state. A machine that panics must not go on.
+func (s *Server) captureNow() (state machine.Capture, err error) {
+	defer func() {
+		var panicked *machine.PanicError
+		if errors.As(err, &panicked) {
+			s.Stop(err)
+		}
+	}()
+	defer recoverPanic(&err)
+	state, err = s.machine.Machine().Snapshot()
+	if err == nil && state == nil {
+		err = errNoState
+	}
+	return state, err
+}
+
+var (
+	errNoState = errors.New("member: the machine gave no state")
+	errForgot  = errors.New("member: what was in force there is not known any more")
+)
+
+// metaAt returns what is stored with the state of an index, as it was in force there (SNAP-03).
+func (s *Server) metaAt(index ra.Index) (snapshot.Meta, error) {
+	term, known := s.cfg.Log.Term(index)
+	m, held, err := s.momentAt(index)
+	if err == nil && !(known && held) {
+		err = errForgot
+	}
+	return snapshot.Meta{
+		Index: index, Term: term, MachineVersion: uint32(m.version), Members: m.members,
+		Fields: map[string][]byte{clockField: binary.LittleEndian.AppendUint64(nil, uint64(m.time))},
+	}, err
+}
+
+// momentAt returns what was in force at an index, and whether that is known.
+func (s *Server) momentAt(index ra.Index) (moment, bool, error) {
+	if index == s.status.Applied {
+		return s.moment(), true, nil
+	}
+	return s.snaps.past.at(index, s.timeOf)
+}
+
+// timeOf returns the time in an entry.
+func (s *Server) timeOf(index ra.Index) (int64, error) {
+	entries, err := s.cfg.Log.Read(nil, index, index, 0)
+	if err != nil {
+		return 0, err
+	}
+	return entries[0].Time(), nil
+}
+
+// written ends the writing of a snapshot or checkpoint.
+func (s *Server) written(w *writing) {
+	s.snaps.writing = nil
+	switch {
+	case errors.Is(w.err, snapshot.ErrStale):
+		s.adoptNewest()
+	case w.err != nil:
+		s.untaken(w.meta.Index, w.err)
+	case w.checkpoint:
+		s.snaps.checkpoint = max(s.snaps.checkpoint, w.info.Index)
+	default:
+		s.inPlace(w.info)
+	}
+}
+
+// untaken takes note that there is no new snapshot; everything is as it was (SNAP-06). The machine's next wish may be
+// tried at once; the automatic policy waits until the log has grown noticeably.
+func (s *Server) untaken(index ra.Index, err error) {
+	bytes := s.cfg.Log.Bytes()
+	s.snaps.patience = bytes + max(bytes/4, 1<<20)
+	s.problem(fmt.Errorf("no snapshot at %d: %w", index, err))
+}
+
+// inPlace takes note that the member's own snapshot is durable: the core may send it to peers, and the log up to it
+// goes (SNAP-05).
+func (s *Server) inPlace(info snapshot.Info) {
+	if info.Index <= s.snaps.last.Index {
+		return // a snapshot of the leader came first
+	}
+	s.snaps.last, s.snaps.patience = info, 0
+	if m, known, err := s.momentAt(info.Index); known && err == nil {
+		s.snaps.past.forget(info.Index, m)
+	}
+	s.Step(&raft.Message{Kind: raft.SnapshotTaken, Index: info.Index, LogTerm: info.Term})
+	s.cfg.Log.Release(info.Index)
+	s.Step(&raft.Message{Kind: raft.LogTruncated, Index: info.Index})
+}
+
+// adoptNewest takes note of a snapshot that is in the store and of which the member has not heard: it took its place
+// when the life before this one ended. One above what is applied here must wait.
+func (s *Server) adoptNewest() {
+	info, ok := s.cfg.Snapshots.Newest(s.cfg.Raft.Self)
+	if !ok || info.Index > s.status.Applied {
+		return
+	}
+	if term, known := s.cfg.Log.Term(info.Index); known && term == info.Term {
+		s.inPlace(info)
+	}
+}
+
+// promote makes a snapshot of the newest checkpoint up to index (EFF-25, CKPT-05). A checkpoint that is being written
+// does not stand in the way, a snapshot does.
+func (s *Server) promote(index ra.Index) {
+	n := &s.snaps
+	if n.promoting || n.writing != nil && !n.writing.checkpoint {
+		return
+	}
+	n.promoting = true
+	var info snapshot.Info
+	var found bool
+	var err error
+	upTo, store, uid := min(index, s.status.Applied), s.cfg.Snapshots, s.cfg.Raft.Self
+	s.background(func() { info, found, err = store.Promote(uid, upTo) }, func() {
+		n.promoting = false
+		switch {
+		case err != nil:
+			s.untaken(upTo, err)
+		case found:
+			s.inPlace(info)
+		}
+	})
+}
+
+// stopSnapshots ends what the background does for a member that stops. Nothing of it needs the Server any more.
+func (s *Server) stopSnapshots() {
+	s.dropHint()
+	if w := s.snaps.writing; w != nil {
+		w.stopped.Store(true)
+	}
+	for _, t := range s.snaps.transfers {
+		s.endTransfer(t)
+	}
+	s.snaps.transfers, s.snaps.ready, s.later = nil, nil, nil
+	s.stopReception()
+}
