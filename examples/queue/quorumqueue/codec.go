@@ -35,6 +35,9 @@ func Protocol() machine.Protocol[Command, Reply] {
 	return machine.Protocol[Command, Reply]{Command: commandCodec{}, Reply: replyCodec{}}
 }
 
+// AppendCommand appends the encoding of a command, as Protocol does it.
+func AppendCommand(b []byte, c Command) []byte { return c.appendTo(b) }
+
 type commandCodec struct{}
 
 // Append appends the encoding of c.
