@@ -204,6 +204,25 @@ func (s *Set) Bounds(uid ra.UID) (first, last ra.Index) {
 	return spans[0].first, spans[len(spans)-1].last
 }
 
+// Bytes returns how many bytes the bodies of the entries of uid from lo to hi have together. Where a block is needed in
+// part it is taken to have entries of equal length. It reads nothing from the disk.
+func (s *Set) Bytes(uid ra.UID, lo, hi ra.Index) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.members[uid]
+	if m == nil || lo > hi {
+		return 0
+	}
+	total := uint64(0)
+	for _, x := range m.all() {
+		if from, to := max(lo, x.first), min(hi, x.last); from <= to {
+			r := &m.rows[x.row]
+			total += uint64(float64(r.bytes) * float64(to-from+1) / float64(r.count))
+		}
+	}
+	return int64(total)
+}
+
 // Term returns the term of the entry at index i of uid, if it is here. It reads nothing from the disk.
 func (s *Set) Term(uid ra.UID, i ra.Index) (ra.Term, bool) {
 	s.mu.Lock()

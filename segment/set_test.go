@@ -313,3 +313,29 @@ func TestConfigIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// TestBytes measures what members have here: whole blocks exactly, parts of blocks by their share.
+func TestBytes(t *testing.T) {
+	s := mustOpen(t, vfs.NewMem())
+	mustFlush(t, s, part{uid: "a", lo: 1, hi: 10, term: 1, size: 100}, part{uid: "b", lo: 1, hi: 4, term: 1, size: 50})
+	mustFlush(t, s, part{uid: "a", lo: 11, hi: 20, term: 2, size: 200})
+	per := func(size int) int64 { return int64(size + ra.HeaderLen) }
+	check := func(what string, lo, hi ra.Index, want int64) {
+		t.Helper()
+		if got := s.Bytes("a", lo, hi); got != want {
+			t.Errorf("%s: entries %d to %d have %d bytes, want %d", what, lo, hi, got, want)
+		}
+	}
+	check("all", 1, 100, 10*per(100)+10*per(200))
+	check("second block", 11, 20, 10*per(200))
+	check("parts", 6, 15, 5*per(100)+5*per(200))
+	check("nothing", 21, 30, 0)
+	check("no range", 5, 4, 0)
+	s.Drop("a", 5)
+	check("dropped", 1, 10, 5*per(100))
+	s.Truncate("a", 11)
+	check("truncated", 1, 100, 5*per(100))
+	if got := s.Bytes("c", 1, 10); got != 0 {
+		t.Errorf("a stranger has %d bytes", got)
+	}
+}

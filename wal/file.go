@@ -17,14 +17,14 @@ type Span struct {
 	Reset ra.Index
 	// Deleted says that the member was deleted.
 	Deleted bool
-
-	seq uint64 // the member's last order in the file
+	// Seq is the number of the member's last order in the file, 0 if there is none.
+	Seq uint64
 }
 
 // apply notes one row.
 func (s *Span) apply(r *row) {
 	if r.seqHi != 0 {
-		s.seq = r.seqHi
+		s.Seq = r.seqHi
 	}
 	if r.flags&rowReset != 0 {
 		s.First, s.Last, s.Truncated, s.Reset = 0, 0, 0, r.reset
@@ -39,7 +39,7 @@ func (s *Span) apply(r *row) {
 		s.Last = r.last()
 	}
 	if r.flags&rowDelete != 0 {
-		*s = Span{UID: s.UID, Deleted: true, seq: s.seq}
+		*s = Span{UID: s.UID, Deleted: true, Seq: s.Seq}
 	}
 }
 

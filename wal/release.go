@@ -61,8 +61,8 @@ func (l *Log) releasable(c *Closed) ([]*Closed, *stateFile) {
 	for n < len(l.closed) && l.closed[n].released {
 		for i := range l.closed[n].Spans {
 			s := &l.closed[n].Spans[i]
-			if w := l.writers[s.UID]; w != nil && s.seq > w.live.base {
-				w.live.base = s.seq
+			if w := l.writers[s.UID]; w != nil && s.Seq > w.live.base {
+				w.live.base = s.Seq
 			}
 		}
 		n++

@@ -204,7 +204,7 @@ func (w *walk) finish() {
 	last.end = w.open.off
 	for i := len(last.carry) - 1; i >= 0; i-- {
 		if r := &last.carry[i].row; r.seqLo > 0 {
-			w.spans[w.numbers[r.number]].seq = r.seqLo - 1
+			w.spans[w.numbers[r.number]].Seq = r.seqLo - 1
 		}
 	}
 }

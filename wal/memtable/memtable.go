@@ -219,6 +219,30 @@ func (t *Table) View(lo, hi ra.Index) View {
 	return v
 }
 
+// First returns the lowest index, 0 if the view is empty.
+func (v View) First() ra.Index {
+	if len(v.chunks) == 0 {
+		return 0
+	}
+	return v.chunks[0].first()
+}
+
+// Between returns the part of the view from lo to hi.
+func (v View) Between(lo, hi ra.Index) View {
+	var out View
+	for _, c := range v.chunks {
+		if from, to := max(lo, c.first()), min(hi, c.last()); from <= to {
+			out.chunks = append(out.chunks, c[from-c.first():to+1-c.first()])
+		}
+	}
+	return out
+}
+
+// Then returns the view followed by next, whose entries follow its own.
+func (v View) Then(next View) View {
+	return View{chunks: slices.Concat(v.chunks, next.chunks)}
+}
+
 // Len returns the number of entries in the view.
 func (v View) Len() int {
 	n := 0

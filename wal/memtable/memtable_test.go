@@ -169,3 +169,32 @@ func BenchmarkAppendDrop(b *testing.B) {
 		}
 	}
 }
+
+// TestViewParts cuts and joins views.
+func TestViewParts(t *testing.T) {
+	var table Table
+	var all []ra.Entry
+	for i := ra.Index(5); i <= 30; i++ {
+		all = append(all, ra.Entry{Index: i, Term: 1})
+		if err := table.Append(all[len(all)-1:]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	whole := table.View(1, 100)
+	if whole.First() != 5 || (View{}).First() != 0 {
+		t.Fatalf("views begin at %d and %d, want 5 and 0", whole.First(), (View{}).First())
+	}
+	for lo := ra.Index(1); lo <= 32; lo++ {
+		for hi := ra.Index(0); hi <= 32; hi++ {
+			want := table.View(lo, hi)
+			got := whole.Between(lo, hi)
+			if !same(slices.Collect(got.All()), slices.Collect(want.All())) {
+				t.Fatalf("between %d and %d: %v, want %v", lo, hi, slices.Collect(got.All()), slices.Collect(want.All()))
+			}
+			joined := whole.Between(1, lo-1).Then(whole.Between(lo, 100))
+			if joined.Len() != whole.Len() || !same(slices.Collect(joined.All()), all) {
+				t.Fatalf("cut at %d and joined again: %v", lo, slices.Collect(joined.All()))
+			}
+		}
+	}
+}
