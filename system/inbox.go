@@ -79,7 +79,7 @@ func (p *process) Empty() bool { return !p.in.any }
 // Take moves what waits aside, for Receive.
 func (p *process) Take() { p.batch, p.in = p.in, inbox{} }
 
-// written posts that the log's orders of this member up to seq are durable.
+// written posts that the Server's own orders up to seq are durable.
 func (p *process) written(seq uint64, ws *actor.Wakeups) {
 	p.ref.Lock()
 	p.in.any = true
@@ -94,15 +94,15 @@ func (p *process) resume(ws *actor.Wakeups) {
 	p.ref.Unlock(ws)
 }
 
-// storageFailed posts that the node's storage works no more: the member stops with err.
+// storageFailed posts that nothing will ever be durable again: the member stops with err.
 func (p *process) storageFailed(err error) {
 	p.ref.Lock()
 	p.in.any, p.in.failed = true, err
 	p.ref.Unlock(nil)
 }
 
-// post posts a letter, which belongs to the member from then on.
-func (p *process) post(l *letter, ws *actor.Wakeups) {
+// deliver posts a letter, which belongs to the member from then on.
+func (p *process) deliver(l *letter, ws *actor.Wakeups) {
 	p.ref.Lock()
 	if p.in.coalesce(l) || !p.in.push(l) {
 		p.ref.Release()
@@ -112,11 +112,11 @@ func (p *process) post(l *letter, ws *actor.Wakeups) {
 	p.ref.Unlock(ws)
 }
 
-// finished posts the end of background work.
-func (p *process) finished(done func()) {
+// finished lets f run in the member's next batch. It is for the ends of background work, which are few.
+func (p *process) finished(f func()) {
 	p.ref.Lock()
 	p.in.any = true
-	p.in.done = append(p.in.done, done)
+	p.in.done = append(p.in.done, f)
 	p.ref.Unlock(nil)
 }
 

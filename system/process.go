@@ -1,37 +1,312 @@
 package system
 
 import (
-	"context"
+	"errors"
+
+	"go.uber.org/zap"
 
 	"github.com/heliopolis-raft/heliopolis/actor"
+	"github.com/heliopolis-raft/heliopolis/machine"
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/member"
+	"github.com/heliopolis-raft/heliopolis/ra/raft"
 )
 
-// hosting is what a Node has beside its storage.
-type hosting struct{}
+// process is one life of a member: the actor around its Server. Another life is another process, made from disk.
+//
+// A batch takes in everything that waits, flushes the Server once, and leaves what it has to say in the worker's round.
+type process struct {
+	node   *Node
+	rec    *record
+	entry  *entry // of its cluster
+	server *member.Server
+	ref    *actor.Ref
+	spawn  uint64
+	// begun is closed when the process can be reached.
+	begun chan struct{}
 
-// process is one life of a member.
-type process struct{}
+	// in is guarded by the mailbox's lock, like gone: nothing is taken in any more.
+	in   inbox
+	gone bool
 
-// written posts that the Server's own orders up to seq are durable.
-func (p *process) written(seq uint64, ws *actor.Wakeups) {}
+	// What follows belongs to the worker's goroutine.
+	batch inbox
+	ctx   *actor.Context // during a call by the worker, else nil
+	round *round         // of the worker
 
-// resume posts that the log has room again for what it refused.
-func (p *process) resume(ws *actor.Wakeups) {}
+	peers    peers
+	sending  *letter // NewMessage gave it out
+	leader   ra.UID  // who was last held for the leader
+	watching actor.MonitorRef
+	watched  ra.PID // the process of the leader that was last monitored
+	monitors monitorTable
+	election actor.Timer
+	ticker   actor.Ticker
+	coreTick bool // the core wants ticks
+	ticking  bool // subscribed
+	deleted  bool // by consensus
+	told     member.Status
 
-// storageFailed posts that nothing will ever be durable again.
-func (p *process) storageFailed(err error, ws *actor.Wakeups) {}
+	shown shown
+}
 
-// post lets f run in the member's next batch.
-func (p *process) post(f func()) {}
+// monitorTable is the monitors of a member's machine and aux handler.
+type monitorTable map[ra.PID]actor.MonitorRef
 
-// newRound makes what the members of one worker share during a round.
-func (n *Node) newRound(worker int) actor.Round { return nil }
+// Start makes the process reachable and lets the Server carry out its first orders.
+func (p *process) Start(ctx *actor.Context) error {
+	p.ref = ctx.Ref()
+	p.spawn = p.ref.PID().Spawn
+	p.enter(ctx)
+	defer p.leave()
+	p.entry.joined()
+	p.rec.proc.Store(p)
+	close(p.begun)
+	p.server.Flush()
+	return p.conclude()
+}
 
-// openHosting prepares for members. The actors run, no member does.
-func (n *Node) openHosting() error { return nil }
+// enter and leave are the brackets around every use of the Server by the worker.
+func (p *process) enter(ctx *actor.Context) { p.ctx, p.round = ctx, ctx.Round().(*round) }
 
-// startMember starts a member that is registered, and returns when its process lives.
-func (n *Node) startMember(r *record) error { return nil }
+func (p *process) leave() { p.ctx = nil }
 
-// stopMembers stops all members in good order, and returns when their processes have ended.
-func (n *Node) stopMembers(ctx context.Context) error { return nil }
+// guard is deferred around a batch. After a panic in the core, which ends this member, the scratch that the members of
+// the worker share must be clean for the next one.
+func (p *process) guard(calm *bool) {
+	if !*calm {
+		p.round.orders, p.round.scratch = raft.Orders{}, member.Scratch{}
+	}
+	p.leave()
+}
+
+// Receive is one batch.
+func (p *process) Receive(ctx *actor.Context) {
+	calm := false
+	p.enter(ctx)
+	defer p.guard(&calm)
+	b := p.batch
+	p.batch = inbox{}
+	p.takeNews(&b)
+	p.takeLetters(b.head)
+	p.takeTime()
+	for _, c := range b.controls {
+		p.takeCall(c)
+	}
+	p.takeClients()
+	p.server.Flush()
+	freeLetters(b.head)
+	if err := p.conclude(); err != nil {
+		ctx.Stop(endOf(err))
+	}
+	calm = true
+}
+
+// Stop ends the life: whoever waits is told, and the log gets what it had no room for.
+func (p *process) Stop(ctx *actor.Context, reason error) {
+	p.enter(ctx)
+	defer p.leave()
+	if p.deleted {
+		p.node.goings.LoadOrStore(p.rec.uid, make(chan struct{}))
+	}
+	p.rec.proc.CompareAndSwap(p, nil)
+	p.ref.Lock()
+	rest := p.in
+	p.in, p.gone = inbox{}, true
+	p.ref.Release()
+	freeLetters(rest.head)
+	defer p.node.ended(p) // also if the Server panics once more
+	cause := p.node.whyEnded(reason)
+	for _, c := range rest.controls {
+		c.Refuse(cause)
+	}
+	p.ctx.Disarm(&p.election)
+	p.server.Stop(cause)
+	if op := p.server.Mark(); op != nil && !p.deleted {
+		_ = p.Store(op) // a hint, which may be lost
+	}
+	p.rec.leave(p.server.Backlog())
+}
+
+// takeNews tells the Server what happened on the node.
+func (p *process) takeNews(b *inbox) {
+	if b.failed != nil {
+		p.server.Stop(b.failed)
+	}
+	for _, done := range b.done {
+		done()
+	}
+	if b.written > 0 {
+		p.server.Written(b.written)
+	}
+	if b.resume {
+		p.server.Resume()
+	}
+	for _, n := range b.nodes {
+		p.nodeNews(n)
+	}
+}
+
+// nodeNews tells the Server that the nodes of peers are up or down (TIM-05).
+func (p *process) nodeNews(n nodeState) {
+	kind := raft.NodeDown
+	if n.up {
+		kind = raft.NodeUp
+	}
+	for i := range p.peers.list {
+		if peer := &p.peers.list[i]; peer.id.Node == n.node && peer.uid != p.rec.uid {
+			p.server.Step(&raft.Message{Kind: kind, From: peer.uid})
+		}
+	}
+}
+
+// takeLetters hands the letters to the Server.
+func (p *process) takeLetters(l *letter) {
+	for ; l != nil; l = l.next {
+		p.peers.learn(p.round, l)
+		if p.watching == 0 && l.From == p.leader {
+			p.watched = ra.PID{} // it lives after all: monitor it again
+		}
+		p.server.Step(&l.Message)
+	}
+}
+
+func freeLetters(l *letter) {
+	for l != nil {
+		next := l.next
+		l.free()
+		l = next
+	}
+}
+
+// takeTime tells the Server of timers that fired and of the node's tick.
+func (p *process) takeTime() {
+	for t := p.ctx.NextTimer(); t != nil; t = p.ctx.NextTimer() {
+		if t == &p.election {
+			p.server.Step(&raft.Message{Kind: raft.ElectionTimeout})
+		} else {
+			p.server.Timeout(t.Name())
+		}
+	}
+	if !p.ctx.Ticked() {
+		return
+	}
+	if p.coreTick {
+		p.server.Step(&raft.Message{Kind: raft.Tick})
+	}
+	if p.server.WantsTick() {
+		p.server.MachineTick()
+	}
+}
+
+// takeClients takes in the client lane.
+func (p *process) takeClients() {
+	for m := p.ctx.Next(); m != nil; m = p.ctx.Next() {
+		switch m := m.(type) {
+		case *call:
+			p.takeCall(m)
+		case *actor.Down:
+			p.down(m)
+		case *actor.NodeEvent:
+			p.server.NodeEvent(machine.NodeEvent{Node: m.Node, Up: m.Up})
+		default:
+			p.node.counts.foreign.Add(1)
+		}
+	}
+}
+
+// down tells the Server that a process has ended: its leader's, or one that machine or aux handler watch.
+func (p *process) down(d *actor.Down) {
+	if d.Ref == p.watching {
+		p.watching = 0
+		kind := raft.LeaderDown
+		if errors.Is(d.Reason, ra.ErrNodeDown) {
+			kind = raft.LeaderLost
+		}
+		p.server.Step(&raft.Message{Kind: kind, From: p.leader})
+		return
+	}
+	if p.monitors[d.PID] == d.Ref {
+		delete(p.monitors, d.PID)
+		p.server.Down(machine.Down{PID: d.PID, Reason: machine.ReasonOf(d.Reason)})
+	}
+}
+
+// conclude brings what depends on the Server's state up to date after a batch. It returns why the process ends, if it
+// does.
+func (p *process) conclude() error {
+	if err := p.server.Failed(); err != nil {
+		return err
+	}
+	if want := p.coreTick || p.server.WantsTick(); want != p.ticking {
+		p.ticking = want
+		if want {
+			p.ctx.Subscribe(&p.ticker)
+		} else {
+			p.ctx.Unsubscribe(&p.ticker)
+		}
+	}
+	p.learnMembers()
+	if s := p.server.Status(); s != p.told {
+		p.changed(s)
+	}
+	p.watchLeader()
+	return nil
+}
+
+// changed tells the board and those who look at the member from outside.
+func (p *process) changed(s member.Status) {
+	if s.Leader != p.told.Leader || s.Term != p.told.Term || s.Role != p.told.Role {
+		p.entry.follows(p, s)
+	}
+	p.told = s
+	p.shown.update(s)
+}
+
+// watchLeader monitors the process of the leader that the Server follows (TIM-06). Which process that is, is known from
+// its letters; a leader that has started anew is another process.
+func (p *process) watchLeader() {
+	leader := p.told.Leader
+	var pid ra.PID
+	if leader != "" && leader != p.rec.uid {
+		if peer := p.peers.find(leader); peer != nil && peer.spawn != 0 && peer.id.Name != "" {
+			pid = peer.pid()
+		}
+	}
+	if leader == p.leader && pid == p.watched {
+		return
+	}
+	if p.watching != 0 {
+		p.ctx.Demonitor(p.watching)
+	}
+	p.leader, p.watching, p.watched = leader, 0, pid
+	if !pid.IsZero() {
+		p.watching = p.ctx.Monitor(pid)
+	}
+}
+
+// serverID returns the address of a member, as far as this one knows it.
+func (p *process) serverID(uid ra.UID) ra.ServerID {
+	if uid == p.rec.uid {
+		return p.rec.id
+	}
+	if peer := p.peers.find(uid); peer != nil && !peer.stranger {
+		return peer.id
+	}
+	return ra.ServerID{}
+}
+
+// endOf returns the reason with which the process ends: nil, a normal end that is not followed by a restart, if the
+// member is not needed any more.
+func endOf(err error) error {
+	if errors.Is(err, member.ErrRemoved) || errors.Is(err, member.ErrDeleted) || errors.Is(err, ra.ErrStorageFailed) {
+		return nil
+	}
+	return err
+}
+
+// problem notes what does not stop the member.
+func (p *process) problem(err error) {
+	p.node.counts.problems.Add(1)
+	p.node.logger.Warn("member has a problem", zap.String("member", p.rec.id.Name), zap.Error(err))
+}

@@ -2,8 +2,8 @@ package system
 
 import (
 	"github.com/heliopolis-raft/heliopolis/actor"
-	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/member"
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
 )
 
@@ -15,9 +15,9 @@ type round struct {
 	full []*outbox // those that have something
 	// dirty: the log was given orders.
 	dirty bool
-	// orders and effects are scratch: a member uses them only during its own batch.
+	// orders and scratch are memory that a member uses only during its own batch.
 	orders  raft.Orders
-	effects machine.Effects
+	scratch member.Scratch
 }
 
 // outbox gathers what the members of one worker say to one node. link is nil for their own node.

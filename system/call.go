@@ -1,0 +1,240 @@
+package system
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/heliopolis-raft/heliopolis/machine"
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/member"
+	"github.com/heliopolis-raft/heliopolis/ra/raft"
+)
+
+// request is what a caller wants of a cluster, whichever member it takes to get it. A call is made of it for each
+// attempt.
+type request struct {
+	kind     callKind
+	op       raft.ChangeOp
+	delete   bool // the command is the one that deletes the cluster
+	command  []byte
+	question any
+	when     member.Condition
+	member   ra.Member
+	// at, if set, is the member to ask first; fixed: no other one will do.
+	at    *route
+	fixed bool
+}
+
+// call makes a call of the request.
+func (n *Node) call(e *entry, q *request) (*call, error) {
+	c := newCall(q.kind)
+	c.node = n
+	c.op, c.question, c.when, c.member = q.op, q.question, q.when, q.member
+	if q.when != (member.Condition{}) {
+		c.shared = true
+	}
+	if q.kind != callCommand {
+		return c, nil
+	}
+	if q.delete {
+		c.entry = raft.NewProposal(ra.KindDelete, 0, nil)
+		return c, nil
+	}
+	if err := n.propose(e, q.command, c); err != nil {
+		c.discard()
+		return nil, err
+	}
+	return c, nil
+}
+
+// propose encodes a command.
+func (n *Node) propose(e *entry, command []byte, c *call) (err error) {
+	if len(command) > n.cfg.MaxCommand {
+		return fmt.Errorf("%w: command of %d bytes, allowed are %d", ra.ErrTooLarge, len(command), n.cfg.MaxCommand)
+	}
+	var from machine.Caller
+	if e.defers {
+		if from, err = n.caller(c); err != nil {
+			return err
+		}
+	}
+	c.entry, err = member.NewCommand(command, machine.ModeConsensus, from)
+	return err
+}
+
+// discard frees a call that nobody took.
+func (c *call) discard() {
+	if c.id != 0 {
+		c.node.pending.remove(c)
+	}
+	c.free()
+}
+
+// do carries out a request: it finds the member to ask, follows redirects, and tries again what was certainly not
+// applied, until ctx is done (QRK-12: one deadline for it all).
+func (n *Node) do(ctx context.Context, e *entry, q *request) (ra.Result, error) {
+	t := try{node: n, entry: e, request: q, next: q.at}
+	for {
+		to := t.target()
+		if to == nil {
+			return ra.Result{}, fmt.Errorf("%w: %s", ra.ErrUnknownCluster, e.cluster)
+		}
+		r, err := t.once(ctx, to)
+		if err == nil {
+			return r, nil
+		}
+		if err = t.judge(ctx, to, err); err != nil {
+			return ra.Result{}, err
+		}
+	}
+}
+
+// try is the state of a request that takes several attempts.
+type try struct {
+	node    *Node
+	entry   *entry
+	request *request
+	// next is the member to ask next, if one is known to be the right one; else they are asked in turn.
+	next *route
+	turn int
+	// began is when the first attempt failed, and tries how many did; dead is how many of the last ones found no process.
+	began       time.Time
+	tries, dead int
+	last        error
+}
+
+// target returns the member to ask.
+func (t *try) target() *route {
+	if t.next != nil {
+		return t.next
+	}
+	s := t.entry.standing.Load()
+	if s.leader != nil && t.dead == 0 {
+		return s.leader
+	}
+	if len(s.members) == 0 {
+		return nil
+	}
+	if t.tries == 0 { // one that is here and runs, if there is one
+		for _, r := range s.members {
+			if r.rec != nil && !r.stale() {
+				return r
+			}
+		}
+	}
+	t.turn++
+	return s.members[t.turn%len(s.members)]
+}
+
+// once is one attempt.
+func (t *try) once(ctx context.Context, to *route) (ra.Result, error) {
+	if err := ctx.Err(); err != nil {
+		return ra.Result{}, err
+	}
+	c, err := t.node.call(t.entry, t.request)
+	if err != nil {
+		return ra.Result{}, err
+	}
+	if err := t.node.submitTo(to, c); err != nil {
+		c.discard()
+		return ra.Result{}, err
+	}
+	return c.wait(ctx)
+}
+
+// settle is how long members of which none runs are asked again: the supervisor may be starting one anew.
+const settle = 250 * time.Millisecond
+
+// judge returns the error to be given to the caller, or nil when it is time for another attempt.
+func (t *try) judge(ctx context.Context, to *route, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return t.giveUp(ctx, err)
+	case ra.MayHaveBeenApplied(err), t.node.isClosing():
+		return err
+	}
+	if t.tries++; t.tries == 1 {
+		t.began = time.Now()
+	}
+	t.last, t.next = err, nil
+	var redirect *ra.NotLeaderError
+	switch {
+	case errors.As(err, &redirect):
+		return t.redirected(ctx, redirect)
+	case t.request.kind == callCommand && errors.Is(err, ra.ErrSuperseded), errors.Is(err, ra.ErrChangeNotPermitted):
+		t.dead = 0
+	case errors.Is(err, ra.ErrNoProcess), errors.Is(err, ra.ErrDamaged):
+		t.dead++
+		if t.hopeless(err) {
+			return err
+		}
+	case errors.Is(err, ra.ErrNodeDown):
+		t.dead++
+	default:
+		return err
+	}
+	if t.request.fixed {
+		t.next = to
+	}
+	return t.pause(ctx)
+}
+
+// redirected follows a redirect. One that was told of by the same member before is old news, so it has to wait.
+func (t *try) redirected(ctx context.Context, e *ra.NotLeaderError) error {
+	t.dead = 0
+	if t.request.fixed {
+		return e
+	}
+	if e.Leader == (ra.ServerID{}) || e.Leader == e.Member {
+		return t.pause(ctx)
+	}
+	t.entry.hint(t.node, e.Leader)
+	t.next = t.node.route(e.Leader)
+	if t.tries > 2 {
+		return t.pause(ctx)
+	}
+	return nil
+}
+
+// hopeless reports whether all members have been found not to run, for long enough.
+func (t *try) hopeless(err error) bool {
+	members := len(t.entry.standing.Load().members)
+	if t.request.fixed || errors.Is(err, ra.ErrDamaged) && members <= 1 {
+		members = 1
+	}
+	return t.dead > members && time.Since(t.began) >= settle || t.request.fixed
+}
+
+// pause waits a little, longer with each attempt, or until the board has news.
+func (t *try) pause(ctx context.Context) error {
+	const longest = 64 * time.Millisecond
+	d := min(time.Millisecond<<min(t.tries, 10), longest)
+	timer := time.NewTimer(d/2 + rand.N(d))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-t.entry.await():
+	case <-t.node.quit:
+		return ra.ErrClosed
+	case <-ctx.Done():
+		return t.giveUp(ctx, ctx.Err())
+	}
+	return nil
+}
+
+// giveUp returns the error for a request whose time is over: that of ctx, and what the last attempt said.
+func (t *try) giveUp(ctx context.Context, err error) error {
+	if ra.MayHaveBeenApplied(err) {
+		return err
+	}
+	switch {
+	case !errors.Is(err, ctx.Err()):
+		return fmt.Errorf("%w: %w", ctx.Err(), err)
+	case t.last != nil:
+		return fmt.Errorf("%w: %w", err, t.last)
+	}
+	return err
+}

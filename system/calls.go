@@ -1,0 +1,224 @@
+package system
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/heliopolis-raft/heliopolis/actor"
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/member"
+	"github.com/heliopolis-raft/heliopolis/ra/raft"
+)
+
+// callKind is what a call asks of a member.
+type callKind uint8
+
+const (
+	callCommand    callKind = iota // entry
+	callForward                    // entry, nobody waits
+	callConsistent                 // question
+	callLocal                      // question, condition
+	callLeader                     // question, condition
+	callAux                        // question is the aux command
+	callAuxCast                    // question is the aux command, nobody waits
+	callConsAux                    // question is the aux command (QRY-07)
+
+	// The rest may pass a full client lane.
+	callCampaign // QRY-11
+	callTransfer // member
+	callChange   // change, member
+	callOverview // QRY-09
+	callMembers  // QRY-08
+
+	callErrand // to a node, see errand
+)
+
+// isControl reports whether calls of this kind go by the internal lane.
+func (k callKind) isControl() bool { return k >= callCampaign }
+
+// What a call goes through. Only whoever waits for a call abandons it, and only a call that was not taken is certainly
+// without effect then.
+const (
+	callQueued    uint32 = iota
+	callTaken            // a Server has it
+	callAnswered         // result and err are set, or about to be
+	callAbandoned        // nobody waits any more; whoever comes by frees it
+)
+
+// call is one request on its way to a member, and the way back of the answer: to the goroutine that waits, a function,
+// or another node. Calls are pooled; a call belongs to whoever may still have to answer it.
+type call struct {
+	actor.Item
+	kind     callKind
+	op       raft.ChangeOp
+	state    atomic.Uint32
+	entry    ra.Entry
+	question any
+	when     member.Condition
+	member   ra.Member
+
+	// proc is who took the call, and number the query's, to be cancelled.
+	proc   *process
+	number uint64
+	// shared: somebody may still come by when the call has been answered, so it is not used again.
+	shared bool
+
+	// id, if not 0, is the call's number in the node's table of calls that are answered from elsewhere; peer is the node
+	// that is to answer.
+	id   uint64
+	node *Node
+	peer ra.NodeID
+
+	// Where the answer goes: back to the node that asked, to the function done, or to who waits on ready.
+	backNode ra.NodeID
+	backID   uint64
+	done     func(ra.Result, error)
+	ready    chan struct{}
+	result   ra.Result
+	err      error
+}
+
+var calls = sync.Pool{New: func() any { return &call{ready: make(chan struct{}, 1)} }}
+
+func newCall(kind callKind) *call {
+	c := calls.Get().(*call)
+	c.kind = kind
+	return c
+}
+
+// free gives the call back.
+func (c *call) free() {
+	if c.shared {
+		return
+	}
+	c.state.Store(callQueued)
+	c.op, c.entry, c.question, c.when, c.member = 0, ra.Entry{}, nil, member.Condition{}, ra.Member{}
+	c.proc, c.number, c.id, c.node, c.peer, c.backNode, c.backID = nil, 0, 0, nil, "", "", 0
+	c.done, c.result, c.err = nil, ra.Result{}, nil
+	calls.Put(c)
+}
+
+// take is called by who hands the call to a Server. It reports false, and the call is gone, if nobody waits any more.
+func (c *call) take(p *process) bool {
+	c.proc = p
+	if c.state.CompareAndSwap(callQueued, callTaken) {
+		return true
+	}
+	c.free()
+	return false
+}
+
+// Done takes the Server's answer (member.Caller).
+func (c *call) Done(r member.Result) {
+	result := ra.Result{Reply: r.Reply, Index: r.Index, Term: r.Term}
+	if r.Leader != "" {
+		result.Leader = c.proc.serverID(r.Leader)
+	}
+	c.answer(result, r.Err)
+}
+
+// Refuse is called if the member's process ended before it took the call. It was certainly not applied.
+func (c *call) Refuse(err error) { c.answer(ra.Result{}, err) }
+
+// answer ends the call, exactly once.
+func (c *call) answer(r ra.Result, err error) {
+	if c.id != 0 && !c.node.pending.remove(c) {
+		return // somebody else is answering
+	}
+	c.finish(r, err)
+}
+
+// finish is answer for a call that is in no table, or was taken out.
+func (c *call) finish(r ra.Result, err error) {
+	if c.backID != 0 {
+		c.answerBack(answer{id: c.backID, result: r, err: err})
+		c.free()
+		return
+	}
+	if done := c.done; done != nil {
+		c.free()
+		done(r, err)
+		return
+	}
+	c.result, c.err = r, err
+	if c.state.Swap(callAnswered) == callAbandoned || c.kind == callForward || c.kind == callAuxCast {
+		c.free()
+		return
+	}
+	c.ready <- struct{}{}
+}
+
+// answerBack sends the answer to the node that asked: with the round if there is one.
+func (c *call) answerBack(a answer) {
+	if p := c.proc; p != nil && p.ctx != nil {
+		p.round.answer(c.backNode, a)
+		return
+	}
+	c.node.sendAnswer(c.backNode, a)
+}
+
+// wait returns the answer, and frees the call. If ctx is done first the call is abandoned: the error is that of ctx if
+// the call is certainly without effect, otherwise a *ra.UncertainError around it.
+func (c *call) wait(ctx context.Context) (ra.Result, error) {
+	if ctx.Done() == nil {
+		<-c.ready
+		return c.collect()
+	}
+	select {
+	case <-c.ready:
+		return c.collect()
+	case <-ctx.Done():
+		return c.abandon(ctx.Err())
+	}
+}
+
+func (c *call) collect() (ra.Result, error) {
+	r, err := c.result, c.err
+	c.free()
+	return r, err
+}
+
+// abandon gives up waiting.
+func (c *call) abandon(cause error) (ra.Result, error) {
+	uncertain := cause
+	if c.changes() {
+		uncertain = &ra.UncertainError{Cause: cause}
+	}
+	if c.peer != "" {
+		if c.node.pending.remove(c) {
+			c.free()
+			return ra.Result{}, uncertain
+		}
+	} else {
+		if c.id != 0 {
+			c.node.pending.remove(c)
+		}
+		if c.state.CompareAndSwap(callQueued, callAbandoned) {
+			return ra.Result{}, cause
+		}
+		if c.state.CompareAndSwap(callTaken, callAbandoned) {
+			c.cancelQuery()
+			return ra.Result{}, uncertain
+		}
+	}
+	<-c.ready // it is being answered just now
+	return c.collect()
+}
+
+// changes reports whether the call may change something in the cluster.
+func (c *call) changes() bool {
+	return c.kind == callCommand || c.kind == callForward || c.kind == callChange
+}
+
+// cancelQuery lets the member forget a query that waits for its condition (QRK-13). Such calls are shared, so this one
+// is still the same when the member comes round to it.
+func (c *call) cancelQuery() {
+	if p := c.proc; c.shared && c.kind != callCommand {
+		p.finished(func() {
+			if c.number != 0 {
+				p.server.CancelQuery(c.number)
+			}
+		})
+	}
+}

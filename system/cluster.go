@@ -1,0 +1,287 @@
+package system
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/heliopolis-raft/heliopolis/machine"
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/member"
+	"github.com/heliopolis-raft/heliopolis/ra/raft"
+)
+
+// Cluster is a handle on a cluster, as one node knows it. Its methods may be called from any goroutine. Keep it: to look
+// a cluster up costs more than to use it.
+//
+// Every blocking call returns soon after its context is done. An error of a command says whether the command may have
+// been applied: see ra.MayHaveBeenApplied.
+type Cluster struct {
+	node  *Node
+	entry *entry
+}
+
+// Cluster returns the handle on a cluster that has, or had since the node was opened, members here or was started from
+// here. It fails with ra.ErrUnknownCluster.
+func (n *Node) Cluster(name string) (*Cluster, error) {
+	if n.isClosing() {
+		return nil, ra.ErrClosed
+	}
+	e := n.board.get(name)
+	if e == nil {
+		return nil, fmt.Errorf("%w: %s", ra.ErrUnknownCluster, name)
+	}
+	return &Cluster{node: n, entry: e}, nil
+}
+
+// Clusters returns the names of the clusters that the node knows, sorted.
+func (n *Node) Clusters() []string { return n.board.names() }
+
+// Name returns the cluster's name.
+func (c *Cluster) Name() string { return c.entry.cluster }
+
+// current returns the cluster's entry on the board; that of its successor, if it was deleted and started again.
+func (c *Cluster) current() (*entry, error) {
+	if !c.entry.removed.Load() {
+		return c.entry, nil
+	}
+	if c.node.isClosing() {
+		return nil, ra.ErrClosed
+	}
+	if e := c.node.board.get(c.entry.cluster); e != nil {
+		return e, nil
+	}
+	return nil, fmt.Errorf("%w: %s", ra.ErrUnknownCluster, c.entry.cluster)
+}
+
+// Leader returns the member that leads, as far as this node knows.
+func (c *Cluster) Leader() (ra.ServerID, bool) {
+	e, err := c.current()
+	if err != nil {
+		return ra.ServerID{}, false
+	}
+	if s := e.standing.Load(); s.leader != nil {
+		return s.leader.id, true
+	}
+	return ra.ServerID{}, false
+}
+
+// Members returns the cluster's members, as far as this node knows, sorted.
+func (c *Cluster) Members() []ra.ServerID {
+	e, err := c.current()
+	if err != nil {
+		return nil
+	}
+	return e.ids()
+}
+
+func (e *entry) ids() []ra.ServerID {
+	members := e.standing.Load().members
+	ids := make([]ra.ServerID, len(members))
+	for i, r := range members {
+		ids[i] = r.id
+	}
+	return ids
+}
+
+// WaitLeader returns when the node knows who leads.
+func (c *Cluster) WaitLeader(ctx context.Context) (ra.ServerID, error) {
+	e, err := c.current()
+	if err != nil {
+		return ra.ServerID{}, err
+	}
+	return e.waitLeader(ctx, c.node.quit)
+}
+
+// Process has a command applied and returns the machine's reply (CMD-01). It finds the leader, follows redirects, and
+// sends the command again if it certainly was not applied, all until ctx is done. If the command may have been applied
+// the error is a *ra.UncertainError; all other errors say that it was not. It fails with ra.ErrOverloaded if the leader's
+// client lane is full.
+func (c *Cluster) Process(ctx context.Context, command []byte) (ra.Result, error) {
+	e, err := c.current()
+	if err != nil {
+		return ra.Result{}, err
+	}
+	return c.node.do(ctx, e, &request{kind: callCommand, command: command})
+}
+
+// Go is Process without waiting: done is called exactly once, with the reply or an error, on a worker of the node, where
+// it must not block, or before Go returns. The command is sent once, to the leader if it is known: nothing is tried again.
+func (c *Cluster) Go(command []byte, done func(ra.Result, error)) {
+	e, err := c.current()
+	if err != nil {
+		done(ra.Result{}, err)
+		return
+	}
+	k, err := c.node.call(e, &request{kind: callCommand, command: command})
+	if err != nil {
+		done(ra.Result{}, err)
+		return
+	}
+	k.done = done
+	if err := c.node.submitFirst(e, k); err != nil {
+		k.discard()
+		done(ra.Result{}, err)
+	}
+}
+
+// submitFirst hands a call to the leader, or else to a member that may know it.
+func (n *Node) submitFirst(e *entry, c *call) error {
+	t := try{node: n, entry: e}
+	to := t.target()
+	if to == nil {
+		return fmt.Errorf("%w: %s", ra.ErrUnknownCluster, e.cluster)
+	}
+	return n.submitTo(to, c)
+}
+
+// PipelineCommand sends a command and does not wait (CMD-08). If from is somebody, that process is told what became of
+// the command by a ra.Event with ra.Applied or ra.Rejected; otherwise nobody is, and a member that does not lead passes
+// the command on. nil means that the command was queued at a member.
+func (c *Cluster) PipelineCommand(command []byte, from machine.Caller) error {
+	e, err := c.current()
+	if err != nil {
+		return err
+	}
+	k, err := c.node.pipelined(command, from)
+	if err != nil {
+		return err
+	}
+	if err := c.node.submitFirst(e, k); err != nil {
+		k.free()
+		return err
+	}
+	return nil
+}
+
+// pipelined makes the call of a command for which nobody waits.
+func (n *Node) pipelined(command []byte, from machine.Caller) (*call, error) {
+	if len(command) > n.cfg.MaxCommand {
+		return nil, fmt.Errorf("%w: command of %d bytes, allowed are %d", ra.ErrTooLarge, len(command), n.cfg.MaxCommand)
+	}
+	mode := machine.ModeNone
+	if !from.IsZero() {
+		mode = machine.ModeNotify
+	}
+	entry, err := member.NewCommand(command, mode, from)
+	if err != nil {
+		return nil, err
+	}
+	k := newCall(callForward)
+	k.node, k.entry = n, entry
+	return k, nil
+}
+
+// cast sends a call for which nobody waits.
+func (n *Node) cast(to ra.ServerID, c *call) error {
+	c.node = n
+	if err := n.submit(to, c); err != nil {
+		c.free()
+		return err
+	}
+	return nil
+}
+
+// Stop stops all members of the cluster. Their data stay, see Restart. Members that cannot be reached are in the error.
+func (c *Cluster) Stop(ctx context.Context) error { return c.everywhere(ctx, errandStop) }
+
+// Restart starts the members of the cluster that are stopped.
+func (c *Cluster) Restart(ctx context.Context) error { return c.everywhere(ctx, errandRestart) }
+
+// everywhere does an errand for each member.
+func (c *Cluster) everywhere(ctx context.Context, kind errandKind) error {
+	e, err := c.current()
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for i, err := range c.node.runAll(ctx, kind, e.ids()) {
+		if kind == errandRestart && errors.Is(err, ra.ErrNameTaken) {
+			continue // runs already
+		}
+		if err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", e.ids()[i], err))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// Delete deletes the cluster by consensus: every member deletes its data when it learns of it, those that are stopped
+// when they run again (API-11, FSM-11, FSM-12). It returns when all members that can be reached have done so, after which
+// the name is free.
+func (c *Cluster) Delete(ctx context.Context) error {
+	e, err := c.current()
+	if err != nil {
+		return err
+	}
+	ids := e.ids()
+	if _, err := c.node.do(ctx, e, &request{kind: callCommand, delete: true}); err != nil {
+		return err
+	}
+	errs := c.node.runAll(ctx, errandGone, ids)
+	c.node.board.leave(e)
+	for _, err := range errs {
+		if err != nil && !errors.Is(err, ra.ErrNoProcess) && !errors.Is(err, ra.ErrNodeDown) {
+			return err
+		}
+	}
+	return nil
+}
+
+// TransferLeadership hands leadership to a member (QRY-12). It returns when the hand-over has begun; the member still has
+// to win its election.
+func (c *Cluster) TransferLeadership(ctx context.Context, to ra.ServerID) error {
+	e, err := c.current()
+	if err != nil {
+		return err
+	}
+	_, err = c.node.do(ctx, e, &request{kind: callTransfer, member: ra.Member{ID: to}})
+	return err
+}
+
+// AddMember starts a new member and adds it to the cluster (MEM-02). It returns when the change is committed; the new
+// member may still lack entries. A promotable member becomes a voter by itself when it has caught up (MEM-04). If the
+// change is refused nothing stays of the new member.
+func (c *Cluster) AddMember(ctx context.Context, id ra.ServerID, membership ra.Membership) error {
+	e, err := c.current()
+	if err != nil {
+		return err
+	}
+	n := c.node
+	if id.Node == "" {
+		id.Node = n.Name()
+	}
+	known, err := n.do(ctx, e, &request{kind: callMembers, at: leaderOf(e)})
+	if err != nil {
+		return err
+	}
+	members, _ := known.Reply.([]ra.Member)
+	m := ra.Member{ID: id, UID: newUID(e.cluster), Membership: membership}
+	for _, other := range members {
+		if other.ID == id {
+			return fmt.Errorf("%w: %s", ra.ErrAlreadyMember, id)
+		}
+	}
+	reg := registration{uid: m.UID, id: id, cluster: e.cluster, machine: e.machine, initial: append(members, m)}
+	if errs := n.run(ctx, id.Node, &errand{kind: errandStart, start: []registration{reg}}); errs[0] != nil {
+		return errs[0]
+	}
+	_, err = n.do(ctx, e, &request{kind: callChange, op: raft.Set, member: m})
+	if err != nil && !ra.MayHaveBeenApplied(err) {
+		n.cleanUp(ctx, id.Node, []errandFor{{id.Name, m.UID}})
+	}
+	return err
+}
+
+func leaderOf(e *entry) *route { return e.standing.Load().leader }
+
+// RemoveMember removes a member from the cluster's configuration (MEM-03). It returns when that is committed. The
+// member itself is not touched: Member.Delete deletes its data.
+func (c *Cluster) RemoveMember(ctx context.Context, id ra.ServerID) error {
+	e, err := c.current()
+	if err != nil {
+		return err
+	}
+	_, err = c.node.do(ctx, e, &request{kind: callChange, op: raft.Remove, member: ra.Member{ID: id}})
+	return err
+}

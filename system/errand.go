@@ -1,0 +1,195 @@
+package system
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+)
+
+// errandKind is what a node does for another node.
+type errandKind uint8
+
+const (
+	errandStart   errandKind = iota // registers and starts new members
+	errandStop                      // stops members; their data stay
+	errandRestart                   // starts stopped members
+	errandDelete                    // stops members and deletes their data
+	errandGone                      // waits until members that run have deleted themselves (FSM-12)
+)
+
+// errand is what one node asks another to do with its members. The result is a list of errors, one for each.
+type errand struct {
+	id    uint64
+	kind  errandKind
+	start []registration // for errandStart
+	names []errandFor    // for the others
+	// until is when whoever asked stops waiting; zero: never.
+	until time.Time
+}
+
+// errandFor names a member: by its local name, and by its uid if that matters.
+type errandFor struct {
+	name string
+	uid  ra.UID
+}
+
+func (e *errand) len() int { return max(len(e.start), len(e.names)) }
+
+// maxErrand is how long a node works for another one whose caller has no deadline.
+const maxErrand = time.Minute
+
+// run does an errand on the node named, and returns an error for each member; nil for those that went well.
+func (n *Node) run(ctx context.Context, at ra.NodeID, e *errand) []error {
+	if n.isClosing() {
+		return repeat(ra.ErrClosed, e.len())
+	}
+	if at == n.Name() {
+		return n.runHere(ctx, e)
+	}
+	link := n.linkTo(at)
+	if link == nil {
+		return repeat(fmt.Errorf("%w: %s", ra.ErrNodeDown, at), e.len())
+	}
+	c := newCall(callErrand)
+	c.node, c.peer = n, at
+	if err := n.pending.add(c); err != nil {
+		c.discard()
+		return repeat(err, e.len())
+	}
+	sent := *e
+	sent.id = c.id
+	sent.until, _ = ctx.Deadline()
+	if err := link.Send(&sent); err != nil && n.pending.remove(c) {
+		c.free()
+		return repeat(fmt.Errorf("%w: %s", err, at), e.len())
+	}
+	r, err := c.wait(ctx)
+	if errs, ok := r.Reply.([]error); ok && err == nil {
+		return errs
+	}
+	return repeat(err, e.len())
+}
+
+func repeat(err error, times int) []error {
+	errs := make([]error, times)
+	for i := range errs {
+		errs[i] = err
+	}
+	return errs
+}
+
+// sentFor does an errand for another node.
+func (n *Node) sentFor(from ra.NodeID, e *errand) {
+	n.chores.Add(1)
+	go func() {
+		defer n.chores.Done()
+		until := e.until
+		if until.IsZero() {
+			until = time.Now().Add(maxErrand)
+		}
+		ctx, cancel := context.WithDeadline(context.Background(), until)
+		defer cancel()
+		errs := n.runHere(ctx, e)
+		n.sendAnswer(from, answer{id: e.id, result: ra.Result{Reply: errs}})
+	}()
+}
+
+// runHere does an errand on this node, for several members at a time.
+func (n *Node) runHere(ctx context.Context, e *errand) []error {
+	if n.isClosing() {
+		return repeat(ra.ErrClosed, e.len())
+	}
+	atOnce := runtime.GOMAXPROCS(0) * 8
+	if e.kind == errandStart {
+		return n.startNew(ctx, e.start)
+	}
+	return each(e.names, atOnce, func(f errandFor) error {
+		r := n.registry.byName(f.name)
+		if r != nil && f.uid != "" && r.uid != f.uid {
+			r = nil
+		}
+		return n.runOne(ctx, e.kind, r)
+	})
+}
+
+// runOne does an errand for one member; nil is one that is not registered.
+func (n *Node) runOne(ctx context.Context, kind errandKind, r *record) error {
+	switch {
+	case r == nil && kind == errandRestart:
+		return ra.ErrNoProcess
+	case r == nil:
+		return nil // API-09, API-10: to stop or delete what is not there is no error
+	}
+	switch kind {
+	case errandStop:
+		return n.stopMember(ctx, r)
+	case errandRestart:
+		return n.startMember(r)
+	case errandDelete:
+		return n.deleteMember(ctx, r)
+	default:
+		return n.awaitGone(ctx, r)
+	}
+}
+
+// deleteMember stops a member and deletes its data (API-10).
+func (n *Node) deleteMember(ctx context.Context, r *record) error {
+	if err := n.stopMember(ctx, r); err != nil {
+		return err
+	}
+	return n.forget(ctx, r)
+}
+
+// awaitGone returns when a member that runs, or is just being deleted, has no data here any more.
+func (n *Node) awaitGone(ctx context.Context, r *record) error {
+	for n.registry.byUID(r.uid) == r {
+		gone, ok := n.goings.Load(r.uid)
+		if !ok {
+			if r.proc.Load() == nil {
+				return fmt.Errorf("%w: member %s is stopped and keeps its data", ra.ErrNoProcess, r.id.Name)
+			}
+			gone, _ = n.goings.LoadOrStore(r.uid, make(chan struct{}))
+		}
+		select {
+		case <-gone.(chan struct{}):
+		case <-n.quit:
+			return ra.ErrClosed
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// startNew registers and starts new members. Nothing stays of those that cannot be started.
+func (n *Node) startNew(ctx context.Context, regs []registration) []error {
+	errs := make([]error, len(regs))
+	var known []registration
+	var at []int
+	for i, g := range regs {
+		if n.cfg.Machines[g.machine] == nil {
+			errs[i] = fmt.Errorf("%w: %q", ra.ErrUnknownMachine, g.machine)
+			continue
+		}
+		known, at = append(known, g), append(at, i)
+	}
+	records, failed := n.registerAll(ctx, known)
+	started := each(records, runtime.GOMAXPROCS(0), func(r *record) error {
+		if r == nil {
+			return nil
+		}
+		err := n.startMember(r)
+		if err != nil {
+			err = errors.Join(err, n.forget(context.WithoutCancel(ctx), r))
+		}
+		return err
+	})
+	for k, i := range at {
+		errs[i] = errors.Join(failed[k], started[k])
+	}
+	return errs
+}

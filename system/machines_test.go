@@ -1,0 +1,83 @@
+package system
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/heliopolis-raft/heliopolis/machine"
+	"github.com/heliopolis-raft/heliopolis/ra"
+)
+
+// mixed is a machine whose commands are words: it does whatever a test of the surroundings needs.
+//
+//	add X        adds X to the state; the reply is the state
+//	boom         panics
+//	later        answers when "now" comes, with what stands behind "now"
+//	watch        monitors the process that sent the command, see Meta.From
+//	timer        sets a timer of a millisecond, which adds "timeout"
+type mixed struct {
+	machine.Stored[mixedState]
+}
+
+type mixedState struct {
+	Words   []string
+	Waiting []machine.Caller
+}
+
+func newMixed(machine.Init) machine.Machine { return &mixed{} }
+
+func (m *mixed) DefersReplies() bool { return true }
+
+func (m *mixed) Apply(meta machine.Meta, command []byte, fx *machine.Effects) any {
+	word, rest, _ := strings.Cut(string(command), " ")
+	switch word {
+	case "add":
+		m.State.Words = append(m.State.Words, rest)
+	case "boom":
+		panic("boom")
+	case "later":
+		m.State.Waiting = append(m.State.Waiting, meta.From)
+		return machine.NoReply
+	case "now":
+		for _, c := range m.State.Waiting {
+			fx.Reply(c, rest)
+		}
+		m.State.Waiting = nil
+	case "watch":
+		fx.Monitor(meta.From.PID)
+	case "timer":
+		fx.Timer("t", time.Millisecond)
+	}
+	return strings.Join(m.State.Words, ",")
+}
+
+func (m *mixed) HandleDown(_ machine.Meta, d machine.Down, _ *machine.Effects) {
+	m.State.Words = append(m.State.Words, "down:"+d.PID.Name+":"+d.Reason.String())
+}
+
+func (m *mixed) HandleTimeout(_ machine.Meta, timer string, _ *machine.Effects) {
+	m.State.Words = append(m.State.Words, "timeout:"+timer)
+}
+
+func (m *mixed) Query(_ machine.QueryContext, question any) (any, error) {
+	switch question {
+	case "words":
+		return strings.Join(m.State.Words, ","), nil
+	case "boom":
+		panic("query")
+	}
+	return nil, fmt.Errorf("unknown question %v", question)
+}
+
+// InitAux gives the machine an aux handler that echoes.
+func (m *mixed) InitAux(machine.Init) machine.AuxHandler { return echo{} }
+
+type echo struct{}
+
+func (echo) HandleAux(view machine.AuxView, e machine.AuxEvent, _ *machine.Effects) any {
+	if e.Kind == machine.AuxCall {
+		return fmt.Sprint(e.Command, " ", view.Status().Role == ra.Leader)
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+package system
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+)
+
+// pendingShards is how many parts the table of pending calls has, so that clients seldom meet at one lock.
+const pendingShards = 16
+
+// pending is the calls of a node that are answered from elsewhere: by another node, or by a machine that answers later
+// (MAC-05). They are known by numbers that are never used twice.
+type pending struct {
+	last   atomic.Uint64
+	shards [pendingShards]pendingShard
+}
+
+type pendingShard struct {
+	mu     sync.Mutex
+	calls  map[uint64]*call
+	closed error
+}
+
+func (t *pending) shard(id uint64) *pendingShard { return &t.shards[id%pendingShards] }
+
+// add puts a call into the table and gives it a number. It fails when the node was closed.
+func (t *pending) add(c *call) error {
+	c.id = t.last.Add(1)
+	s := t.shard(c.id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed != nil {
+		c.id = 0
+		return s.closed
+	}
+	if s.calls == nil {
+		s.calls = make(map[uint64]*call)
+	}
+	s.calls[c.id] = c
+	return nil
+}
+
+// remove takes a call out. It reports whether it was there: then nobody else answers it.
+func (t *pending) remove(c *call) bool {
+	s := t.shard(c.id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.calls[c.id] != c {
+		return false
+	}
+	delete(s.calls, c.id)
+	return true
+}
+
+// take takes out the call of that number; nil if there is none.
+func (t *pending) take(id uint64) *call {
+	s := t.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.calls[id]
+	delete(s.calls, id)
+	return c
+}
+
+// failNode ends all calls that a node was to answer. Whether they were applied there, nobody knows.
+func (t *pending) failNode(node ra.NodeID, cause error) {
+	t.fail(func(c *call) bool { return c.peer == node }, cause, nil)
+}
+
+// close ends all calls, and every later one.
+func (t *pending) close(cause error) {
+	t.fail(func(*call) bool { return true }, cause, cause)
+}
+
+func (t *pending) fail(which func(*call) bool, cause, closed error) {
+	for i := range t.shards {
+		s := &t.shards[i]
+		var ended []*call
+		s.mu.Lock()
+		for id, c := range s.calls {
+			if which(c) {
+				ended = append(ended, c)
+				delete(s.calls, id)
+			}
+		}
+		if closed != nil {
+			s.closed = closed
+		}
+		s.mu.Unlock()
+		for _, c := range ended {
+			err := cause
+			if c.changes() {
+				err = &ra.UncertainError{Cause: cause}
+			}
+			c.finish(ra.Result{}, err)
+		}
+	}
+}

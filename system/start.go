@@ -1,0 +1,260 @@
+package system
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"strconv"
+	"time"
+
+	"github.com/heliopolis-raft/heliopolis/machine"
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/raft"
+)
+
+// ClusterConfig says what cluster is to be started.
+type ClusterConfig struct {
+	// Name is the cluster's name, as ra.CheckName allows it.
+	Name string
+	// Machine names the machine, in Config.Machines of every node concerned.
+	Machine string
+	// Members are the first members; none means one on this node, with the cluster's name. A member without a node is on
+	// this one.
+	Members []ra.ServerID
+	// InitialVersion is the version of the machine that the first commands are applied with (VER-10).
+	InitialVersion machine.Version
+}
+
+// Members returns addresses for a cluster on nodes: each has the cluster's name; further ones on a node that is named
+// again have a number behind it.
+func Members(cluster string, nodes ...ra.NodeID) []ra.ServerID {
+	seen := make(map[ra.NodeID]int)
+	ids := make([]ra.ServerID, len(nodes))
+	for i, node := range nodes {
+		seen[node]++
+		ids[i] = ra.ServerID{Name: cluster, Node: node}
+		if k := seen[node]; k > 1 {
+			ids[i].Name += "-" + strconv.Itoa(k)
+		}
+	}
+	return ids
+}
+
+// StartCluster starts a new cluster and returns when it has a leader that answers (API-03). It fails with
+// ra.ErrNameTaken, ra.ErrInvalidName, ra.ErrUnknownMachine or whatever keeps a majority of the members from being
+// started; then nothing is left running. Members beyond the majority that could not be started may be started later.
+func (n *Node) StartCluster(ctx context.Context, cfg ClusterConfig) (*Cluster, error) {
+	all, err := n.StartClusters(ctx, []ClusterConfig{cfg})
+	if len(all) == 1 && all[0] != nil {
+		return all[0], nil
+	}
+	return nil, err
+}
+
+// StartClusters starts many clusters at once, which is faster than one after the other. The handle of one that failed is
+// nil, and the error has a *StartError for each of them.
+func (n *Node) StartClusters(ctx context.Context, cfgs []ClusterConfig) ([]*Cluster, error) {
+	births := make([]*birth, len(cfgs))
+	for i, cfg := range cfgs {
+		births[i] = n.conceive(cfg)
+	}
+	n.startMembersOf(ctx, births)
+	each(births, 256, func(b *birth) error {
+		n.elect(ctx, b)
+		return nil
+	})
+	n.bury(ctx, births)
+	clusters := make([]*Cluster, len(births))
+	var failed []error
+	for i, b := range births {
+		if b.err != nil {
+			failed = append(failed, &StartError{Cluster: b.cfg.Name, Err: b.err})
+			continue
+		}
+		clusters[i] = &Cluster{node: n, entry: b.entry}
+	}
+	return clusters, errors.Join(failed...)
+}
+
+// StartError says why a cluster could not be started.
+type StartError struct {
+	Cluster string
+	Err     error
+}
+
+// Error names the cluster and the reason.
+func (e *StartError) Error() string {
+	return fmt.Sprintf("system: start cluster %s: %v", e.Cluster, e.Err)
+}
+
+// Unwrap returns the reason.
+func (e *StartError) Unwrap() error { return e.Err }
+
+// birth is a cluster on its way into the world.
+type birth struct {
+	cfg     ClusterConfig
+	entry   *entry
+	members []ra.Member
+	// started tells which members could be started, and why tells why others could not.
+	started []bool
+	why     []error
+	err     error
+}
+
+// conceive checks what was asked for, and names the members.
+func (n *Node) conceive(cfg ClusterConfig) *birth {
+	b := &birth{cfg: cfg}
+	if b.err = n.checkCluster(&b.cfg); b.err != nil {
+		return b
+	}
+	if b.entry, b.err = n.board.claim(b.cfg.Name, b.cfg.Machine); b.err != nil {
+		return b
+	}
+	for _, id := range b.cfg.Members {
+		b.members = append(b.members, ra.Member{ID: id, UID: newUID(b.cfg.Name)})
+	}
+	b.started, b.why = make([]bool, len(b.members)), make([]error, len(b.members))
+	return b
+}
+
+// checkCluster refuses what cannot work, and fills in what was left out.
+func (n *Node) checkCluster(cfg *ClusterConfig) error {
+	if n.isClosing() {
+		return ra.ErrClosed
+	}
+	if err := ra.CheckName(cfg.Name); err != nil {
+		return err
+	}
+	if len(cfg.Members) == 0 {
+		cfg.Members = Members(cfg.Name, n.Name())
+	}
+	if len(cfg.Members) > raft.MaxMembers {
+		return fmt.Errorf("%w: %d members, allowed are %d", ra.ErrTooLarge, len(cfg.Members), raft.MaxMembers)
+	}
+	ids := make([]ra.ServerID, len(cfg.Members))
+	seen := make(map[ra.ServerID]bool)
+	for i, id := range cfg.Members {
+		if id.Node == "" {
+			id.Node = n.Name()
+		}
+		if err := errors.Join(ra.CheckName(id.Name), ra.CheckName(string(id.Node))); err != nil {
+			return err
+		}
+		if seen[id] {
+			return fmt.Errorf("%w: member %s is named twice", ra.ErrNameTaken, id)
+		}
+		ids[i], seen[id] = id, true
+	}
+	cfg.Members = ids
+	return nil
+}
+
+// startMembersOf starts the members of all clusters: one errand for each node, all at once.
+func (n *Node) startMembersOf(ctx context.Context, births []*birth) {
+	type place struct{ birth, member int }
+	errands := make(map[ra.NodeID]*errand)
+	places := make(map[ra.NodeID][]place)
+	var nodes []ra.NodeID
+	for i, b := range births {
+		for k, m := range b.members {
+			at := m.ID.Node
+			if errands[at] == nil {
+				errands[at] = &errand{kind: errandStart}
+				nodes = append(nodes, at)
+			}
+			errands[at].start = append(errands[at].start, registration{
+				uid: m.UID, id: m.ID, cluster: b.cfg.Name, machine: b.cfg.Machine, initial: b.members, version: b.cfg.InitialVersion,
+			})
+			places[at] = append(places[at], place{i, k})
+		}
+	}
+	each(nodes, len(nodes), func(at ra.NodeID) error {
+		for i, err := range n.run(ctx, at, errands[at]) {
+			p := places[at][i]
+			births[p.birth].why[p.member], births[p.birth].started[p.member] = err, err == nil
+		}
+		return nil
+	})
+}
+
+// elect has one of the members elected, and returns when the cluster answers. Which one, a hash of the name decides, so
+// that the leaders of many clusters are spread over the nodes.
+func (n *Node) elect(ctx context.Context, b *birth) {
+	if b.err != nil {
+		return
+	}
+	var running []ra.ServerID
+	for i, ok := range b.started {
+		if ok {
+			running = append(running, b.members[i].ID)
+		}
+	}
+	if 2*len(running) <= len(b.members) {
+		b.err = errors.Join(b.why...)
+		return
+	}
+	b.entry.setMembers(n, b.cfg.Members)
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(b.cfg.Name))
+	first := n.route(running[int(h.Sum32()%uint32(len(running)))])
+	if _, b.err = n.do(ctx, b.entry, &request{kind: callCampaign, at: first, fixed: true}); b.err != nil {
+		return
+	}
+	nothing := machine.QueryFunc(func(machine.QueryContext, any) (any, error) { return nil, nil })
+	r, err := n.do(ctx, b.entry, &request{kind: callConsistent, question: nothing, at: first})
+	b.entry.hint(n, r.Leader)
+	b.err = err
+}
+
+// bury leaves nothing of clusters that could not be started, even if ctx is done.
+func (n *Node) bury(ctx context.Context, births []*birth) {
+	rest := make(map[ra.NodeID][]errandFor)
+	for _, b := range births {
+		if b.entry != nil {
+			defer n.board.started(b.entry, b.err == nil)
+		}
+		for i, ok := range b.started {
+			if m := b.members[i]; b.err != nil && (ok || !errors.Is(b.why[i], ra.ErrNameTaken)) {
+				rest[m.ID.Node] = append(rest[m.ID.Node], errandFor{m.ID.Name, m.UID})
+			}
+		}
+	}
+	for node, members := range rest {
+		n.cleanUp(ctx, node, members)
+	}
+}
+
+// cleanUpTime bounds how long a call goes on, after its context is done, to leave nothing behind.
+const cleanUpTime = 5 * time.Second
+
+// cleanUp deletes members by force.
+func (n *Node) cleanUp(ctx context.Context, node ra.NodeID, members []errandFor) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
+	defer cancel()
+	n.run(ctx, node, &errand{kind: errandDelete, names: members})
+}
+
+// runAll does an errand for members, one for each node at the same time, and returns the errors by member.
+func (n *Node) runAll(ctx context.Context, kind errandKind, ids []ra.ServerID) []error {
+	places := make(map[ra.NodeID][]int)
+	var nodes []ra.NodeID
+	for i, id := range ids {
+		if places[id.Node] == nil {
+			nodes = append(nodes, id.Node)
+		}
+		places[id.Node] = append(places[id.Node], i)
+	}
+	errs := make([]error, len(ids))
+	each(nodes, len(nodes), func(at ra.NodeID) error {
+		e := &errand{kind: kind}
+		for _, i := range places[at] {
+			e.names = append(e.names, errandFor{name: ids[i].Name})
+		}
+		for k, err := range n.run(ctx, at, e) {
+			errs[places[at][k]] = err
+		}
+		return nil
+	})
+	return errs
+}

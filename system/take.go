@@ -1,0 +1,131 @@
+package system
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/heliopolis-raft/heliopolis/machine"
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/member"
+	"github.com/heliopolis-raft/heliopolis/ra/raft"
+)
+
+// takeCall hands a call to the Server, unless its caller has given up.
+func (p *process) takeCall(c *call) {
+	if !c.take(p) {
+		return
+	}
+	switch c.kind {
+	case callCommand:
+		p.server.Command(member.Command{Proposal: c.entry, Caller: c})
+	case callForward:
+		p.server.Command(member.Command{Proposal: c.entry})
+		c.free()
+	case callConsistent:
+		p.server.Query(c.question, c)
+	case callLocal, callLeader:
+		c.number = 0
+		if number := p.server.LocalQuery(c.question, c.when, c.kind == callLeader, c); number != 0 {
+			c.number = number // it waits for its condition, so c is still this query's
+		}
+	case callAux:
+		p.server.AuxCall(c.question, p.auxCaller(c), c)
+	case callAuxCast:
+		p.server.AuxCast(c.question)
+		c.free()
+	case callConsAux:
+		p.server.ConsistentAux(c.question, p.auxCaller(c), c)
+	default:
+		p.takeControl(c)
+	}
+}
+
+// auxCaller is who an aux handler answers that answers later: nobody, as aux calls are answered in place.
+func (p *process) auxCaller(*call) machine.Caller { return machine.Caller{} }
+
+func (p *process) takeControl(c *call) {
+	switch c.kind {
+	case callCampaign:
+		p.server.Step(&raft.Message{Kind: raft.Campaign})
+		p.reply(c, nil, nil)
+	case callTransfer:
+		p.transfer(c)
+	case callChange:
+		p.change(c)
+	case callOverview:
+		p.reply(c, p.overview(), nil)
+	case callMembers:
+		p.reply(c, slices.Clone(p.server.Configuration().Members), nil)
+	default:
+		p.reply(c, nil, fmt.Errorf("system: call of unknown kind %d", c.kind))
+	}
+}
+
+// reply answers a control call.
+func (p *process) reply(c *call, value any, err error) {
+	s := p.server.Status()
+	c.answer(ra.Result{Reply: value, Index: s.Applied, Term: s.Term, Leader: p.serverID(s.Leader)}, err)
+}
+
+// byID returns the member of the configuration with that address.
+func (p *process) byID(id ra.ServerID) (ra.Member, bool) {
+	for _, m := range p.server.Configuration().Members {
+		if m.ID == id {
+			return m, true
+		}
+	}
+	return ra.Member{}, false
+}
+
+// notLeader returns the error of a request that only the leader takes.
+func (p *process) notLeader() error {
+	return &ra.NotLeaderError{Member: p.rec.id, Leader: p.serverID(p.server.Status().Leader)}
+}
+
+// transfer offers leadership to a member (QRY-12).
+func (p *process) transfer(c *call) {
+	to, ok := p.byID(c.member.ID)
+	if !ok {
+		p.reply(c, nil, fmt.Errorf("%w: %s", ra.ErrNotMember, c.member.ID))
+		return
+	}
+	switch refused := p.server.Step(&raft.Message{Kind: raft.Transfer, To: to.UID}).Refused; refused {
+	case raft.Accepted:
+		p.reply(c, nil, nil)
+	case raft.NotLeader:
+		p.reply(c, nil, p.notLeader())
+	default:
+		p.reply(c, nil, fmt.Errorf("%w: transfer to %s", transferErrors[refused], to.ID))
+	}
+}
+
+var transferErrors = map[raft.Refusal]error{
+	raft.AlreadyLeader: ra.ErrAlreadyLeader,
+	raft.NotMember:     ra.ErrNotMember,
+	raft.NotVoter:      ra.ErrNonVoter,
+	raft.NotUpToDate:   ra.ErrNotUpToDate,
+	raft.Waiting:       ra.ErrNotUpToDate,
+	raft.Malformed:     ra.ErrNotMember,
+	raft.Stopped:       ra.ErrNoProcess,
+	raft.Overloaded:    ra.ErrOverloaded,
+}
+
+// change asks for a change of the configuration. Members are known to users by their addresses, so that is what must be
+// unique (MEM-02).
+func (p *process) change(c *call) {
+	known, ok := p.byID(c.member.ID)
+	switch {
+	case p.server.Status().Role != ra.Leader:
+		p.reply(c, nil, p.notLeader())
+		return
+	case c.op == raft.Remove && !ok:
+		p.reply(c, nil, fmt.Errorf("%w: %s", ra.ErrNotMember, c.member.ID))
+		return
+	case c.op == raft.Remove, ok && c.member.UID == "":
+		c.member.UID = known.UID
+	case ok && known.UID != c.member.UID:
+		p.reply(c, nil, fmt.Errorf("%w: %s", ra.ErrAlreadyMember, c.member.ID))
+		return
+	}
+	p.server.Change(c.op, c.member, c)
+}
