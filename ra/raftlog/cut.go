@@ -41,7 +41,7 @@ func (l *Log) Truncate(from ra.Index) {
 	l.cuts = append(l.cuts, cut{from: from, tail: l.table.View(from, l.last)})
 	l.table.Truncate(from)
 	l.last = min(l.last, from-1)
-	l.hide()
+	l.segs.Truncate(l.uid, from)
 	l.measure()
 }
 
@@ -66,7 +66,7 @@ func (l *Log) replace(p Position) {
 	l.cuts = append(l.cuts, cut{from: 1, reset: p.Index, tail: l.table.View(1, math.MaxUint64)})
 	l.table = new(memtable.Table)
 	l.base, l.last = p, p.Index
-	l.hide()
+	l.segs.Truncate(l.uid, 1)
 	l.measure()
 }
 
@@ -100,13 +100,6 @@ func (l *Log) letGo() {
 	l.measure()
 }
 
-// hide tells segments what is void and will be noted there by a later flush.
-func (l *Log) hide() {
-	if from := l.lowestCut(); from != noCut {
-		l.segs.Truncate(l.uid, from)
-	}
-}
-
 // noCut is beyond every index.
 const noCut = ra.Index(math.MaxUint64)
 
@@ -127,7 +120,7 @@ func (l *Log) measure() {
 	}
 	l.segBytes = l.segs.Bytes(l.uid, l.base.Index+1, upTo)
 	first, last := l.segs.Bounds(l.uid)
-	if first = max(first, l.base.Index+1); first > last {
+	if first = max(first, l.base.Index+1); first > min(last, l.last) {
 		first = 0
 	}
 	l.firstSeg = first
@@ -254,7 +247,9 @@ func (l *Log) Flushed(s *wal.Span) {
 		l.table.Drop(min(l.flushedTo, l.lowestCut()-1))
 	}
 	// The flush may have shown again what later cuts removed, or brought what the snapshot stands for.
-	l.hide()
+	if from := l.lowestCut(); from != noCut {
+		l.segs.Truncate(l.uid, from)
+	}
 	l.letGo()
 }
 

@@ -69,7 +69,7 @@ func (l *Log) has(snap Position) bool {
 func (l *Log) startOver(snap Position) {
 	l.cuts = append(l.cuts, cut{from: 1, reset: snap.Index, tail: l.table.View(1, math.MaxUint64)})
 	l.table, l.base, l.last, l.reset = new(memtable.Table), snap, snap.Index, true
-	l.hide()
+	l.segs.Truncate(l.uid, 1)
 	l.measure()
 }
 
