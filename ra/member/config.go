@@ -7,12 +7,13 @@ import (
 	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
+	"github.com/heliopolis-raft/heliopolis/ra/raftlog"
 	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
 	"github.com/heliopolis-raft/heliopolis/wal"
 )
 
 // Position names an entry of a log by index and term.
-type Position = raft.Position
+type Position = raftlog.Position
 
 // Log is where the member's entries can be read once they were appended, durable or not. The entries up to the
 // snapshot may be gone.

@@ -5,10 +5,11 @@ import (
 
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
+	"github.com/heliopolis-raft/heliopolis/ra/raftlog"
 )
 
 // ErrCompacted is returned by Log.Read for entries that a snapshot replaced.
-var ErrCompacted = errors.New("member: entry is compacted")
+var ErrCompacted = raftlog.ErrCompacted
 
 // carryOut does what the core decided, in the order that raft.Orders prescribes.
 func (s *Server) carryOut(o *raft.Orders) {
