@@ -31,7 +31,7 @@ func parseOptions(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("compare", flag.ContinueOnError)
 	flags.StringVar(&o.points, "points", "1x1,1x64,1x512,100x8,1000x4", "loads, as clusters x commands in flight in each")
-	flags.StringVar(&o.rivals, "rivals", "floor,commitpath,raftpath,etcd,etcd-async,hashicorp", "what to compare, of "+strings.Join(driver.Names(), ", "))
+	flags.StringVar(&o.rivals, "rivals", "floor,commitpath,heliopolis,etcd,etcd-async,hashicorp", "what to compare, of "+strings.Join(driver.Names(), ", "))
 	flags.StringVar(&o.baseline, "baseline", "etcd", "the rival that ratios refer to")
 	flags.IntVar(&o.repeat, "repeat", 3, "how often each rival is measured at each point, taking turns")
 	flags.IntVar(&o.run.Payload, "payload", 256, "length of a command in bytes")

@@ -1,4 +1,4 @@
-package raftpath
+package heliopolis
 
 import (
 	"testing"
