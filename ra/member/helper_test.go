@@ -35,21 +35,31 @@ type host struct {
 // newHost returns a brand-new member "a" of a cluster of a and others.
 func newHost(t *testing.T, others ...ra.UID) *host {
 	h := &host{t: t, calls: newHeard(t)}
+	h.start(h.config(func(machine.Init) machine.Machine { return h }, others...))
+	return h
+}
+
+// config returns the configuration of member "a" of a cluster of a and others.
+func (h *host) config(factory machine.Factory, others ...ra.UID) Config {
 	var members []ra.Member
 	for _, uid := range append([]ra.UID{"a"}, others...) {
 		members = append(members, ra.Member{ID: ra.ServerID{Name: "m", Node: ra.NodeID(uid)}, UID: uid})
 	}
-	s, err := New(Config{
-		Raft: raft.Config{Self: "a"}, ID: members[0].ID, Initial: members,
-		Factory: func(machine.Init) machine.Machine { return h },
-		Log:     log{h}, Store: h, Net: h, Timer: h, MaxAppendBytes: 400, MaxHeld: 5,
-	})
+	return Config{
+		Raft: raft.Config{Self: "a"}, ID: members[0].ID, Cluster: "cluster", Initial: members, Factory: factory,
+		Log: log{h}, Store: h, Net: h, Timer: h, MaxAppendBytes: 400, MaxHeld: 5,
+	}
+}
+
+// start makes the member and ends its first batch.
+func (h *host) start(cfg Config) {
+	h.t.Helper()
+	s, err := New(cfg)
 	if err != nil {
-		t.Fatal(err)
+		h.t.Fatal(err)
 	}
 	h.Server = s
 	s.Flush()
-	return h
 }
 
 // log is the member's log; host has methods of other interfaces by the same names.
