@@ -63,6 +63,7 @@ type Config struct {
 const (
 	defaultMaxCommand = 16 << 20
 	defaultJobs       = 4
+	defaultWALFile    = 64 << 20
 )
 
 // validate checks the configuration and fills in what was left out.
@@ -95,6 +96,9 @@ func (c *Config) validateLimits() error {
 	if c.BackgroundJobs == 0 {
 		c.BackgroundJobs = defaultJobs
 	}
+	if c.WALFileSize == 0 {
+		c.WALFileSize = defaultWALFile
+	}
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
 	}
@@ -103,7 +107,7 @@ func (c *Config) validateLimits() error {
 		return errors.New("system: negative limit in Config")
 	case c.MaxCommand < 0 || c.MaxCommand > ra.MaxPayload:
 		return fmt.Errorf("system: Config.MaxCommand %d is not within 1 and %d", c.MaxCommand, ra.MaxPayload)
-	case c.WALFileSize != 0 && c.WALFileSize < wal.MinFileSize:
+	case c.WALFileSize < wal.MinFileSize:
 		return fmt.Errorf("system: Config.WALFileSize %d is below %d", c.WALFileSize, wal.MinFileSize)
 	case c.SnapshotLevel < 0 || c.SnapshotLevel > 22:
 		return fmt.Errorf("system: Config.SnapshotLevel %d is not within 1 and 22", c.SnapshotLevel)

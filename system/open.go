@@ -3,8 +3,11 @@ package system
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 
@@ -23,17 +26,24 @@ type Node struct {
 	logger *zap.Logger
 
 	fs        vfs.FS
+	ownFS     io.Closer // fs, if Open made it
 	lock      io.Closer
 	log       *wal.Log
 	segments  *segment.Set
 	snapshots *snapshot.Store
 	actors    *actor.Node
+	wal       *walActor
+	segwriter *segmentWriter
+	pool      pool
 	registry  registry
 	report    Report
 
-	// closing is closed when Close begins, from when on calls fail with ra.ErrClosed.
-	closing   chan struct{}
-	closeOnce sync.Once
+	// closing is set when Close begins, from when on calls fail with ra.ErrClosed; stopped is closed when the log takes
+	// nothing any more.
+	closing   atomic.Bool
+	stopped   chan struct{}
+	closeLock sync.Mutex // one Close at a time
+	closed    bool
 
 	hosting
 }
@@ -45,19 +55,69 @@ func (n *Node) Name() ra.NodeID { return n.cfg.Name }
 func (n *Node) Actors() *actor.Node { return n.actors }
 
 // isClosing reports whether Close was called.
-func (n *Node) isClosing() bool {
-	select {
-	case <-n.closing:
-		return true
-	default:
-		return false
-	}
-}
+func (n *Node) isClosing() bool { return n.closing.Load() }
 
-// Open opens the node whose data are in cfg.Dir, and starts all members that are registered there.
+// Open opens the node whose data are in cfg.Dir, and starts all members that are registered there. Damaged members are
+// not started, nor are those whose machine is not given; Report names them. It fails with a *LockedError if another
+// node has the directory open, with the context's error if members could not all be started in time, and with errors of
+// the file system. It never deletes what it does not understand.
 func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return nil, ra.ErrClosed
+	n := &Node{cfg: cfg, logger: cfg.Logger, fs: cfg.FS, stopped: make(chan struct{})}
+	n.pool = pool{limit: cfg.BackgroundJobs, logger: cfg.Logger}
+	n.registry.init()
+	if err := n.open(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("system: open %s: %w", cfg.Dir, err), n.Close(context.WithoutCancel(ctx)))
+	}
+	return n, nil
+}
+
+// open is the part of Open that may be undone by Close, however far it came.
+func (n *Node) open(ctx context.Context) error {
+	if n.fs == nil {
+		fs, err := vfs.OpenOS(n.cfg.Dir)
+		if err != nil {
+			return err
+		}
+		n.fs, n.ownFS = fs, fs
+	}
+	var err error
+	if n.lock, err = lockDir(n.fs, n.cfg.Dir); err != nil {
+		return err
+	}
+	if err := n.openStorage(); err != nil {
+		return err
+	}
+	if err := n.openActors(); err != nil {
+		return err
+	}
+	n.segwriter.cleanUp()
+	if n.cfg.NoAutoStart {
+		return nil
+	}
+	return n.startAll(ctx)
+}
+
+// openActors starts the actors that all members share.
+func (n *Node) openActors() error {
+	n.wal, n.segwriter = newWALActor(n), &segmentWriter{node: n}
+	var err error
+	n.actors, err = actor.Open(actor.Config{
+		Name: n.cfg.Name, Workers: n.cfg.Workers, ClientLane: n.cfg.ClientLane, Logger: n.cfg.Logger, Fabric: n.cfg.Fabric,
+		NewRound: n.newRound,
+	})
+	if err != nil {
+		return err
+	}
+	n.segwriter.ref, err = n.actors.Spawn(reserved+"segments", func() actor.Actor { return n.segwriter }, actor.WithOwnWorker(false))
+	if err != nil {
+		return err
+	}
+	n.wal.ref, err = n.actors.Spawn(reserved+"wal", func() actor.Actor { return n.wal }, actor.WithOwnWorker(true))
+	if err != nil {
+		return err
+	}
+	return n.openHosting()
 }

@@ -1,27 +1,17 @@
 package system
 
 import (
+	"context"
+	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/heliopolis-raft/heliopolis/actor"
-	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/raftlog"
 	"github.com/heliopolis-raft/heliopolis/wal"
+	"github.com/heliopolis-raft/heliopolis/wal/memtable"
 )
-
-// registration is what is durably known of a member from its first day: what it needs to be started again.
-type registration struct {
-	// uid is new for each registration; register makes one if it is empty.
-	uid ra.UID
-	// id is the member's address; its node is this one.
-	id ra.ServerID
-	// cluster is the name of the member's cluster, and machine the name of its machine in Config.Machines.
-	cluster, machine string
-	// initial is the configuration that the member starts with when it has neither log nor snapshot.
-	initial []ra.Member
-	// version is the machine's version in force at the beginning (VER-11).
-	version machine.Version
-}
 
 // record is one member that is registered on this node, whether or not it runs.
 type record struct {
@@ -29,28 +19,145 @@ type record struct {
 	uid  ra.UID
 	id   ra.ServerID
 	reg  registration
-	// slot is the record's place in the registry's table, from 1.
+	// slot is the record's place in the registry's table, from 1. The member's worker is slot modulo their number.
 	slot uint32
 
 	writer *wal.Writer
+	// log is the member's log; nil if it is damaged. Then table is what the write-ahead log has of it, which goes into
+	// segments like that of all others.
+	log   *raftlog.Log
+	table *memtable.Table
 	// proc is the member's process while it lives; nil while it is stopped.
 	proc atomic.Pointer[process]
-	// damaged says why the member takes no part; nil for a sound one. It does not change while the node is open.
-	damaged error
 
 	// base is the number of the last order before the present life: the Server counts its own from 1.
 	base atomic.Uint64
+	// durable is the number of the last order that is known to be durable.
+	durable atomic.Uint64
+	await   atomic.Pointer[waiter]
+	work    sync.WaitGroup // in the background
 
-	// What follows is guarded by the log's mailbox lock: what the log has accepted, durable or not.
-	state   ra.HardState
-	applied ra.Index
+	// accepted and refused are guarded by the log's mailbox lock. refused: the member is to be told when there is room.
+	accepted accepted
+	refused  bool
+
+	// life serialises what waits: start, settling, deletion.
+	life     sync.Mutex
+	deleting uint64 // the order that deletes it, 0 for none
+
+	mu      sync.Mutex
+	damage  error    // why the member takes no part
+	backlog []wal.Op // what the last life decided and could not store
 }
 
-// written tells the record's process that all orders up to seq, as the log counts them, are durable. It is called on a
-// worker of the node.
+// accepted is what the write-ahead log has taken from a member, durable or not.
+type accepted struct {
+	state   ra.HardState
+	applied ra.Index
+	// term is that of the last entry, 0 if that is not known.
+	term ra.Term
+}
+
+// note takes an order in.
+func (a *accepted) note(op *wal.Op) {
+	if op.State != nil {
+		a.state = *op.State
+	}
+	a.applied = max(a.applied, op.Applied)
+	if op.Truncate != 0 || op.Reset != 0 {
+		a.term = 0
+	}
+	if n := len(op.Entries); n > 0 {
+		a.term = op.Entries[n-1].Term
+	}
+}
+
+// damaged returns why the member takes no part; the error wraps ra.ErrDamaged. It returns nil for a sound one.
+func (r *record) damaged() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.damage
+}
+
+// setDamaged notes that the member takes no part until the node is opened again. The first reason counts.
+func (r *record) setDamaged(cause error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.damage == nil {
+		r.damage = fmt.Errorf("%w: member %s (%s): %w", ra.ErrDamaged, r.id.Name, r.uid, cause)
+	}
+	return r.damage
+}
+
+// leave hands over what a life of a member had decided and not stored (Server.Backlog); its process has ended with that.
+func (r *record) leave(backlog []wal.Op) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.backlog = backlog
+}
+
+// written tells all who wait for it that the orders up to seq, as the log counts them, are durable. It is called on the
+// member's worker.
 func (r *record) written(seq uint64, ws *actor.Wakeups) {
+	r.durable.Store(seq)
+	if w := r.await.Load(); w != nil && w.seq <= seq && w.seq != 0 {
+		w.wake()
+	}
 	base := r.base.Load()
 	if p := r.proc.Load(); p != nil && seq > base {
 		p.written(seq-base, ws)
 	}
+}
+
+// resume tells the member that the log may have room for it.
+func (r *record) resume(ws *actor.Wakeups) {
+	if w := r.await.Load(); w != nil && w.seq == 0 {
+		w.wake()
+	}
+	if p := r.proc.Load(); p != nil {
+		p.resume(ws)
+	}
+}
+
+// waiter waits for one thing of a record; who holds record.life may have one.
+type waiter struct {
+	// seq is the order that is to become durable, 0 for room in the log.
+	seq  uint64
+	done chan struct{}
+	once sync.Once
+}
+
+func (w *waiter) wake() { w.once.Do(func() { close(w.done) }) }
+
+// expect makes a waiter. What it waits for may have come already. The caller holds r.life, and calls r.await.Store(nil)
+// in the end.
+func (r *record) expect(seq uint64) *waiter {
+	w := &waiter{seq: seq, done: make(chan struct{})}
+	r.await.Store(w)
+	return w
+}
+
+// waitFor waits until the waiter is woken. It fails when that cannot happen any more.
+func (n *Node) waitFor(ctx context.Context, w *waiter) error {
+	select {
+	case <-w.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-n.wal.failed:
+		return n.wal.cause
+	case <-n.stopped:
+		return ra.ErrClosed
+	}
+}
+
+// waitDurable waits until the record's order seq is durable. The caller holds r.life.
+func (r *record) waitDurable(ctx context.Context, seq uint64) error {
+	w := r.expect(seq)
+	defer r.await.Store(nil)
+	if r.durable.Load() >= seq {
+		return nil
+	}
+	r.node.wakeWAL()
+	return r.node.waitFor(ctx, w)
 }

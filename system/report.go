@@ -38,3 +38,24 @@ type Stats struct {
 	// WALFill is how full the current file of the log is, from 0 to 1.
 	WALFill float64
 }
+
+// Report returns what was found when the node was opened.
+func (n *Node) Report() Report { return n.report }
+
+// Stats returns the node's counters.
+func (n *Node) Stats() Stats {
+	s := Stats{
+		Syncs: n.wal.syncs.Load(), Entries: n.wal.entriesWritten.Load(), WALBytes: n.wal.bytes.Load(),
+		RollOvers: n.segwriter.rollOvers.Load(), Segments: n.segments.Stats(), WALFill: n.wal.fill(),
+	}
+	for _, r := range n.registry.all() {
+		s.Members++
+		if r.proc.Load() != nil {
+			s.Running++
+		}
+		if r.damaged() != nil {
+			s.Damaged++
+		}
+	}
+	return s
+}

@@ -1,0 +1,280 @@
+package system
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/heliopolis-raft/heliopolis/machine"
+	"github.com/heliopolis-raft/heliopolis/machine/reference"
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/wal"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
+)
+
+// storageConfig is the configuration of a node with tiny files, whose members do not run.
+func storageConfig(fs vfs.FS) Config {
+	return Config{
+		Dir: "memory", FS: fs, NoAutoStart: true, WALFileSize: wal.MinFileSize,
+		Machines: map[string]machine.Factory{"counter": reference.NewCounter},
+	}
+}
+
+// openStorageNode opens a node that is closed with the test, and leaves no goroutine behind.
+func openStorageNode(t *testing.T, cfg Config) *Node {
+	t.Helper()
+	leaks := goleak.IgnoreCurrent()
+	n, err := Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(context.Background()); err != nil && !errors.Is(err, ra.ErrStorageFailed) && !errors.Is(err, ra.ErrDiskFull) {
+			t.Error(err)
+		}
+		goleak.VerifyNone(t, leaks)
+	})
+	return n
+}
+
+func mustClose(t *testing.T, n *Node) {
+	t.Helper()
+	if err := n.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// registrationOf returns a registration of a member that is its cluster's only one.
+func registrationOf(name string) registration {
+	id := ra.ServerID{Name: name, Node: "node"}
+	uid := newUID(name)
+	return registration{
+		uid: uid, id: id, cluster: name, machine: "counter", initial: []ra.Member{{ID: id, UID: uid}},
+	}
+}
+
+// life stands for the Server of a member: it orders, and remembers what it ordered.
+type life struct {
+	t    *testing.T
+	n    *Node
+	r    *record
+	seq  uint64 // as a Server counts
+	term ra.Term
+}
+
+// newLife registers a member.
+func newLife(t *testing.T, n *Node, name string) *life {
+	t.Helper()
+	r, err := n.register(t.Context(), registrationOf(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lifeOf(t, n, r)
+}
+
+// lifeOf begins a life of a member that is registered.
+func lifeOf(t *testing.T, n *Node, r *record) *life {
+	t.Helper()
+	l := &life{t: t, n: n, r: r, term: 1}
+	r.base.Store(n.wal.last(r))
+	return l
+}
+
+// order gives an order to the log and waits until it is durable.
+func (l *life) order(op wal.Op) {
+	l.t.Helper()
+	if err := l.try(l.t.Context(), op); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// try is order for one who expects that it may fail.
+func (l *life) try(ctx context.Context, op wal.Op) error {
+	l.r.life.Lock()
+	defer l.r.life.Unlock()
+	l.seq++
+	op.Seq = l.seq
+	if err := l.n.storeLate(ctx, l.r, &op); err != nil {
+		return err
+	}
+	return l.r.waitDurable(ctx, l.n.wal.last(l.r))
+}
+
+// entries returns count entries of the life's term that follow its log.
+func (l *life) entries(count, size int) []ra.Entry {
+	var out []ra.Entry
+	for i := range count {
+		index := l.r.log.Last() + 1 + ra.Index(i)
+		payload := bytes.Repeat([]byte{byte(index)}, size)
+		out = append(out, ra.Seal(ra.NewBody(payload), ra.Header{Index: index, Term: l.term, Kind: ra.KindCommand}))
+	}
+	return out
+}
+
+// append appends entries to log and write-ahead log.
+func (l *life) append(count, size int) {
+	l.t.Helper()
+	entries := l.entries(count, size)
+	if err := l.r.log.Append(entries); err != nil {
+		l.t.Fatal(err)
+	}
+	l.order(wal.Op{Entries: entries})
+}
+
+// truncate removes entries, and goes on in the next term.
+func (l *life) truncate(from ra.Index) {
+	l.t.Helper()
+	l.term++
+	l.r.log.Truncate(from)
+	l.order(wal.Op{Truncate: from, State: &ra.HardState{Term: l.term}})
+}
+
+// contents returns index, term and first byte of all entries of a log above its snapshot.
+func contents(t *testing.T, r *record) []string {
+	t.Helper()
+	base, _ := r.log.Base()
+	last := r.log.Last()
+	var all []ra.Entry
+	for next := base + 1; next <= last; next = all[len(all)-1].Index + 1 {
+		got, err := r.log.Read(all, next, last, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = got
+	}
+	var out []string
+	for i := range all {
+		out = append(out, fmt.Sprintf("%d/%d:%x", all[i].Index, all[i].Term, all[i].Payload()[:1]))
+	}
+	return out
+}
+
+// flushNow does in the test's goroutine what the segment writer would do, until it has nothing to do.
+func flushNow(t *testing.T, n *Node) {
+	t.Helper()
+	n.segwriter.ref.Stop(nil)
+	<-n.segwriter.ref.Done()
+	n.segwriter.tidy = true
+	for more := true; more; {
+		var err error
+		if more, err = n.segwriter.round(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestReopen: what was acknowledged is there when the node is opened again, in memory and on a real disk (DIR-01, META-01).
+func TestReopen(t *testing.T) {
+	for _, disk := range []string{"memory", "real"} {
+		t.Run(disk, func(t *testing.T) {
+			cfg := storageConfig(vfs.NewMem())
+			if disk == "real" {
+				cfg.FS, cfg.Dir = nil, t.TempDir()
+			}
+			n := openStorageNode(t, cfg)
+			want := make(map[ra.UID][]string)
+			for i := range 3 {
+				l := newLife(t, n, fmt.Sprint("m", i))
+				for range 40 {
+					l.append(5, 400)
+				}
+				l.truncate(ra.Index(150 + i))
+				l.append(3, 10)
+				l.order(wal.Op{State: &ra.HardState{Term: 7, Vote: "somebody"}})
+				want[l.r.uid] = contents(t, l.r)
+			}
+			if s := n.Stats(); s.Members != 3 || s.Syncs == 0 || s.Entries != 3*203 {
+				t.Errorf("stats: %+v", s)
+			}
+			mustClose(t, n)
+
+			n = openStorageNode(t, cfg)
+			for uid, entries := range want {
+				r := n.registry.byUID(uid)
+				if r == nil || r.damaged() != nil {
+					t.Fatalf("member %s: %+v", uid, r)
+				}
+				if got := contents(t, r); fmt.Sprint(got) != fmt.Sprint(entries) {
+					t.Errorf("member %s has %v\nwant %v", uid, got, entries)
+				}
+				if r.accepted.state != (ra.HardState{Term: 7, Vote: "somebody"}) {
+					t.Errorf("member %s has state %+v", uid, r.accepted.state)
+				}
+			}
+			if len(want) != 3 || n.registry.byName("m1") == nil || len(n.registry.byCluster("m2")) != 1 {
+				t.Error("a member cannot be found by its names")
+			}
+		})
+	}
+}
+
+// TestOtherName: a directory belongs to the node that its members' addresses name (ID-01).
+func TestOtherName(t *testing.T) {
+	cfg := storageConfig(vfs.NewMem())
+	n := openStorageNode(t, cfg)
+	newLife(t, n, "m")
+	mustClose(t, n)
+	cfg.Name = "other"
+	if _, err := Open(t.Context(), cfg); err == nil {
+		t.Error("opened under another name")
+	}
+	cfg.Name = "node"
+	openStorageNode(t, cfg)
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	bad := map[string]Config{
+		"no directory":     {},
+		"name":             {Dir: "d", Name: "a b"},
+		"machine's name":   {Dir: "d", Machines: map[string]machine.Factory{"": reference.NewCounter}},
+		"no factory":       {Dir: "d", Machines: map[string]machine.Factory{"m": nil}},
+		"workers":          {Dir: "d", Workers: -1},
+		"command too long": {Dir: "d", MaxCommand: ra.MaxPayload + 1},
+		"WAL file":         {Dir: "d", WALFileSize: 1},
+		"level":            {Dir: "d", SnapshotLevel: 23},
+	}
+	for name, cfg := range bad {
+		if _, err := Open(t.Context(), cfg); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+// TestOpenFails: an Open that fails half-way leaves nothing running and nothing locked, and loses nothing.
+func TestOpenFails(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	mem := vfs.NewMem()
+	n := openStorageNode(t, storageConfig(mem))
+	newLife(t, n, "m").append(10, 100)
+	mustClose(t, n)
+	failed, worked := 0, 0
+	for after := 0; worked < 10 && after < 1000; after++ {
+		rng := rand.New(rand.NewPCG(1, uint64(after)))
+		errs := vfs.NewErrs(mem.Crash(vfs.CrashKept, rng))
+		errs.Inject(vfs.Fault{Op: vfs.OpAny, After: after, Times: 1})
+		n, err := Open(t.Context(), storageConfig(errs))
+		if err != nil {
+			failed++
+			errs.Heal()
+			if n, err = Open(t.Context(), storageConfig(errs)); err != nil {
+				t.Fatalf("after a failure at operation %d: %v", after, err)
+			}
+		} else {
+			worked++
+		}
+		if r := n.registry.byName("m"); r == nil || r.damaged() != nil || r.log.Last() != 10 {
+			t.Fatalf("failure at operation %d: member %+v", after, r)
+		}
+		if err := n.Close(context.Background()); err != nil && worked == 0 {
+			t.Fatal(err)
+		}
+	}
+	if failed < 10 || worked < 10 {
+		t.Errorf("%d operations failed, %d did not matter", failed, worked)
+	}
+}

@@ -1,0 +1,224 @@
+package system
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/heliopolis-raft/heliopolis/actor"
+	"github.com/heliopolis-raft/heliopolis/segment"
+	"github.com/heliopolis-raft/heliopolis/wal"
+)
+
+// segmentWriter is the actor that brings full files of the write-ahead log into segments and hands them back, keeps the
+// next file ready, and removes what is not needed any more. It has a goroutine of its own, so that nobody waits for it.
+type segmentWriter struct {
+	node *Node
+	ref  *actor.Ref
+
+	// Under the mailbox's lock. due: there is something to do; untidy: files may have become dispensable.
+	due, untidy bool
+
+	// The actor's own.
+	tidy    bool // untidy, as of the batch
+	retry   actor.Timer
+	backoff time.Duration
+
+	// busy: the actor works, or waits for its timer, and will look for itself what there is to do.
+	busy      atomic.Bool
+	rollOvers atomic.Int64
+}
+
+// The time between two attempts at what failed doubles from minBackoff to maxBackoff.
+const (
+	minBackoff = 50 * time.Millisecond
+	maxBackoff = 5 * time.Second
+)
+
+// look is called whenever something was written to the log: it wakes the actor if there is reason to.
+func (w *segmentWriter) look() {
+	if !w.busy.Load() && w.wanted() {
+		w.poke()
+	}
+}
+
+// wanted reports whether a file is full, or the next one is needed soon. The first spare file is not made before a part
+// of the log's file is used: a small node never needs it.
+func (w *segmentWriter) wanted() bool {
+	n := w.node
+	return len(n.log.Closed()) > 0 || n.wal.fill() > 0.25 && n.log.NeedsReserve()
+}
+
+// poke has the actor look what there is to do.
+func (w *segmentWriter) poke() {
+	w.busy.Store(true)
+	w.ref.Lock()
+	w.due = true
+	w.ref.Unlock(nil)
+}
+
+// cleanUp has the actor remove files that are not needed any more.
+func (w *segmentWriter) cleanUp() {
+	w.busy.Store(true)
+	w.ref.Lock()
+	w.due, w.untidy = true, true
+	w.ref.Unlock(nil)
+}
+
+// Empty reports whether nothing is to be done.
+func (w *segmentWriter) Empty() bool { return !w.due }
+
+// Take takes the flags down.
+func (w *segmentWriter) Take() {
+	w.tidy = w.tidy || w.untidy
+	w.due, w.untidy = false, false
+}
+
+// Receive does what there is to do.
+func (w *segmentWriter) Receive(ctx *actor.Context) {
+	for ctx.Next() != nil {
+		// Nobody has anything to say to this actor; who does so all the same gets no answer.
+	}
+	for ctx.NextTimer() != nil {
+	}
+	if w.node.isClosing() {
+		return
+	}
+	more, err := w.round()
+	if err != nil {
+		w.later(ctx, err)
+		return
+	}
+	w.backoff = 0
+	if more {
+		w.cleanUp()
+		return
+	}
+	w.busy.Store(false)
+	w.look() // the log may have gone on while we were called busy
+}
+
+// later has the work tried again after a while.
+func (w *segmentWriter) later(ctx *actor.Context, err error) {
+	w.node.logger.Warn("segments: will be tried again", zap.Error(err))
+	w.backoff = min(max(2*w.backoff, minBackoff), maxBackoff)
+	ctx.Arm(&w.retry, w.backoff)
+}
+
+// round does everything that is due, and reports whether there may be more. What fails does not keep the rest from being
+// tried: to release a file may make the room that another step needs.
+func (w *segmentWriter) round() (more bool, err error) {
+	n := w.node
+	if n.log.NeedsReserve() && (n.wal.fill() > 0.25 || len(n.log.Closed()) > 0) {
+		err = n.log.Reserve()
+	}
+	flushed, flushErr := w.flushAll()
+	if w.tidy = w.tidy || flushed; w.tidy {
+		more, tidyErr := w.cleanSegments()
+		return more, errors.Join(err, flushErr, tidyErr)
+	}
+	return false, errors.Join(err, flushErr)
+}
+
+// cleanSegments removes and rewrites segments that are little needed, a bounded part of them.
+func (w *segmentWriter) cleanSegments() (more bool, err error) {
+	if _, err := w.node.segments.Clean(); err != nil {
+		return false, err
+	}
+	more, err = w.node.segments.Compact()
+	if err == nil {
+		w.tidy = more
+	}
+	return more, err
+}
+
+// flushAll hands back all full files, oldest first. It stops at the first that fails.
+func (w *segmentWriter) flushAll() (any bool, err error) {
+	for _, c := range w.node.log.Closed() {
+		if w.node.isClosing() {
+			return any, nil
+		}
+		if err := w.flush(c); err != nil {
+			return any, fmt.Errorf("WAL file %d: %w", c.Seq, err)
+		}
+		any = true
+		w.rollOvers.Add(1)
+	}
+	return any, nil
+}
+
+// flush brings what a file holds into segments, and hands the file back. If it fails all of it is done again.
+func (w *segmentWriter) flush(c *wal.Closed) error {
+	n := w.node
+	spans := slices.Clone(c.Spans)
+	slices.SortFunc(spans, func(a, b wal.Span) int { return cmp.Compare(a.UID, b.UID) })
+	ranges := make([]segment.Range, len(spans))
+	for i := range spans {
+		var err error
+		if ranges[i], err = n.rangeOf(&spans[i]); err != nil {
+			return err
+		}
+	}
+	if _, err := n.segments.Flush(slices.Values(ranges)); err != nil {
+		return err
+	}
+	for i := range spans {
+		if err := n.flushed(&spans[i]); err != nil {
+			return err
+		}
+	}
+	return n.log.Release(c)
+}
+
+// rangeOf returns what one span brings to segments. Nobody needs anything of a member that is deleted: where its span
+// says so that is noted, and elsewhere there is a later file that says it.
+func (n *Node) rangeOf(s *wal.Span) (segment.Range, error) {
+	r := n.registry.byUID(s.UID)
+	switch {
+	case s.Deleted:
+		return segment.Range{UID: s.UID, Cut: 1}, nil
+	case r == nil:
+		return segment.Range{UID: s.UID}, nil
+	case r.log != nil:
+		return r.log.Range(s)
+	}
+	return r.damagedRange(s), nil
+}
+
+// damagedRange is rangeOf for a member whose log could not be put together: whatever is there is kept.
+func (r *record) damagedRange(s *wal.Span) segment.Range {
+	out := segment.Range{UID: s.UID, Cut: s.Truncated}
+	if s.Reset != 0 {
+		out.Cut = 1
+	}
+	if s.First == 0 {
+		return out
+	}
+	if out.Cut == 0 {
+		out.Cut = s.First
+	}
+	out.Cut = min(out.Cut, s.First)
+	out.Entries = r.table.View(s.First, s.Last).All()
+	return out
+}
+
+// flushed notes that what a span brings is durable in segments.
+func (n *Node) flushed(s *wal.Span) error {
+	r := n.registry.byUID(s.UID)
+	switch {
+	case s.Deleted:
+		// The file is the last to say so. What is left of the member must be gone before it is.
+		if err := n.snapshots.Remove(s.UID); err != nil {
+			return err
+		}
+		n.segments.Forget(s.UID)
+	case r != nil && r.log != nil:
+		r.log.Flushed(s)
+	}
+	return nil
+}
