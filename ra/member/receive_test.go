@@ -63,8 +63,8 @@ func TestLaggingMemberIsCaughtUp(t *testing.T) {
 	if len(c.installed) != 1 || c.installed[0].New.Index != 201 || c.installed[0].Old.Index >= 201 {
 		t.Errorf("installed were %+v", c.installed)
 	}
-	if info, ok := c.store.Newest("c"); !ok || info.Index != 201 || c.log.base.Index != 201 {
-		t.Errorf("the snapshot is %+v, the log begins after %v", info, c.log.base)
+	if info, ok := c.store.Newest("c"); !ok || info.Index != 201 || c.log.Snapshot().Index != 201 {
+		t.Errorf("the snapshot is %+v, the log begins after %v", info, c.log.Snapshot())
 	}
 	if len(a.server.snaps.transfers) != 0 || len(c.leftovers()) != 0 {
 		t.Errorf("left are %d transfers, files %v", len(a.server.snaps.transfers), c.leftovers())
@@ -197,3 +197,173 @@ func receiverCrash(t *testing.T, at int, model vfs.CrashModel) bool {
 	}
 	return true
 }
+
+// SNX-03: a receiver that stops at any moment leaves no file open and nothing half made.
+func TestStopWhileReceiving(t *testing.T) {
+	for steps := range 90 {
+		r := lagging(t)
+		c := r.node("c")
+		open := openFiles(c)
+		for range steps {
+			if len(c.works) > 0 {
+				c.work()
+				continue
+			}
+			c.sync()
+			r.node("a").work()
+			if !r.deliver() {
+				r.node("a").server.Step(&raft.Message{Kind: raft.Tick})
+				r.node("a").server.Flush()
+			}
+		}
+		if len(c.works) > 0 && steps%2 == 0 {
+			c.works[0].run()
+			c.works = c.works[1:]
+		}
+		c.server.Stop(ra.ErrClosed)
+		for len(c.works) > 0 {
+			c.works[0].run()
+			c.works = c.works[1:]
+		}
+		if left := c.leftovers(); *open != 0 || len(left) > 0 {
+			t.Fatalf("after %d steps %d files are open, left are %v", steps, *open, left)
+		}
+	}
+}
+
+// FSM-06: a transfer that a new leader interrupts is given up, and its own begins.
+func TestNewLeaderInterruptsTheTransfer(t *testing.T) {
+	for chunk := uint32(1); chunk < 7; chunk++ {
+		for _, stored := range []bool{false, true} {
+			r := lagging(t)
+			a, c := r.node("a"), r.node("c")
+			open := openFiles(c)
+			r.arriving = func(m *raft.Message) {
+				if m.Kind != raft.InstallSnapshot || m.Chunk != chunk || m.From != "a" {
+					return
+				}
+				r.arriving = nil
+				c.server.Step(m) // it has the chunk
+				c.server.Flush()
+				if stored {
+					c.work()
+				}
+				a.server.Step(&raft.Message{Kind: raft.Transfer, To: "b"})
+				a.server.Flush()
+			}
+			r.tick(40)
+			if st := r.node("b").server.Status(); st.Role != ra.Leader {
+				t.Fatalf("b is to lead: %+v", st)
+			}
+			r.node("b").propose(1)
+			r.tick(70)
+			r.check("a", "b", "c")
+			if left := c.leftovers(); *open != 0 || len(left) > 0 {
+				t.Errorf("chunk %d: %d files are open, left are %v", chunk, *open, left)
+			}
+		}
+	}
+}
+
+// SNAP-06: a snapshot whose state the machine cannot restore changes nothing; the member is as it was, and the same
+// snapshot is put in force when that is possible.
+func TestStateThatCannotBeRestored(t *testing.T) {
+	r := lagging(t)
+	c := r.node("c")
+	before, applied := c.machine, c.server.Status().Applied
+	for _, refuse := range []func(){func() { panic("unreadable") }, nil} {
+		c.onRestore = func() error {
+			if refuse != nil {
+				refuse()
+			}
+			return errDisk
+		}
+		r.tick(4)
+		if c.machine != before || c.server.Status().Applied != applied || len(c.problems) == 0 || len(c.installed) > 0 {
+			t.Fatalf("%+v, problems %v, installed %v", c.server.Status(), c.problems, c.installed)
+		}
+	}
+	c.onRestore = nil
+	r.tick(70)
+	r.check("a", "b", "c")
+	if len(c.installed) != 1 {
+		t.Errorf("installed were %+v", c.installed)
+	}
+}
+
+// I15, CMD-13a: whoever waits for a command that a snapshot took the place of hears that nobody knows, whether it was
+// applied or not.
+func TestCallersAcrossASnapshot(t *testing.T) {
+	r := newRig(t, "a", "b", "c")
+	a := r.elect("a")
+	a.propose(3)
+	r.settle()
+	kept := a.propose(1) // goes out, but its answers do not come back
+	r.cut = func(m *raft.Message) bool { return m.To == "a" }
+	r.settle()
+	r.cut = away("a")
+	lost := a.propose(1)
+	r.settle()
+	b := r.node("b")
+	for _, n := range r.nodes[1:] {
+		n.server.Step(&raft.Message{Kind: raft.LeaderDown, From: "a"})
+		n.server.Flush()
+	}
+	r.elect("b")
+	b.propose(150)
+	r.settle()
+	r.onApply = releaseAfter(1)
+	b.propose(1)
+	r.settle()
+	r.onApply, r.cut = nil, nil
+	r.tick(70)
+	r.check("a", "b", "c")
+	if len(a.installed) != 1 {
+		t.Fatalf("installed were %+v", a.installed)
+	}
+	for _, id := range []uint64{kept, lost} {
+		if err, ended := r.ended[id]; !ended || !ra.MayHaveBeenApplied(err) {
+			t.Errorf("command %d, applied %v: ended %v with %v", id, b.machine.seen[id], ended, err)
+		}
+	}
+	if !b.machine.seen[kept] || b.machine.seen[lost] {
+		t.Error("the commands' fates are not those that the test is about")
+	}
+}
+
+// I1, ELE-10: a snapshot may be durable before the term in which it came. The member starts again, in that term.
+func TestSnapshotIsAheadOfTheTerm(t *testing.T) {
+	r := lagging(t)
+	c := r.node("c")
+	r.cut = away("c")
+	r.node("a").server.Step(&raft.Message{Kind: raft.Transfer, To: "b"})
+	r.node("a").server.Flush()
+	r.settle()
+	b := r.node("b")
+	r.onApply = releaseAfter(1)
+	b.propose(1)
+	r.settle()
+	r.onApply, r.cut = nil, nil
+	b.server.Step(&raft.Message{Kind: raft.Tick})
+	b.server.Flush()
+	for len(c.works) == 0 || b.server.Core().Peers[1].Status != "sending_snapshot" || !c.server.snaps.receiving.busyWithLast() {
+		c.work() // but nothing becomes durable in c's write-ahead log
+		b.work()
+		if !r.deliver() && len(c.works)+len(b.works) == 0 {
+			b.server.Step(&raft.Message{Kind: raft.Tick})
+			b.server.Flush()
+		}
+	}
+	c.work()
+	c.crash(vfs.CrashLost)
+	c.start()
+	if st := c.server.Core(); st.State.Term != 2 || st.State.Vote != "" || st.Snapshot.Term != 2 {
+		t.Errorf("starts with %v", st)
+	}
+	b.propose(2)
+	r.tick(7)
+	r.check("a", "b", "c")
+}
+
+// busyWithLast reports whether the last chunk is being stored.
+func (v *receiving) busyWithLast() bool { return v.busy && v.now != nil && v.now.order.Done }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"math/rand/v2"
 	"path"
 	"slices"
@@ -14,9 +13,10 @@ import (
 	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
+	"github.com/heliopolis-raft/heliopolis/ra/raftlog"
 	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
+	"github.com/heliopolis-raft/heliopolis/segment"
 	"github.com/heliopolis-raft/heliopolis/wal"
-	"github.com/heliopolis-raft/heliopolis/wal/memtable"
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
@@ -36,6 +36,7 @@ type rig struct {
 	onApply func(n *rigNode, meta machine.Meta, id uint64, fx *machine.Effects)
 	ids     *rand.Rand
 	asked   map[uint64]bool // commands that were proposed, and whether they were acknowledged
+	ended   map[uint64]error
 	now     int64
 }
 
@@ -51,7 +52,7 @@ type rigNode struct {
 	writer    *wal.Writer
 	base      uint64
 	store     *snapshot.Store
-	log       *rigLog
+	log       *raftlog.Log
 	server    *Server
 	machine   *ledger // in force
 	works     []rigWork
@@ -61,6 +62,7 @@ type rigNode struct {
 	captures  int // of its machines, not released
 	installed []machine.SnapshotChange
 	left      *vfs.Mem // the disk at the moment of a crash
+	onRestore func() error
 }
 
 type rigWork struct{ run, done func() }
@@ -69,7 +71,7 @@ const rigDir = "snap"
 
 // newRig starts the members of a new cluster.
 func newRig(t testing.TB, uids ...ra.UID) *rig {
-	r := &rig{t: t, ids: rand.New(rand.NewPCG(7, 8)), asked: map[uint64]bool{}, policy: snapshot.Policy{MinInterval: 1, MinCheckpoint: 1}, now: 1000}
+	r := &rig{t: t, ids: rand.New(rand.NewPCG(7, 8)), asked: map[uint64]bool{}, ended: map[uint64]error{}, policy: snapshot.Policy{MinInterval: 1, MinCheckpoint: 1}, now: 1000}
 	for _, uid := range uids {
 		disk := vfs.NewMem()
 		r.nodes = append(r.nodes, &rigNode{rig: r, uid: uid, disk: disk, fs: vfs.NewErrs(disk), walFS: vfs.NewErrs(disk)})
@@ -111,10 +113,14 @@ func (n *rigNode) open() error {
 		return err
 	}
 	n.batch = n.wal.NewBatch()
-	n.log = &rigLog{table: new(memtable.Table)}
+	segments, _, err := segment.Open(segment.Config{FS: n.walFS, Dir: "seg"})
+	if err != nil {
+		return err
+	}
 	var state ra.HardState
 	var applied ra.Index
 	if len(found.Members) == 0 {
+		n.log = raftlog.New(n.uid, segments)
 		if n.writer, err = n.wal.Writer(n.uid); err == nil {
 			err = n.batch.Append(n.writer, &wal.Op{Seq: 1, Register: &wal.Registration{Name: "m"}})
 		}
@@ -129,7 +135,9 @@ func (n *rigNode) open() error {
 			return fmt.Errorf("damaged by a crash alone: %+v", m.Mark)
 		}
 		info, _ := n.store.Newest(n.uid)
-		n.log.recover(m, Position{Index: info.Index, Term: info.Term})
+		if n.log, err = raftlog.Recover(m, segments, Position{Index: info.Index, Term: info.Term}); err != nil {
+			return err
+		}
 	}
 	n.base = n.writer.Seq()
 	n.server, err = New(n.config(state, applied))
@@ -196,6 +204,9 @@ func (s rigStore) Store(op *wal.Op) error {
 	}
 	numbered := *op
 	numbered.Seq += s.base
+	if err := s.log.Order(&numbered); err != nil {
+		return err
+	}
 	return s.batch.Append(s.writer, &numbered)
 }
 
@@ -315,6 +326,7 @@ type rigCall struct {
 }
 
 func (c rigCall) Done(result Result) {
+	c.ended[c.id] = result.Err
 	switch {
 	case result.Err == nil:
 		c.asked[c.id] = true
@@ -412,6 +424,9 @@ func (l *ledger) Snapshot() (machine.Capture, error) {
 }
 
 func (l *ledger) Restore(in io.Reader) error {
+	if f := l.node.onRestore; f != nil {
+		return f()
+	}
 	b, err := io.ReadAll(in)
 	if err != nil {
 		return err
@@ -453,77 +468,4 @@ func (c *ledgerCapture) Release() {
 	}
 	c.released = true
 	c.node.captures--
-}
-
-// rigLog is a log that is all in memory, and is recovered from the write-ahead log.
-type rigLog struct {
-	table *memtable.Table
-	base  Position
-	snap  Position
-	reset bool
-}
-
-// recover takes over what the write-ahead log has, above the snapshot that is in place.
-func (l *rigLog) recover(m *wal.Member, snap Position) {
-	l.table, l.base, l.snap = m.Entries, snap, snap
-	term, has := l.table.Term(snap.Index)
-	switch {
-	case snap.Index == 0:
-	case has && term == snap.Term:
-		l.table.Drop(snap.Index)
-	case m.Reset == snap.Index && (l.table.Len() == 0 || l.table.First() == snap.Index+1):
-	default:
-		l.table, l.reset = new(memtable.Table), true
-	}
-}
-
-func (l *rigLog) Append(entries []ra.Entry) error { return l.table.Append(entries) }
-func (l *rigLog) Truncate(from ra.Index)          { l.table.Truncate(from) }
-func (l *rigLog) Base() (ra.Index, ra.Term)       { return l.base.Index, l.base.Term }
-func (l *rigLog) Last() ra.Index                  { return max(l.base.Index, l.table.Last()) }
-func (l *rigLog) Snapshot() Position              { return l.snap }
-func (l *rigLog) NeedsReset() bool                { return l.reset }
-func (l *rigLog) Bytes() int64                    { return int64(l.table.Bytes()) }
-func (l *rigLog) FirstSegment() ra.Index          { return 0 }
-
-func (l *rigLog) Read(into []ra.Entry, lo, hi ra.Index, maxBytes int) ([]ra.Entry, error) {
-	if lo <= l.base.Index {
-		return into, ErrCompacted
-	}
-	return l.table.Read(into, lo, hi, maxBytes), nil
-}
-
-func (l *rigLog) Term(i ra.Index) (ra.Term, bool) {
-	if i == l.base.Index {
-		return l.base.Term, true
-	}
-	return l.table.Term(i)
-}
-
-func (l *rigLog) Release(upTo ra.Index) {
-	term, _ := l.Term(upTo)
-	l.base = Position{Index: upTo, Term: term}
-	l.snap = l.base
-	l.table.Drop(upTo)
-}
-
-func (l *rigLog) Install(p Position, keep bool) {
-	if keep {
-		l.table.Drop(p.Index)
-	} else {
-		l.table = new(memtable.Table)
-	}
-	l.base, l.snap, l.reset = p, p, false
-}
-
-func (l *rigLog) Runs() iter.Seq2[ra.Index, ra.Term] {
-	return func(yield func(ra.Index, ra.Term) bool) {
-		last := ra.Term(0)
-		for e := range l.table.View(l.base.Index+1, l.Last()).All() {
-			if e.Term != last && !yield(e.Index, e.Term) {
-				return
-			}
-			last = e.Term
-		}
-	}
 }
