@@ -30,8 +30,7 @@ type request struct {
 
 // call makes a call of the request.
 func (n *Node) call(e *entry, q *request) (*call, error) {
-	c := newCall(q.kind)
-	c.node = n
+	c := n.newCall(q.kind)
 	c.op, c.question, c.when, c.member = q.op, q.question, q.when, q.member
 	if q.when != (member.Condition{}) {
 		c.shared = true

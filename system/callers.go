@@ -38,7 +38,7 @@ func (c *callers) event(e ra.Event) {
 
 // caller returns who a deferred reply to the call is sent to. The call is in the table from then on.
 func (n *Node) caller(c *call) (machine.Caller, error) {
-	c.node, c.shared = n, true
+	c.shared = true
 	if err := n.pending.add(c); err != nil {
 		return machine.Caller{}, err
 	}

@@ -79,10 +79,15 @@ type call struct {
 	err      error
 }
 
-var calls = sync.Pool{New: func() any { return &call{ready: make(chan struct{}, 1)} }}
+// callPool is a node's calls to be used again. Each node has its own, since the channels in them belong to the bubble of
+// the test that made them, if it has one (testing/synctest).
+type callPool struct{ pool sync.Pool }
 
-func newCall(kind callKind) *call {
-	c := calls.Get().(*call)
+func (n *Node) newCall(kind callKind) *call {
+	c, ok := n.calls.pool.Get().(*call)
+	if !ok {
+		c = &call{node: n, ready: make(chan struct{}, 1)}
+	}
 	c.kind = kind
 	return c
 }
@@ -94,9 +99,9 @@ func (c *call) free() {
 	}
 	c.state.Store(callQueued)
 	c.op, c.entry, c.question, c.when, c.member = 0, ra.Entry{}, nil, member.Condition{}, ra.Member{}
-	c.proc, c.number, c.id, c.node, c.peer, c.backNode, c.backID = nil, 0, 0, nil, "", "", 0
+	c.proc, c.number, c.id, c.peer, c.backNode, c.backID = nil, 0, 0, "", "", 0
 	c.done, c.result, c.err = nil, ra.Result{}, nil
-	calls.Put(c)
+	c.node.calls.pool.Put(c)
 }
 
 // take is called by who hands the call to a Server. It reports false, and the call is gone, if nobody waits any more.

@@ -167,14 +167,13 @@ func (n *Node) pipelined(command []byte, from machine.Caller) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := newCall(callForward)
-	k.node, k.entry = n, entry
+	k := n.newCall(callForward)
+	k.entry = entry
 	return k, nil
 }
 
 // cast sends a call for which nobody waits.
 func (n *Node) cast(to ra.ServerID, c *call) error {
-	c.node = n
 	if err := n.submit(to, c); err != nil {
 		c.free()
 		return err

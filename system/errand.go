@@ -54,8 +54,8 @@ func (n *Node) run(ctx context.Context, at ra.NodeID, e *errand) []error {
 	if link == nil {
 		return repeat(fmt.Errorf("%w: %s", ra.ErrNodeDown, at), e.len())
 	}
-	c := newCall(callErrand)
-	c.node, c.peer = n, at
+	c := n.newCall(callErrand)
+	c.peer = at
 	if err := n.pending.add(c); err != nil {
 		c.discard()
 		return repeat(err, e.len())

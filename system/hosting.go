@@ -28,6 +28,7 @@ type hosting struct {
 	callers    *actor.Ref
 	board      board
 	pending    pending
+	calls      callPool
 	// links are the ways to the nodes that were up once: ra.NodeID to *actor.Link.
 	links  sync.Map
 	counts counts

@@ -84,8 +84,8 @@ func (n *Node) answered(a *answer) {
 
 // asked takes in a call from another node.
 func (n *Node) asked(from ra.NodeID, a *ask) {
-	c := newCall(a.kind)
-	c.node, c.op, c.entry, c.question, c.when, c.member = n, a.op, a.entry, a.question, a.when, a.member
+	c := n.newCall(a.kind)
+	c.op, c.entry, c.question, c.when, c.member = a.op, a.entry, a.question, a.when, a.member
 	c.backNode, c.backID = from, a.id
 	r := n.registry.byName(a.to)
 	if err := n.submitHere(r, c); err != nil {
@@ -199,7 +199,7 @@ func (n *Node) submitThere(to ra.ServerID, c *call) error {
 		}
 		return err
 	}
-	c.node, c.peer = n, to.Node
+	c.peer = to.Node
 	if c.id == 0 {
 		if err := n.pending.add(c); err != nil {
 			return err

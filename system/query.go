@@ -78,7 +78,7 @@ func (m *Member) AuxCommand(ctx context.Context, command any) (ra.Result, error)
 
 // CastAux gives a command to this member's aux handler. Nobody hears what becomes of it.
 func (m *Member) CastAux(command any) error {
-	c := newCall(callAuxCast)
+	c := m.node.newCall(callAuxCast)
 	c.question = command
 	return m.node.cast(m.id, c)
 }

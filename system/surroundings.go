@@ -144,7 +144,7 @@ func (h *host) CancelTimer(name string) { h.ctx.CancelTimer(name) }
 
 // Forward passes a command on to the leader's process. Nobody waits for it (CMD-08).
 func (h *host) Forward(to ra.ServerID, c member.Command) error {
-	k := newCall(callForward)
+	k := h.node.newCall(callForward)
 	k.entry = c.Proposal
 	return h.node.submit(to, k)
 }
