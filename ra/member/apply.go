@@ -38,7 +38,6 @@ func (s *Server) apply(commit ra.Index) {
 			return
 		}
 	}
-	s.answerWaiting()
 	if s.deleting != deleting {
 		s.noteDeletion()
 	}

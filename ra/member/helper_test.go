@@ -35,7 +35,7 @@ type host struct {
 // newHost returns a brand-new member "a" of a cluster of a and others.
 func newHost(t *testing.T, others ...ra.UID) *host {
 	h := &host{t: t, calls: newHeard(t)}
-	h.start(h.config(func(machine.Init) machine.Machine { return h }, others...))
+	h.start(h.config(func(machine.Init) machine.Machine { return counter{h} }, others...))
 	return h
 }
 
@@ -145,14 +145,18 @@ func (h *host) Cancel()                   { h.armed = false }
 func (h *host) Tick(on bool)              { h.ticking = on }
 func (h *host) Now() int64                { return h.now }
 
-func (h *host) Apply(_ machine.Meta, command []byte, _ *machine.Effects) any {
+// counter is a machine that counts its commands.
+type counter struct{ h *host }
+
+func (c counter) Apply(_ machine.Meta, command []byte, _ *machine.Effects) any {
+	h := c.h
 	h.applied = append(h.applied, binary.LittleEndian.Uint64(command))
 	return len(h.applied)
 }
 
-func (h *host) Snapshot() (machine.Capture, error) { return machine.CaptureBytes(nil), nil }
+func (c counter) Snapshot() (machine.Capture, error) { return machine.CaptureBytes(nil), nil }
 
-func (h *host) Restore(io.Reader) error { return nil }
+func (c counter) Restore(io.Reader) error { return nil }
 
 // step takes messages in as one batch.
 func (h *host) step(messages ...raft.Message) {

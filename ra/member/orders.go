@@ -31,6 +31,7 @@ func (s *Server) carryOut(o *raft.Orders) {
 	s.apply(o.Commit)
 	s.afterBatch()
 	s.answerQueries(o)
+	s.answerWaiting()
 	s.orderTimer(o)
 	s.note(o)
 	switch {

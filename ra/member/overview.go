@@ -1,0 +1,58 @@
+package member
+
+import (
+	"github.com/heliopolis-raft/heliopolis/machine"
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/raft"
+)
+
+// Overview describes a member for people (QRY-09).
+type Overview struct {
+	ID      ra.ServerID
+	Cluster string
+	Status  Status
+	Core    raft.Status
+	// MachineVersion is in force, LocalVersion is the highest that the code can do.
+	MachineVersion, LocalVersion machine.Version
+	// Machine is what the machine says of itself, nil if nothing (MAC-11).
+	Machine map[string]any
+	// LogBytes is the length of the log above the snapshot.
+	LogBytes int64
+	// Waiting counts the commands that are in the log and not applied, Held those that wait for a leader to be known,
+	// Queries those that wait for leadership to be proved or for their condition.
+	Waiting, Held, Queries int
+	// Monitors counts the processes and nodes that machine and aux handler watch, Timers the machine's, Unsent the
+	// commands whose senders could not be notified yet.
+	Monitors, Timers, Unsent int
+	// Stalled: orders wait for room in the write-ahead log. Stuck: the machine's code is too old for the log (VER-07).
+	Stalled, Stuck bool
+}
+
+// Overview describes the member. A machine that panics in it stops its member.
+func (s *Server) Overview() Overview {
+	o := Overview{
+		ID: s.cfg.ID, Cluster: s.cfg.Cluster, Status: s.status, Core: s.core.Status(),
+		MachineVersion: s.machine.Version(), LocalVersion: s.machine.Local(), LogBytes: s.cfg.Log.Bytes(),
+		Waiting: s.waiting.len(), Held: len(s.heldCommands), Queries: len(s.rounds) + len(s.heldQueries),
+		Stalled: s.Stalled(), Stuck: s.stuck,
+	}
+	var err error
+	if o.Machine, err = s.overviewOfMachine(); err != nil {
+		s.Stop(err)
+	}
+	if r := s.rare; r != nil {
+		o.Queries += len(r.waiting)
+		o.Monitors = len(r.watch.processes) + len(r.watch.nodes)
+		o.Timers, o.Unsent = len(r.timers), r.unsentCommands
+	}
+	return o
+}
+
+func (s *Server) overviewOfMachine() (o map[string]any, err error) {
+	defer recoverPanic(&err)
+	return s.machine.Overview(), nil
+}
+
+// DefersReplies reports whether the machine answers some commands later (MAC-05): then those that are waited for must
+// carry their callers. It may change with the machine's version.
+func (s *Server) DefersReplies() bool { return s.machine.DefersReplies() }
