@@ -25,10 +25,12 @@ type builder struct {
 	dir    string
 	number uint64
 
-	f     vfs.File
-	buf   []byte
-	off   int64 // where buf goes
-	size  int64 // of the whole file, once it is finished
+	f vfs.File
+	// bulk is a second handle, which goes round the page cache; nil as long as there was no whole step to write.
+	bulk  vfs.File
+	buf   []byte // aligned
+	off   int64  // where buf goes, a multiple of writeStep until the file is finished
+	size  int64  // of the whole file, once it is finished
 	rows  []tableRow
 	index []byte // not yet written indexes, of the rows from unindexed on
 	// unindexed is the first row whose index is not written yet.
@@ -42,8 +44,7 @@ func newBuilder(fs vfs.FS, dir string, number uint64) (*builder, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &builder{fs: fs, dir: dir, number: number, f: f, buf: make([]byte, superSize, writeStep)}
-	return b, nil
+	return &builder{fs: fs, dir: dir, number: number, f: f, buf: vfs.AlignedBuffer(writeStep)[:superSize]}, nil
 }
 
 // full reports whether the table has as many rows as a file may have; it stays below maxTable with the longest uids.
@@ -61,16 +62,28 @@ func (b *builder) write(p []byte) error {
 		if len(b.buf) < cap(b.buf) {
 			continue
 		}
-		if err := b.flush(); err != nil {
+		if err := b.flushStep(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// flush writes what is gathered.
-func (b *builder) flush() error {
-	if _, err := b.f.WriteAt(b.buf, b.off); err != nil {
+// flushStep writes a whole step past the page cache. Steps in the cache would all go to the disk at once when the file
+// is synced, and keep the write-ahead log waiting.
+func (b *builder) flushStep() error {
+	if b.bulk == nil {
+		var err error
+		if b.bulk, err = b.fs.Open(path.Join(b.dir, tempName(b.number)), vfs.Direct); err != nil {
+			return err
+		}
+	}
+	return b.flushTo(b.bulk)
+}
+
+// flushTo writes what is gathered.
+func (b *builder) flushTo(f vfs.File) error {
+	if _, err := f.WriteAt(b.buf, b.off); err != nil {
 		return err
 	}
 	b.off += int64(len(b.buf))
@@ -153,9 +166,19 @@ func (b *builder) finish() error {
 		return err
 	}
 	b.size = int64(s.size)
-	f := b.f
-	b.f = nil
-	return f.Close()
+	return b.close()
+}
+
+// close closes the handles.
+func (b *builder) close() error {
+	var errs []error
+	for _, f := range []vfs.File{b.f, b.bulk} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	b.f, b.bulk = nil, nil
+	return errors.Join(errs...)
 }
 
 // writeTables writes all that follows the indexes, and the first superblock.
@@ -172,7 +195,7 @@ func (b *builder) writeTables(s *super, table []byte) error {
 	if err := b.write(s.encode()); err != nil {
 		return err
 	}
-	if err := b.flush(); err != nil {
+	if err := b.flushTo(b.f); err != nil {
 		return err
 	}
 	_, err := b.f.WriteAt(s.encode(), 0)
@@ -210,10 +233,5 @@ func (b *builder) christen() error {
 
 // drop gives the file up. What cannot be removed is removed at the next start.
 func (b *builder) drop() error {
-	var err error
-	if b.f != nil {
-		err = b.f.Close()
-		b.f = nil
-	}
-	return errors.Join(err, b.fs.Remove(path.Join(b.dir, tempName(b.number))))
+	return errors.Join(b.close(), b.fs.Remove(path.Join(b.dir, tempName(b.number))))
 }

@@ -117,16 +117,12 @@ func (l *Log) begin(h fileHeader, first ...*Batch) (*file, error) {
 
 // openSpare turns the spare into the file that h describes.
 func (l *Log) openSpare(s spare, h *fileHeader, first []*Batch) (*file, error) {
-	mode := vfs.Direct
-	if l.cfg.Buffered {
-		mode = vfs.Buffered
-	}
 	id, err := l.random()
 	if err != nil {
 		return nil, err
 	}
 	h.id, h.size = id, uint64(s.size)
-	handle, err := l.cfg.FS.Open(l.path(s.name), mode)
+	handle, err := l.cfg.FS.Open(l.path(s.name), l.mode())
 	if err != nil {
 		return nil, err
 	}
@@ -135,6 +131,14 @@ func (l *Log) openSpare(s spare, h *fileHeader, first []*Batch) (*file, error) {
 		return nil, errors.Join(err, handle.Close())
 	}
 	return f, nil
+}
+
+// mode is how the files of the log are written.
+func (l *Log) mode() vfs.Mode {
+	if l.cfg.Buffered {
+		return vfs.Buffered
+	}
+	return vfs.Direct
 }
 
 // christen is the part of openSpare that happens on the disk.

@@ -85,7 +85,7 @@ func (l *Log) takeSpare() (spare, error) {
 func (l *Log) makeSpare(size int64) (spare, error) {
 	l.spares.next++
 	fs, s := l.cfg.FS, spare{name: spareName(l.spares.next), size: size}
-	f, err := fs.Create(l.path(s.name+tempSuffix), vfs.Buffered)
+	f, err := fs.Create(l.path(s.name+tempSuffix), l.mode())
 	if err != nil {
 		return spare{}, err
 	}
