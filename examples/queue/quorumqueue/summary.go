@@ -45,6 +45,11 @@ func (s Summary) Find(name string) Producer {
 	return s.Producers[i]
 }
 
+// SameMessages reports whether the same messages went through two queues, as far as their books can tell.
+func (s Summary) SameMessages(o *Summary) bool {
+	return s.Enqueued == o.Enqueued && s.Settled == o.Settled && slices.Equal(s.Producers, o.Producers)
+}
+
 // Query answers Describe with a Summary.
 func (q *queue) Query(_ machine.QueryContext, question any) (any, error) {
 	if _, ok := question.(Describe); !ok {
