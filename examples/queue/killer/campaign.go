@@ -29,21 +29,21 @@ type figures struct {
 
 // campaign is a number of rounds. In each a run is killed at random moments and continued, until one ends by itself.
 type campaign struct {
-	// binary is the program, lines the length of the text that it is given.
-	binary string
-	lines  int
+	// binary is the program; lines is the length of the text that it is given, and width that of its longest lines.
+	binary       string
+	lines, width int
 	// maxKills bounds the kills of a round.
 	maxKills int
 	args     []string
 	random   *rand.Rand
-	// runTime is how long a run takes that nobody kills. Kills come within that time.
+	// runTime is how long a whole run takes that nobody kills. Kills come within that time.
 	runTime time.Duration
 }
 
 // outcome is what came of the rounds.
 type outcome struct {
 	rounds, kills int
-	// late is the number of runs that had ended before they were to be killed.
+	// late is the number of runs that ended before they were to be killed: most often there was little left to do.
 	late int
 	// redelivered and recovery are the sum and the longest of what the last runs said.
 	redelivered uint64
@@ -69,7 +69,7 @@ func (c *campaign) writeText(path string) error {
 		case 1:
 			b.WriteString("the same again")
 		default:
-			fmt.Fprintf(&b, "%d %0*d", i, c.random.IntN(300), i)
+			fmt.Fprintf(&b, "%d %0*d", i, c.random.IntN(c.width), i)
 		}
 		b.WriteByte('\n')
 	}
@@ -83,10 +83,10 @@ func (c *campaign) run(ctx context.Context, dir string, rounds int, log io.Write
 		return nil, err
 	}
 	began := time.Now()
-	if _, err := c.round(ctx, filepath.Join(dir, "measure"), text, 0, &outcome{}); err != nil {
+	if _, err := c.finish(ctx, filepath.Join(dir, "measure"), text); err != nil {
 		return nil, fmt.Errorf("a run that was not killed: %w", err)
 	}
-	c.runTime = time.Since(began) / 2 // A round has two runs.
+	c.runTime = time.Since(began)
 	o := &outcome{}
 	for n := range rounds {
 		data := filepath.Join(dir, "round-"+strconv.Itoa(n+1))
@@ -111,11 +111,11 @@ func (c *campaign) round(ctx context.Context, data, text string, kills int, o *o
 		if err != nil {
 			return nil, err
 		}
-		if !killed {
+		if killed {
+			o.kills++
+		} else {
 			o.late++
-			break
 		}
-		o.kills++
 	}
 	last, err := c.finish(ctx, data, text)
 	if err != nil {

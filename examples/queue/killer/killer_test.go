@@ -20,7 +20,7 @@ func TestKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := &campaign{
-		binary: binary, lines: 600, maxKills: 4, args: []string{"-queues", "10"}, random: rand.New(rand.NewPCG(1, 2)),
+		binary: binary, lines: 600, width: 300, maxKills: 4, args: []string{"-queues", "10"}, random: rand.New(rand.NewPCG(1, 2)),
 	}
 	o, err := c.run(t.Context(), dir, 3, t.Output())
 	if err != nil {

@@ -31,13 +31,14 @@ func kill(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("killer", flag.ExitOnError)
 	rounds := f.Int("rounds", 20, "`number` of rounds")
 	lines := f.Int("lines", 3000, "`number` of lines of the text")
+	width := f.Int("width", 300, "length of the longest lines in `bytes`")
 	kills := f.Int("kills", 5, "`number` of kills in a round at most")
 	seed := f.Uint64("seed", uint64(time.Now().UnixNano()), "`number` that the random moments are drawn from")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	if *rounds < 1 || *lines < 0 || *kills < 1 {
-		return fmt.Errorf("-rounds %d -lines %d -kills %d: cannot be", *rounds, *lines, *kills)
+	if *rounds < 1 || *lines < 0 || *width < 1 || *kills < 1 {
+		return fmt.Errorf("-rounds %d -lines %d -width %d -kills %d: cannot be", *rounds, *lines, *width, *kills)
 	}
 	dir, err := os.MkdirTemp("", "heliopolis-killer-")
 	if err != nil {
@@ -48,7 +49,8 @@ func kill(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	c := &campaign{
-		binary: binary, lines: *lines, maxKills: *kills, args: f.Args(), random: rand.New(rand.NewPCG(*seed, 0)),
+		binary: binary, lines: *lines, width: *width, maxKills: *kills, args: f.Args(),
+		random: rand.New(rand.NewPCG(*seed, 0)),
 	}
 	began := time.Now()
 	o, err := c.run(ctx, dir, *rounds, out)
