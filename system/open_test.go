@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -152,6 +154,20 @@ func contents(t *testing.T, r *record) []string {
 		out = append(out, fmt.Sprintf("%d/%d:%x", all[i].Index, all[i].Term, all[i].Payload()[:1]))
 	}
 	return out
+}
+
+// walFile matches the log's current file as the file system knows it: by the name that it was opened under.
+const walFile = "*.spare"
+
+// holdLog lets no sync of the log happen until the function that it returns is called.
+func holdLog(errs *vfs.Errs) (letGo func()) {
+	gate := make(chan struct{})
+	errs.Trace(func(op vfs.Op, name string) {
+		if ok, _ := path.Match(walFile, path.Base(name)); ok && op == vfs.OpSync {
+			<-gate
+		}
+	})
+	return sync.OnceFunc(func() { close(gate) })
 }
 
 // flushNow does in the test's goroutine what the segment writer would do, until it has nothing to do.

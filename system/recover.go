@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/member"
@@ -157,6 +158,10 @@ func (n *Node) feed(ctx context.Context, todo chan<- *record) error {
 	return nil
 }
 
+// maxSettle bounds how long a member's start waits for what its last life ordered: a disk that is full for longer must
+// not hold up the start of others.
+const maxSettle = 10 * time.Second
+
 // loadServer fills in the storage half of a member.Config for a start or restart: everything but Net, Timer, Store,
 // Host, Observer and the scratch. What the last life had left is settled first, so it may take as long as a sync, and
 // must not run on a worker. It fails with an error that wraps ra.ErrDamaged if the member may not run.
@@ -173,7 +178,9 @@ func (n *Node) loadServer(ctx context.Context, r *record, c *member.Config) erro
 	if factory == nil {
 		return fmt.Errorf("%w: %q of member %s", ra.ErrUnknownMachine, r.reg.machine, r.id)
 	}
-	if err := n.settle(ctx, r); err != nil {
+	bounded, cancel := context.WithTimeout(ctx, maxSettle)
+	defer cancel()
+	if err := n.settle(bounded, r); err != nil {
 		return err
 	}
 	c.Raft.Self, c.ID, c.Cluster = r.uid, r.id, r.reg.cluster

@@ -12,6 +12,7 @@ import (
 	"github.com/heliopolis-raft/heliopolis/actor"
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/wal"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
 const (
@@ -191,7 +192,7 @@ func (a *walActor) measure(size int64) {
 		a.lastClosed = closed[len(closed)-1].Seq
 		a.used.Store(0)
 	}
-	a.used.Add(size)
+	a.used.Add((size + vfs.BlockSize - 1) &^ (vfs.BlockSize - 1))
 }
 
 // fill returns how full the current file is, from 0 to 1.
