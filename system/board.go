@@ -71,10 +71,25 @@ func (b *board) get(cluster string) *entry {
 func (b *board) open(cluster, machine string) *entry {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.openLocked(cluster, machine)
+}
+
+func (b *board) openLocked(cluster, machine string) *entry {
 	if e := b.entries[cluster]; e != nil {
 		return e
 	}
 	return b.add(cluster, machine)
+}
+
+// join is open for a member that is about to run here; entry.left ends it.
+func (b *board) join(cluster, machine string) *entry {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.openLocked(cluster, machine)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.local++
+	return e
 }
 
 // claim makes a new entry for a cluster that is about to be started. It fails with ra.ErrNameTaken while members of one
@@ -121,11 +136,13 @@ func (b *board) started(e *entry, ok bool) {
 
 // leave forgets a cluster unless members of it run here or are being started.
 func (b *board) leave(e *entry) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	e.mu.Lock()
 	busy := e.local > 0 || e.starting
 	e.mu.Unlock()
 	if !busy {
-		b.remove(e)
+		b.removeLocked(e)
 	}
 }
 
@@ -133,6 +150,10 @@ func (b *board) leave(e *entry) {
 func (b *board) remove(e *entry) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.removeLocked(e)
+}
+
+func (b *board) removeLocked(e *entry) {
 	e.removed.Store(true)
 	if b.entries[e.cluster] == e {
 		delete(b.entries, e.cluster)
@@ -232,13 +253,6 @@ func (e *entry) hint(n *Node, leader ra.ServerID) {
 		return
 	}
 	e.set(&standing{leader: e.routeTo(n, leader), members: old.members})
-}
-
-// joined takes note that a member runs here.
-func (e *entry) joined() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.local++
 }
 
 // left takes note that a member here has ended. If it led, no leader is known any more.

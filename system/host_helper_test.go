@@ -43,7 +43,7 @@ func (w *world) open(name ra.NodeID) *Node {
 	}
 	cfg := Config{
 		Dir: "/" + string(name), Name: name, Fabric: w.fabric, FS: w.disks[name], WALFileSize: 1 << 20,
-		Machines: map[string]machine.Factory{"counter": reference.NewCounter, "table": reference.NewTable, "mixed": newMixed},
+		Machines: map[string]machine.Factory{"counter": reference.NewCounter, "table": reference.NewTable, "totals": reference.NewTotals, "mixed": newMixed},
 	}
 	if w.config != nil {
 		w.config(&cfg)

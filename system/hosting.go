@@ -106,7 +106,7 @@ func (n *Node) startMember(r *record) error {
 	if err != nil {
 		return err
 	}
-	begun := first.begun
+	p := first
 	ref, err := n.supervisor.Start(r.id.Name, func() actor.Actor {
 		if p := first; p != nil {
 			first = nil
@@ -115,11 +115,12 @@ func (n *Node) startMember(r *record) error {
 		return n.reload(r)
 	}, actor.OnWorker(n.workerOf(r)), actor.WithClientLane(n.clientLane()))
 	if err != nil {
+		p.entry.left(p)
 		return err
 	}
 	n.ends.Delete(r.uid)
 	select {
-	case <-begun:
+	case <-p.begun:
 		return nil
 	case <-ref.Done():
 		return n.whyEnded(nil)
@@ -155,7 +156,7 @@ func (n *Node) load(r *record) (*process, error) {
 	if p.server, err = member.New(cfg); err != nil {
 		return nil, fmt.Errorf("system: start member %s: %w", r.id.Name, err)
 	}
-	p.entry = n.board.open(r.reg.cluster, r.reg.machine)
+	p.entry = n.board.join(r.reg.cluster, r.reg.machine)
 	return p, nil
 }
 

@@ -59,7 +59,6 @@ func (p *process) Start(ctx *actor.Context) error {
 	p.spawn = p.ref.PID().Spawn
 	p.enter(ctx)
 	defer p.leave()
-	p.entry.joined()
 	p.rec.proc.Store(p)
 	close(p.begun)
 	p.server.Flush()
