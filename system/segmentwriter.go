@@ -40,6 +40,13 @@ const (
 	maxBackoff = 5 * time.Second
 )
 
+// The next file of the log is made when the current one is full to reserveAt, and before files are flushed if it is full
+// to reserveFirst.
+const (
+	reserveAt    = 0.25
+	reserveFirst = 0.5
+)
+
 // look is called whenever something was written to the log: it wakes the actor if there is reason to.
 func (w *segmentWriter) look() {
 	if !w.busy.Load() && w.wanted() {
@@ -51,7 +58,7 @@ func (w *segmentWriter) look() {
 // of the log's file is used: a small node never needs it.
 func (w *segmentWriter) wanted() bool {
 	n := w.node
-	return len(n.log.Closed()) > 0 || n.wal.fill() > 0.25 && n.log.NeedsReserve()
+	return len(n.log.Closed()) > 0 || n.wal.fill() > reserveAt && n.log.NeedsReserve()
 }
 
 // poke has the actor look what there is to do.
@@ -113,16 +120,23 @@ func (w *segmentWriter) later(ctx *actor.Context, err error) {
 // round does everything that is due, and reports whether there may be more. What fails does not keep the rest from being
 // tried: to release a file may make the room that another step needs.
 func (w *segmentWriter) round() (more bool, err error) {
-	n := w.node
-	if n.log.NeedsReserve() && (n.wal.fill() > 0.25 || len(n.log.Closed()) > 0) {
-		err = n.log.Reserve()
-	}
 	flushed, flushErr := w.flushAll()
+	err = w.reserve(reserveAt)
 	if w.tidy = w.tidy || flushed; w.tidy {
 		more, tidyErr := w.cleanSegments()
 		return more, errors.Join(err, flushErr, tidyErr)
 	}
 	return false, errors.Join(err, flushErr)
+}
+
+// reserve makes the next file if there is none and the current one is full to that part: before, one may be handed back
+// in time, and to make one keeps the disk busy.
+func (w *segmentWriter) reserve(at float64) error {
+	n := w.node
+	if n.wal.fill() < at || !n.log.NeedsReserve() {
+		return nil
+	}
+	return n.log.Reserve()
 }
 
 // cleanSegments removes and rewrites segments that are little needed, a bounded part of them.
@@ -142,6 +156,9 @@ func (w *segmentWriter) flushAll() (any bool, err error) {
 	for _, c := range w.node.log.Closed() {
 		if w.node.isClosing() {
 			return any, nil
+		}
+		if err := w.reserve(reserveFirst); err != nil {
+			w.node.logger.Warn("no next file for the log", zap.Error(err)) // to flush may make room for it
 		}
 		if err := w.flush(c); err != nil {
 			return any, fmt.Errorf("WAL file %d: %w", c.Seq, err)

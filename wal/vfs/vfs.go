@@ -98,13 +98,20 @@ func Zero(f File, off, n int64) error {
 }
 
 // zeroStep is how much writeZeros writes at once. Large writes leave large pages in the cache, which makes later small
-// writes to the file cheaper.
-const zeroStep = 1 << 20
+// writes to the file cheaper. Past the cache each write keeps the disk busy, and others waiting, so they are smaller.
+const (
+	zeroStep       = 1 << 20
+	directZeroStep = 256 << 10
+)
 
 func writeZeros(f File, off, n int64) error {
-	zeros := AlignedBuffer(int(min(n, zeroStep)))
+	most := int64(zeroStep)
+	if IsDirect(f) {
+		most = directZeroStep
+	}
+	zeros := AlignedBuffer(int(min(n, most)))
 	for n > 0 {
-		step := min(n, zeroStep)
+		step := min(n, most)
 		if _, err := f.WriteAt(zeros[:step], off); err != nil {
 			return err
 		}
