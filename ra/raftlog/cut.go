@@ -174,6 +174,8 @@ func (l *Log) Range(s *wal.Span) (segment.Range, error) {
 	switch {
 	case l.broken != nil:
 		return segment.Range{}, l.broken
+	case lowest(s) == 0:
+		return segment.Range{UID: l.uid}, nil
 	case s.Seq > l.ordered.Load():
 		return segment.Range{}, l.fail("file with order %d is flushed, the log knows of %d", s.Seq, l.ordered.Load())
 	case s.Seq <= l.flushed:

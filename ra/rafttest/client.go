@@ -34,7 +34,7 @@ func newBook() book {
 func commandID(command []byte) uint64 { return binary.LittleEndian.Uint64(command) }
 
 // apply takes note that a command was applied somewhere. I14: always at the same index. I15: never if it was refused.
-func (b *book) apply(s *sim, c *cluster, id uint64, at ra.Index) {
+func (b *book) apply(c *cluster, id uint64, at ra.Index) {
 	if old, ok := b.applied[id]; ok && old != at {
 		c.truth.breach("I14", "command %d is applied at index %d and at %d", id, old, at)
 	}
@@ -77,10 +77,8 @@ func (c *call) Done(r member.Result) {
 		b.refused[c.id] = r.Err
 	}
 	if c.client != nil && r.Leader != "" {
-		for _, p := range c.cluster.members {
-			if p.uid == r.Leader {
-				c.client.hint[c.cluster.id] = p
-			}
+		if p := c.cluster.peer(r.Leader); p != nil {
+			c.client.hint[c.cluster.id] = p
 		}
 	}
 }
@@ -114,10 +112,10 @@ func (s *sim) act(c *client) {
 	}
 	cl := s.clusters[s.dice.IntN(len(s.clusters))]
 	p := c.hint[cl.id]
-	if p == nil || !p.node.up || s.dice.oneIn(8) {
+	if p == nil || !p.alive() || s.dice.oneIn(8) {
 		p = cl.members[s.dice.IntN(len(cl.members))]
 	}
-	if !p.node.up {
+	if !p.alive() {
 		return
 	}
 	if s.dice.oneIn(4) {

@@ -25,12 +25,17 @@ const (
 	evRestart                   // node comes back
 	evRejoin                    // all links are whole again
 	evTransfer                  // peer is told to hand leadership over to the gen-th member
+	evWork                      // node does a job of worker
+	evDone                      // peer hears that its job is done
+	evSegments                  // node's segment writer takes a step
+	evChange                    // a user changes the members of a cluster
+	evLeave                     // peer is stopped for good
 	evNudge                     // healing: whatever a user would do to a cluster without a leader
 )
 
 var eventNames = [...]string{
 	"deliver", "flush", "timer", "tick", "campaign", "learn", "take", "sync", "written", "client", "fault", "restart",
-	"rejoin", "transfer", "nudge",
+	"rejoin", "transfer", "work", "done", "segments", "change", "leave", "nudge",
 }
 
 // event is something that happens. Only the fields that its kind needs are set.
@@ -42,6 +47,8 @@ type event struct {
 	peer    *peer
 	client  *client
 	message *raft.Message
+	worker  *peer
+	job     *job
 }
 
 // String describes the event for a trace.
@@ -68,52 +75,73 @@ func (e *event) String() string {
 // dispatch lets an event happen.
 func (s *sim) dispatch(e *event) {
 	if p := e.peer; p != nil {
-		if !p.node.up || e.life != 0 && e.life != p.node.life {
+		if !p.alive() || e.life != 0 && e.life != p.node.life {
 			return
 		}
 	} else if n := e.node; n != nil && e.life != 0 && (!n.up || e.life != n.life) {
 		return
 	}
+	if e.peer != nil {
+		s.dispatchPeer(e, e.peer)
+		return
+	}
 	switch e.kind {
-	case evDeliver:
-		e.peer.step(e.message)
-	case evLearn:
-		if s.believes(e) {
-			e.peer.step(e.message)
-		}
-	case evFlush:
-		e.peer.flush()
-	case evTimer:
-		// A timer that was cancelled may be under way already.
-		if e.gen == e.peer.timer || s.dice.oneIn(s.profile.StaleOneIn) {
-			e.peer.step(&raft.Message{Kind: raft.ElectionTimeout})
-		}
-	case evTick:
-		e.peer.tick(e.gen)
-	case evCampaign:
-		e.peer.step(&raft.Message{Kind: raft.Campaign})
 	case evTake:
 		e.node.take()
 	case evSync:
 		e.node.sync()
-	case evWritten:
-		e.peer.server.Written(e.gen)
-		e.peer.end()
+	case evWork:
+		e.node.work(e)
+	case evSegments:
+		e.node.segmentStage()
 	case evClient:
 		s.act(e.client)
 	case evFault:
 		s.fault()
+	case evChange:
+		s.change()
 	case evRestart:
 		if !e.node.up {
 			e.node.restart()
 		}
 	case evRejoin:
 		s.reconnect()
-	case evTransfer:
-		to := e.peer.cluster.members[e.gen]
-		e.peer.step(&raft.Message{Kind: raft.Transfer, To: to.uid})
 	case evNudge:
 		s.nudge()
+	}
+}
+
+// dispatchPeer lets a member meet with an event.
+func (s *sim) dispatchPeer(e *event, p *peer) {
+	switch e.kind {
+	case evDeliver:
+		p.step(e.message)
+	case evLearn:
+		if s.believes(e) {
+			p.step(e.message)
+		}
+	case evFlush:
+		p.flush()
+	case evTimer:
+		// A timer that was cancelled may be under way already.
+		if e.gen == p.timer || s.dice.oneIn(s.profile.StaleOneIn) {
+			p.step(&raft.Message{Kind: raft.ElectionTimeout})
+		}
+	case evTick:
+		p.tick(e.gen)
+	case evCampaign:
+		p.step(&raft.Message{Kind: raft.Campaign})
+	case evWritten:
+		p.server.Written(e.gen)
+		p.end()
+	case evDone:
+		e.job.done()
+		p.end()
+	case evTransfer:
+		to := p.cluster.members[e.gen]
+		p.step(&raft.Message{Kind: raft.Transfer, To: to.uid})
+	case evLeave:
+		p.leave()
 	}
 }
 
@@ -131,7 +159,7 @@ func (s *sim) believes(e *event) bool {
 func (s *sim) learn(on, about *node, kind raft.Kind, after time.Duration) {
 	for _, p := range on.peers {
 		for _, q := range about.peers {
-			if q.cluster == p.cluster {
+			if q.cluster == p.cluster && !p.gone && !q.gone {
 				ev := event{kind: evLearn, peer: p, life: on.life, message: &raft.Message{Kind: kind, From: q.uid}}
 				if kind == raft.NodeDown || kind == raft.NodeUp {
 					ev.node = about
@@ -148,10 +176,11 @@ func (s *sim) nudge() {
 	for _, c := range s.clusters {
 		var leader *peer
 		for _, p := range c.members {
-			if p.server.Status().Role == ra.Leader {
+			if p.alive() && p.server.Status().Role == ra.Leader {
 				leader = p
 			}
 		}
+		c.dismiss()
 		switch {
 		case leader == nil && len(c.truth.committed) == 0:
 			p := c.members[s.dice.IntN(len(c.members))]

@@ -9,13 +9,15 @@ import (
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/member"
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
+	"github.com/heliopolis-raft/heliopolis/ra/raftlog"
+	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
+	"github.com/heliopolis-raft/heliopolis/segment"
 	"github.com/heliopolis-raft/heliopolis/wal"
-	"github.com/heliopolis-raft/heliopolis/wal/memtable"
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
-// node is one simulated node: the members that live there, and the shipping log on a disk that can crash. What an
-// actor does on a real node, the scheduler does here: the batch gathers while the one before is being synced, and the
+// node is one simulated node: the members that live there, and the shipping storage on a disk that can crash. What
+// actors do on a real node, the scheduler does here: the batch gathers while the one before is being synced, and the
 // members hear of it later.
 type node struct {
 	sim   *sim
@@ -27,6 +29,11 @@ type node struct {
 	life  uint32
 	peers []*peer
 	calls []*call
+	jobs  []*job
+
+	snaps *snapshot.Store
+	segs  *segment.Set
+	flush flushing
 
 	log     *wal.Log
 	gather  *wal.Batch
@@ -39,6 +46,8 @@ type node struct {
 // order is what one Store put into a batch, as the truth has to know it.
 type order struct {
 	peer     *peer
+	seq      uint64
+	reset    ra.Index
 	truncate ra.Index
 	entries  []raft.Position
 	state    *ra.HardState
@@ -57,39 +66,57 @@ func (n *node) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// open opens the log, whatever is there.
-func (n *node) open() *wal.Recovery {
-	l, found, err := wal.Open(wal.Config{FS: n.fs, FileSize: n.sim.profile.FileSize, MaxBatch: n.sim.profile.MaxBatch, Random: n})
-	if err != nil {
-		n.sim.breach("I9", "n%d does not start: %v", n.id, err)
-		return nil
+// open opens the disk, whatever is there, and brings the members' logs back.
+func (n *node) open() error {
+	var err error
+	if n.snaps, _, err = snapshot.Open(snapshot.Config{FS: n.fs, Dir: "snapshots"}); err != nil {
+		return err
 	}
-	n.log, n.gather, n.closing = l, l.NewBatch(), l.NewBatch()
-	n.orders, n.syncing, n.busy = nil, nil, false
+	if n.segs, _, err = segment.Open(segment.Config{FS: n.fs, Dir: "segments", OwnFile: n.sim.profile.OwnFile}); err != nil {
+		return err
+	}
+	var found *wal.Recovery
+	n.log, found, err = wal.Open(wal.Config{
+		FS: n.fs, Dir: "wal", FileSize: n.sim.profile.FileSize, MaxBatch: n.sim.profile.MaxBatch, Random: n,
+	})
+	if err != nil {
+		return err
+	}
+	n.gather, n.closing = n.log.NewBatch(), n.log.NewBatch()
+	n.orders, n.syncing, n.busy, n.flush, n.jobs = nil, nil, false, flushing{}, nil
+	for _, p := range n.peers {
+		if err := p.restore(found); err != nil {
+			return err
+		}
+	}
+	_, err = n.segs.Clean()
+	return err
+}
+
+// start opens a node and starts its members.
+func (n *node) start() {
+	if err := n.open(); err != nil {
+		n.sim.breach("I9", "n%d does not start: %v", n.id, err)
+		return
+	}
 	n.up = true
 	n.life++
-	return found
-}
-
-// start opens a node for the first time, and starts its members.
-func (n *node) start() {
-	if n.open() == nil {
-		return
-	}
+	n.wakeSegments()
 	for _, p := range n.peers {
-		p.begin(nil)
+		p.recovered()
+		if !p.gone {
+			p.begin()
+		}
 	}
 }
 
-// restart opens a node that crashed, and restores what its log holds.
+// restart opens a node that crashed. It may crash again while it recovers.
 func (n *node) restart() {
-	found := n.open()
-	if found == nil {
-		return
+	for n.chaos.IntN(4) == 0 && !n.sim.healing {
+		left := n.crashIn(1+n.chaos.IntN(120), func() error { return n.open() })
+		n.disk, n.fs = left, vfs.NewErrs(left)
 	}
-	for _, p := range n.peers {
-		p.begin(found)
-	}
+	n.start()
 	for _, other := range n.sim.nodes {
 		if other != n && other.up {
 			n.sim.learn(other, n, raft.NodeUp, n.sim.dice.between(time.Millisecond, time.Second))
@@ -97,25 +124,23 @@ func (n *node) restart() {
 	}
 }
 
-// begin makes the member's Server from what was recovered of it, or a new one.
-func (p *peer) begin(found *wal.Recovery) {
-	var state ra.HardState
-	p.table, p.applied, p.writer, p.base = new(memtable.Table), applied{}, nil, 0
-	if found != nil {
-		state = p.restore(found)
-	}
+// begin makes the member's Server, and the member itself if it is new.
+func (p *peer) begin() {
 	if p.writer == nil && !p.register() {
 		return
 	}
+	state := p.cluster.truth.members[p.uid].state
+	p.term, p.machine, p.server = state.Term, nil, nil
 	limits := raft.DefaultLimits
 	limits.MaxEntriesPerAppend, limits.MaxInflightEntries = p.sim.profile.MaxEntries, p.sim.profile.MaxInflight
 	limits.MaxInflightBytes = p.sim.profile.MaxInflightBytes
 	server, err := member.New(member.Config{
-		Raft: raft.Config{Self: p.uid, Limits: &limits}, Initial: p.initial, State: state,
-		Log: peerLog{p}, Store: p, Net: p, Timer: p,
-		Factory:        func(machine.Init) machine.Machine { return replica{p} },
+		Raft: raft.Config{Self: p.uid, Limits: &limits}, ID: p.id(), Initial: p.initial, State: state, Applied: p.hint,
+		Log: peerLog{p}, Store: p, Net: p, Timer: p, Snapshots: p.node.snaps, Background: p,
+		Factory:        func(machine.Init) machine.Machine { return &replica{peer: p} },
 		Observer:       member.Observer{Changed: p.changed, Committed: p.committed},
-		MaxAppendBytes: p.sim.profile.MaxBytes,
+		Policy:         p.sim.profile.policy(),
+		MaxAppendBytes: p.sim.profile.MaxBytes, ChunkBytes: p.sim.profile.Chunk,
 	})
 	if err != nil {
 		p.sim.breach("I9", "%s does not start: %v", p.uid, err)
@@ -127,9 +152,9 @@ func (p *peer) begin(found *wal.Recovery) {
 	p.flush()
 }
 
-// restore takes over what the log found of the member.
-func (p *peer) restore(found *wal.Recovery) (state ra.HardState) {
-	var terms []ra.Term
+// restore takes over what the disk has of the member.
+func (p *peer) restore(found *wal.Recovery) error {
+	p.writer, p.log, p.base, p.hint, p.back = nil, raftlog.New(p.uid, p.node.segs), 0, 0, recovery{}
 	for i := range found.Members {
 		m := &found.Members[i]
 		if m.Writer.UID() != p.uid {
@@ -138,16 +163,29 @@ func (p *peer) restore(found *wal.Recovery) (state ra.HardState) {
 		if m.Mark != (wal.Mark{}) {
 			p.cluster.truth.breach("I9", "%s is damaged by a crash alone: %+v", p.uid, m.Mark)
 		}
-		p.writer, p.table, p.base, state = m.Writer, m.Entries, m.Writer.Seq(), m.State
+		info, _ := p.node.snaps.Newest(p.uid)
+		snap := raft.Position{Index: info.Index, Term: info.Term}
+		var err error
+		if p.log, err = raftlog.Recover(m, p.node.segs, raftlog.Position(snap)); err != nil {
+			return err
+		}
+		p.writer, p.base, p.hint = m.Writer, m.Writer.Seq(), m.Applied
 		p.writer.Owner = p
-		for e := range p.table.View(1, p.table.Last()).All() {
-			terms = append(terms, e.Term)
+		base, baseTerm := p.log.Base()
+		p.back = recovery{
+			seq: p.base, state: m.State, snap: snap, base: raft.Position{Index: base, Term: baseTerm}, last: p.log.Last(),
+			resets: p.log.NeedsReset(),
+		}
+		for i := base + 1; i <= p.log.Last(); i++ {
+			term, _ := p.log.Term(i)
+			p.back.terms = append(p.back.terms, term)
 		}
 	}
-	p.term = state.Term
-	p.cluster.truth.recovered(p.uid, p.maybe, state, terms)
-	return state
+	return nil
 }
+
+// recovered compares what the disk had with the truth.
+func (p *peer) recovered() { p.cluster.truth.recovered(p.uid, p.maybe, &p.back) }
 
 // register makes a new member known to the log.
 func (p *peer) register() bool {
@@ -162,6 +200,7 @@ func (p *peer) register() bool {
 		p.sim.breach("I9", "%s is not registered: %v", p.uid, err)
 		return false
 	}
+	p.node.orders = append(p.node.orders, order{peer: p, seq: 1})
 	p.node.kick()
 	return true
 }
@@ -171,7 +210,7 @@ func (n *node) store(p *peer, op *wal.Op) error {
 	if err := n.gather.Append(p.writer, op); err != nil {
 		return err
 	}
-	o := order{peer: p, truncate: op.Truncate}
+	o := order{peer: p, seq: op.Seq, reset: op.Reset, truncate: op.Truncate}
 	for i := range op.Entries {
 		o.entries = append(o.entries, raft.Position{Index: op.Entries[i].Index, Term: op.Entries[i].Term})
 	}
@@ -201,7 +240,7 @@ func (n *node) take() {
 	}
 	n.sim.plan(after, event{kind: evSync, node: n, life: n.life})
 	for _, p := range n.peers {
-		if p.server != nil && p.server.Stalled() {
+		if p.alive() && p.server.Stalled() {
 			p.server.Resume()
 			p.end()
 		}
@@ -232,6 +271,7 @@ func (n *node) sync() {
 	}
 	n.closing.Reset()
 	n.busy = false
+	n.wakeSegments()
 	if !n.gather.Empty() {
 		n.kick()
 		return
@@ -259,12 +299,23 @@ func (n *node) failed(err error) {
 		n.sim.breach("I10", "n%d cannot write: %v", n.id, err)
 		return
 	}
-	n.crash()
-	n.sim.plan(n.sim.dice.between(time.Millisecond, n.sim.profile.LieDown), event{kind: evRestart, node: n})
+	n.giveUp()
+}
+
+// giveUp stops the node because of its disk, until somebody starts it again.
+func (n *node) giveUp() {
+	if n.up {
+		n.crash()
+		n.sim.plan(n.sim.dice.between(time.Millisecond, n.sim.profile.LieDown), event{kind: evRestart, node: n})
+	}
 }
 
 // apply does to a durable state what the order does, and reports whether it fits.
 func (o *order) apply(d *durable) bool {
+	d.seq = max(d.seq, o.seq)
+	if o.reset != 0 {
+		d.reset(o.reset)
+	}
 	if o.truncate != 0 {
 		d.cut(o.truncate)
 	}
@@ -299,25 +350,10 @@ func (n *node) crash() {
 	}
 }
 
-// pullPlug makes the disk what a crash may leave of it. If a batch is being written it may happen at any operation of
-// that.
+// pullPlug makes the disk what a crash may leave of it. It may happen at any operation of whatever is under way: a
+// batch that is being written, a snapshot, a flush.
 func (n *node) pullPlug() {
-	model := vfs.CrashModel(n.chaos.IntN(int(vfs.CrashModels)))
-	var left *vfs.Mem
-	if n.busy && !n.closing.Empty() && n.chaos.IntN(2) == 0 {
-		at := n.chaos.IntN(3)
-		n.fs.Trace(func(vfs.Op, string) {
-			if at == 0 {
-				left = n.disk.Crash(model, n.chaos)
-			}
-			at--
-		})
-		_ = n.log.Commit(n.closing) // whoever would hear of the error is dead
-		n.fs.Trace(nil)
-	}
-	if left == nil {
-		left = n.disk.Crash(model, n.chaos)
-	}
+	left := n.crashIn(n.chaos.IntN(4), n.underWay())
 	n.disk, n.fs = left, vfs.NewErrs(left)
 	for _, p := range n.peers {
 		p.maybe = p.cluster.truth.members[p.uid].clone()
@@ -326,5 +362,38 @@ func (n *node) pullPlug() {
 		o := &n.syncing[i]
 		o.apply(o.peer.maybe)
 	}
-	n.log, n.orders, n.syncing = nil, nil, nil
+	n.log, n.snaps, n.segs, n.orders, n.syncing, n.jobs, n.flush = nil, nil, nil, nil, nil, nil, flushing{}
+}
+
+// underWay picks something that the crash interrupts. Whoever would hear of its outcome is dead.
+func (n *node) underWay() func() error {
+	switch k := n.chaos.IntN(4); {
+	case k == 0 && n.busy && !n.closing.Empty():
+		return func() error { return n.log.Commit(n.closing) }
+	case k == 1 && len(n.jobs) > 0:
+		return func() error { n.jobs[n.chaos.IntN(len(n.jobs))].work(); return nil }
+	case k == 2 && n.flush.planned && n.flush.stage != stageTell:
+		return func() error { return n.doStage(&n.flush) }
+	}
+	return nil
+}
+
+// crashIn does something, and returns what the disk is after a crash at the given operation of it, or behind its end.
+func (n *node) crashIn(operation int, do func() error) *vfs.Mem {
+	model := vfs.CrashModel(n.chaos.IntN(int(vfs.CrashModels)))
+	var left *vfs.Mem
+	if do != nil {
+		n.fs.Trace(func(vfs.Op, string) {
+			if operation == 0 {
+				left = n.disk.Crash(model, n.chaos)
+			}
+			operation--
+		})
+		_ = do()
+		n.fs.Trace(nil)
+	}
+	if left == nil {
+		left = n.disk.Crash(model, n.chaos)
+	}
+	return left
 }

@@ -1,18 +1,20 @@
 package rafttest
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/member"
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
+	"github.com/heliopolis-raft/heliopolis/ra/raftlog"
 	"github.com/heliopolis-raft/heliopolis/wal"
-	"github.com/heliopolis-raft/heliopolis/wal/memtable"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
-// peer is one member on its node: the shipping Server, between a log, a network, a timer and a machine that belong to
-// the simulator. It reports to the truth what passes by.
+// peer is one member on its node: the shipping Server with the shipping log, between a network, a timer and a machine
+// that belong to the simulator. It reports to the truth what passes by.
 type peer struct {
 	sim     *sim
 	node    *node
@@ -22,9 +24,12 @@ type peer struct {
 
 	server  *member.Server
 	writer  *wal.Writer
-	table   *memtable.Table
-	applied applied
-	base    uint64 // the log's Seq before the first order of this life
+	log     *raftlog.Log
+	machine *replica // in force
+	base    uint64   // the log's Seq before the first order of this life
+	hint    ra.Index // known to be committed, as the log says
+	back    recovery // what the disk had
+	gone    bool     // removed from the cluster, and stopped for good
 
 	timer   uint64 // number of the armed timer; older ones do nothing
 	ticks   uint64
@@ -35,6 +40,14 @@ type peer struct {
 	maybe   *durable // after a crash: what was durable and what was just being made so
 }
 
+// id returns the member's address.
+func (p *peer) id() ra.ServerID {
+	return ra.ServerID{Name: fmt.Sprint("c", p.cluster.id), Node: ra.NodeID(fmt.Sprint("n", p.node.id))}
+}
+
+// alive reports whether the member runs.
+func (p *peer) alive() bool { return p.node.up && !p.gone && p.server != nil }
+
 // step takes a message in. Some batches end at once, others gather for a moment.
 func (p *peer) step(m *raft.Message) {
 	p.server.Step(m)
@@ -43,7 +56,7 @@ func (p *peer) step(m *raft.Message) {
 
 // end ends the batch now or soon.
 func (p *peer) end() {
-	if p.open {
+	if p.open || !p.alive() {
 		return
 	}
 	if p.sim.dice.oneIn(3) {
@@ -62,12 +75,44 @@ func (p *peer) flush() {
 
 // look compares what the member has become with the truth.
 func (p *peer) look() {
-	if err := p.server.Failed(); err != nil {
-		p.cluster.truth.breach("panic", "%s stopped: %v", p.uid, err)
+	t := p.cluster.truth
+	switch err := p.server.Failed(); {
+	case err == nil:
+	case errors.Is(err, member.ErrRemoved):
+		p.leave()
+		return
+	case errors.Is(err, vfs.ErrInjected):
+		p.node.giveUp() // its disk cannot be read
+		return
+	default:
+		t.breach("panic", "%s stopped: %v", p.uid, err)
+		return
 	}
-	if st := p.server.Status(); st.Applied > st.Commit {
-		p.cluster.truth.breach("I7", "%s applied %d with commit index %d", p.uid, st.Applied, st.Commit)
+	st := p.server.Status()
+	if st.Applied > st.Commit {
+		t.breach("I7", "%s applied %d with commit index %d", p.uid, st.Applied, st.Commit)
 	}
+	if int(st.Commit) > len(t.committed) {
+		t.breach("I6", "%s has commit index %d, committed is %d", p.uid, st.Commit, len(t.committed))
+	}
+	if want, _ := t.stateAt(st.Applied); p.machine.state != want {
+		t.breach("I5", "%s has applied %d with state %+v, must be %+v", p.uid, st.Applied, p.machine.state, want)
+	}
+	if base, _ := p.log.Base(); base > st.Applied {
+		t.breach("I9", "%s has let go of its log up to %d, applied is %d", p.uid, base, st.Applied)
+	}
+	if len(t.configs) > 0 {
+		t.configured(p.uid, p.log, p.first(), p.server.Configuration())
+	}
+}
+
+// first returns the configuration that counts as long as the log says nothing: what the member was started with, or that
+// with which the cluster began if the beginning came as a snapshot.
+func (p *peer) first() []ra.Member {
+	if base, _ := p.log.Base(); base > 0 {
+		return p.cluster.initial
+	}
+	return p.initial
 }
 
 // changed hears of roles. It is called before the member does anything else in its new one.
@@ -77,60 +122,54 @@ func (p *peer) changed(st member.Status) {
 		p.sim.elections++
 		p.cluster.truth.leads(p.uid, st.Term, p.termAt)
 	}
-}
-
-// termAt returns the term of an entry of the member's log.
-func (p *peer) termAt(i ra.Index) (ra.Term, bool) {
-	if i < 1 || i > p.table.Last() {
-		return 0, true
+	if q := p.cluster.peer(st.Leader); q != nil && !q.alive() {
+		// Whoever starts to watch a process that has ended hears of it at once.
+		p.sim.plan(p.sim.dice.between(0, time.Second), event{
+			kind: evLearn, peer: p, life: p.node.life, gen: 1, message: &raft.Message{Kind: raft.LeaderDown, From: q.uid},
+		})
 	}
-	return p.table.Term(i)
 }
 
 // committed hears of a commit index that moves, before anything is applied.
 func (p *peer) committed(from, to ra.Index) {
 	st := p.server.Status()
+	c := commit{
+		uid: p.uid, leads: st.Role == ra.Leader || st.Role == ra.AwaitCondition, last: to, term: st.Term,
+	}
+	c.configs = p.recentConfigs()
 	for i := from + 1; i <= to; i++ {
-		e, ok := p.table.Entry(i)
+		term, ok := p.log.Term(i)
 		if !ok {
 			p.cluster.truth.breach("I6", "%s commits index %d, which it does not have", p.uid, i)
 			return
 		}
-		p.cluster.truth.commits(p.uid, &e, st.Role == ra.Leader || st.Role == ra.AwaitCondition, to, st.Term)
+		c.at = position{i, term}
+		p.cluster.truth.commits(&c)
 	}
 }
 
-// Append adds entries to the log.
-func (p *peer) Append(entries []ra.Entry) error {
-	for i := range entries {
-		e := &entries[i]
-		prev, _ := p.termAt(e.Index - 1)
-		if e.Index != p.table.Last()+1 {
-			p.cluster.truth.breach("I3", "%s appends index %d behind %d", p.uid, e.Index, p.table.Last())
+// recentConfigs returns the configuration in force and the one before it: a batch may have changed it after it moved
+// the commit index.
+func (p *peer) recentConfigs() [][]ra.Member {
+	now := p.server.Configuration()
+	out := [][]ra.Member{now.Members}
+	before := p.first()
+	base, _ := p.log.Base()
+	at := ra.Index(0)
+	for i := range p.cluster.truth.configs {
+		c := &p.cluster.truth.configs[i]
+		if c.at.index >= now.Index || c.at.index < at {
+			continue
 		}
-		p.cluster.truth.appended(p.uid, e, prev)
-		if err := p.table.Append(entries[i : i+1]); err != nil {
-			p.cluster.truth.breach("I3", "%s: %v", p.uid, err)
+		term, ok := p.log.Term(c.at.index)
+		if ok && term == c.at.term || c.at.index <= base && p.cluster.truth.committed[c.at.index-1] == c.at {
+			before, at = c.members, c.at.index
 		}
 	}
-	return nil
-}
-
-// Truncate removes entries from the log.
-func (p *peer) Truncate(from ra.Index) {
-	if commit := p.server.Status().Commit; from <= commit {
-		p.cluster.truth.breach("I4", "%s removes index %d, committed up to %d", p.uid, from, commit)
+	if now.Index > 0 {
+		out = append(out, before)
 	}
-	p.table.Truncate(from)
-}
-
-// Read reads entries of the log.
-func (p *peer) Read(into []ra.Entry, lo, hi ra.Index, maxBytes int) ([]ra.Entry, error) {
-	got := p.table.Read(into, lo, hi, maxBytes)
-	if len(got) == len(into) {
-		return into, fmt.Errorf("no entry %d in a log up to %d", lo, p.table.Last())
-	}
-	return got, nil
+	return out
 }
 
 // Store puts an order of the member into the batch of the node's log.
@@ -142,6 +181,9 @@ func (p *peer) Store(op *wal.Op) error {
 	}
 	if op.Truncate != 0 {
 		p.cluster.truth.removes(p.uid, p.term, op.Truncate)
+	}
+	if err := p.log.Order(&numbered); err != nil {
+		return err
 	}
 	return p.node.store(p, &numbered)
 }
@@ -211,12 +253,7 @@ func (p *peer) Now() int64 { return 1_700_000_000_000 + p.sim.now.Milliseconds()
 // send lets a message travel: it may be lost, doubled, or late. Between two nodes messages keep their order, as on a
 // connection, but for those that the profile lets go astray.
 func (s *sim) send(from *peer, m *raft.Message) {
-	var to *peer
-	for _, q := range from.cluster.members {
-		if q.uid == m.To {
-			to = q
-		}
-	}
+	to := from.cluster.peer(m.To)
 	if to == nil || s.cut[from.node.id][to.node.id] || s.dice.oneIn(s.profile.LoseOneIn) {
 		return
 	}

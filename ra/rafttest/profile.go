@@ -1,6 +1,11 @@
 package rafttest
 
-import "time"
+import (
+	"time"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
+)
 
 // Profile is the weather of one schedule: how large the world is and how much goes wrong. It is drawn from the seed,
 // so that a campaign visits calm and stormy, small and large worlds.
@@ -33,6 +38,18 @@ type Profile struct {
 	Clients int
 	Payload int
 
+	// Flush is the typical time that a step of the segment writer takes; OwnFile is the size of a range that gets a file
+	// of its own.
+	Flush   time.Duration
+	OwnFile int
+	// AskOneIn: how many commands make the machine ask for a snapshot, about; 0 is never. Interval is how far apart
+	// snapshots are at least, Chunk the size of the pieces in which they travel.
+	AskOneIn uint64
+	Interval ra.Index
+	Chunk    int
+	// Change is the mean time between changes of the configuration; 0 is never.
+	Change time.Duration
+
 	// Small limits make rare paths common.
 	MaxEntries, MaxInflight, MaxBytes int
 	MaxInflightBytes, MaxBatch        int
@@ -58,17 +75,28 @@ func drawProfile(d dice) Profile {
 		LieDown:          pick(d, 50*time.Millisecond, 500*time.Millisecond, 3*time.Second),
 		Command:          pick(d, time.Millisecond, 20*time.Millisecond, 50*time.Millisecond, 200*time.Millisecond),
 		Clients:          pick(d, 1, 2, 4),
-		Payload:          pick(d, 8, 64, 600, 3000),
+		Payload:          pick(d, 8, 64, 600, 3000, 8000),
 		MaxEntries:       pick(d, 1, 2, 4, 128),
 		MaxInflight:      pick(d, 1, 2, 8, 64, 4096),
 		MaxBytes:         pick(d, 1, 500, 64<<10),
 		MaxInflightBytes: pick(d, 1, 1000, 16<<20),
 		MaxBatch:         pick(d, 0, 0, 2000, 8<<10),
-		FileSize:         pick(d, int64(64<<10), 128<<10, 1<<20),
+		FileSize:         pick(d, int64(64<<10), 64<<10, 128<<10),
+		Flush:            pick(d, 100*time.Microsecond, 5*time.Millisecond, 100*time.Millisecond),
+		OwnFile:          pick(d, 1000, 0),
+		AskOneIn:         pick(d, uint64(0), 1, 4, 12),
+		Interval:         pick(d, ra.Index(1), 5, 20),
+		Chunk:            pick(d, 50, 500, 1<<20),
+		Change:           pick(d, 0, 0, 100*time.Millisecond, time.Second),
 	}
 	p.Members = p.Nodes
 	if p.Nodes > 3 && d.oneIn(2) {
 		p.Members = 3
 	}
 	return p
+}
+
+// policy returns when snapshots are taken.
+func (p *Profile) policy() snapshot.Policy {
+	return snapshot.Policy{MinInterval: p.Interval, MinCheckpoint: p.Interval, Growth: 2, MinBytes: 4 << 10}
 }

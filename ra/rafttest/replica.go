@@ -1,88 +1,121 @@
 package rafttest
 
 import (
+	"encoding/binary"
+	"fmt"
 	"io"
-	"iter"
 
 	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/ra"
-	"github.com/heliopolis-raft/heliopolis/ra/member"
 )
 
-// applied counts the commands that were applied and digests them in their order.
+// applied counts the commands that were applied and digests them in their order: the state of the simulated machines.
 type applied struct {
 	count, digest uint64
 	last          ra.Index
 }
 
-// replica is a peer as its member's machine.
-type replica struct{ *peer }
+// apply is what a command does to the state.
+func (a *applied) apply(at ra.Index, sum uint32) {
+	a.last = at
+	a.count++
+	a.digest = a.digest*0x100000001b3 ^ uint64(at)<<32 ^ uint64(sum)
+}
+
+// encode writes the state down, behind as many bytes as it says, so that snapshots have several chunks.
+func (a *applied) encode() []byte {
+	b := make([]byte, 24+a.digest%2048)
+	binary.LittleEndian.PutUint64(b, a.count)
+	binary.LittleEndian.PutUint64(b[8:], a.digest)
+	binary.LittleEndian.PutUint64(b[16:], uint64(a.last))
+	x := a.digest
+	for i := 24; i < len(b); i++ {
+		x = x*6364136223846793005 + 1442695040888963407
+		b[i] = byte(x >> 56)
+	}
+	return b
+}
+
+// decodeApplied is the reverse of encode.
+func decodeApplied(b []byte) (applied, error) {
+	if len(b) < 24 {
+		return applied{}, fmt.Errorf("%w: state of %d bytes", ra.ErrCorrupt, len(b))
+	}
+	le := binary.LittleEndian
+	a := applied{count: le.Uint64(b), digest: le.Uint64(b[8:]), last: ra.Index(le.Uint64(b[16:]))}
+	if string(a.encode()) != string(b) {
+		return applied{}, fmt.Errorf("%w: state does not fit together", ra.ErrCorrupt)
+	}
+	return a, nil
+}
+
+// replica is the machine of a peer.
+type replica struct {
+	peer  *peer
+	state applied
+}
 
 // Apply applies a committed command.
-func (p replica) Apply(meta machine.Meta, command []byte, _ *machine.Effects) any {
-	if meta.Index <= p.applied.last {
-		p.cluster.truth.breach("I14", "%s applies index %d after %d", p.uid, meta.Index, p.applied.last)
+func (r *replica) Apply(meta machine.Meta, command []byte, fx *machine.Effects) any {
+	p, t := r.peer, r.peer.cluster.truth
+	if meta.Index <= r.state.last {
+		t.breach("I14", "%s applies index %d after %d", p.uid, meta.Index, r.state.last)
 	}
-	p.applied.last = meta.Index
-	p.applied.count++
-	p.applied.digest = p.applied.digest*0x100000001b3 ^ uint64(meta.Index)<<32 ^ uint64(ra.Checksum(command))
-	p.cluster.book.apply(p.sim, p.cluster, commandID(command), meta.Index)
-	return p.applied.count
+	r.state.apply(meta.Index, ra.Checksum(command))
+	if want, ok := t.stateAt(meta.Index); !ok || r.state != want {
+		t.breach("I5", "%s has state %+v at index %d, must be %+v", p.uid, r.state, meta.Index, want)
+	}
+	p.cluster.book.apply(p.cluster, commandID(command), meta.Index)
+	r.ask(fx)
+	return r.state.count
+}
+
+// EnterState tells which of the machines that were made for the peer is in force.
+func (r *replica) EnterState(ra.Role, *machine.Effects) { r.peer.machine = r }
+
+// SnapshotInstalled tells it too.
+func (r *replica) SnapshotInstalled(change machine.SnapshotChange, _ *machine.Effects) {
+	r.peer.machine = r
+	r.peer.sim.installs++
+	if change.New.Index <= change.Old.Index {
+		r.peer.cluster.truth.breach("I14", "%s goes back from index %d to a snapshot at %d", r.peer.uid, change.Old.Index, change.New.Index)
+	}
+}
+
+// ask asks for snapshots now and then, as all members do at the same place.
+func (r *replica) ask(fx *machine.Effects) {
+	x := r.state.digest >> 7
+	every := r.peer.sim.profile.AskOneIn
+	switch {
+	case every == 0:
+	case x%every == 0:
+		fx.ReleaseCursor()
+	case x%(3*every) == 1:
+		fx.Checkpoint()
+	case x%(3*every) == 2:
+		fx.Promote(r.state.last - ra.Index(x%5))
+	}
 }
 
 // Query answers a query with the last index applied.
-func (p replica) Query(ctx machine.QueryContext, _ any) (any, error) { return ctx.Index, nil }
+func (r *replica) Query(ctx machine.QueryContext, _ any) (any, error) { return ctx.Index, nil }
 
-// Snapshot is never asked for: the member has no place for snapshots.
-func (p replica) Snapshot() (machine.Capture, error) { return machine.CaptureBytes(nil), nil }
-
-// Restore is never called.
-func (p replica) Restore(io.Reader) error { return nil }
-
-// peerLog is a peer as its member's log, which is all in memory and never cut from below.
-type peerLog struct{ *peer }
-
-// Term returns the term of an entry.
-func (p peerLog) Term(i ra.Index) (ra.Term, bool) {
-	if i == 0 {
-		return 0, true
-	}
-	return p.table.Term(i)
+// Snapshot captures the state.
+func (r *replica) Snapshot() (machine.Capture, error) {
+	return machine.CaptureBytes(r.state.encode()), nil
 }
 
-// Base is where every log begins.
-func (p peerLog) Base() (ra.Index, ra.Term) { return 0, 0 }
-
-// Last returns the last index.
-func (p peerLog) Last() ra.Index { return p.table.Last() }
-
-// Runs yields the terms of the log.
-func (p peerLog) Runs() iter.Seq2[ra.Index, ra.Term] {
-	return func(yield func(ra.Index, ra.Term) bool) {
-		term := ra.Term(0)
-		for e := range p.table.View(1, p.table.Last()).All() {
-			if e.Term != term && !yield(e.Index, e.Term) {
-				return
-			}
-			term = e.Term
-		}
+// Restore takes over the state of a snapshot, which must be one that there was.
+func (r *replica) Restore(in io.Reader) error {
+	b, err := io.ReadAll(in)
+	if err != nil {
+		return err
 	}
+	if r.state, err = decodeApplied(b); err != nil {
+		return err
+	}
+	if want, ok := r.peer.cluster.truth.stateAt(r.state.last); !ok || want != r.state {
+		r.peer.cluster.truth.breach("I5", "%s restores state %+v, which was never", r.peer.uid, r.state)
+	}
+	return nil
 }
-
-// Snapshot says that there is none.
-func (p peerLog) Snapshot() member.Position { return member.Position{} }
-
-// NeedsReset is false: there is no snapshot that could have replaced the log.
-func (p peerLog) NeedsReset() bool { return false }
-
-// Release is never called.
-func (p peerLog) Release(ra.Index) {}
-
-// Install is never called.
-func (p peerLog) Install(member.Position, bool) {}
-
-// Bytes returns the length of the log.
-func (p peerLog) Bytes() int64 { return int64(p.table.Bytes()) }
-
-// FirstSegment says that there are no segments.
-func (p peerLog) FirstSegment() ra.Index { return 0 }

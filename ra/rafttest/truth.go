@@ -6,6 +6,7 @@ import (
 
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
+	"github.com/heliopolis-raft/heliopolis/ra/raftlog"
 )
 
 // Violation says which invariant a run broke. The numbers are those of docs/RELIABILITY.md.
@@ -20,14 +21,15 @@ func (v *Violation) Error() string { return v.Invariant + ": " + v.Text }
 // durable, committed, applied and acknowledged. It is fed by the simulated node, which stands between the shipping
 // code and its surroundings, and compares each new fact with all earlier ones.
 type truth struct {
-	voters  int
 	leaders map[ra.Term]ra.UID
 	// entries holds every entry that was ever in a member's log. With its predecessor's term it is the log matching
 	// property by induction: same index and term, same content and same past.
 	entries map[position]content
-	// committed holds what was decided, from index 1.
+	// configs holds those of them that are configurations, as they were first appended.
+	configs []configuration
+	// committed holds what was decided, from index 1, and states what the machine is behind each.
 	committed []position
-	sums      []uint32
+	states    []applied
 	members   map[ra.UID]*durable
 	broken    *Violation
 }
@@ -41,28 +43,44 @@ type position struct {
 type content struct {
 	sum      uint32
 	prevTerm ra.Term
+	command  bool
+	payload  uint32 // checksum
+}
+
+// configuration is an entry that holds one.
+type configuration struct {
+	at      position
+	members []ra.Member
 }
 
 // durable is what of a member would survive a crash at this moment.
 type durable struct {
+	seq   uint64 // of the last order
 	state ra.HardState
-	// log has the terms of the durable entries, from index 1.
-	log []ra.Term
+	// log has the terms of the entries that the write-ahead log and segments have, from index first on. The snapshot may
+	// be ahead of them.
+	first ra.Index
+	log   []ra.Term
+	snap  raft.Position
 	// promise is the newest term in which entries were acknowledged, and up to where in that term.
 	promise raft.Position
 }
 
-func newTruth(voters []ra.UID) *truth {
-	t := &truth{
-		voters:  len(voters),
-		leaders: map[ra.Term]ra.UID{},
-		entries: map[position]content{},
-		members: map[ra.UID]*durable{},
+func newTruth() *truth {
+	return &truth{leaders: map[ra.Term]ra.UID{}, entries: map[position]content{}, members: map[ra.UID]*durable{}}
+}
+
+// joins: a member begins with nothing.
+func (t *truth) joins(uid ra.UID) { t.members[uid] = &durable{first: 1} }
+
+func (d *durable) last() ra.Index { return d.first + ra.Index(len(d.log)) - 1 }
+
+// term returns the term of a durable entry in the log.
+func (d *durable) term(i ra.Index) (ra.Term, bool) {
+	if i < d.first || i > d.last() {
+		return 0, false
 	}
-	for _, uid := range voters {
-		t.members[uid] = &durable{}
-	}
-	return t
+	return d.log[i-d.first], true
 }
 
 // breach records the first violation; later ones are only its consequences.
@@ -91,10 +109,18 @@ func (t *truth) leads(uid ra.UID, term ra.Term, termAt func(ra.Index) (ra.Term, 
 
 // appended: uid put e behind an entry of prevTerm. I3.
 func (t *truth) appended(uid ra.UID, e *ra.Entry, prevTerm ra.Term) {
-	at, what := position{e.Index, e.Term}, content{ra.Checksum(e.Body), prevTerm}
+	at := position{e.Index, e.Term}
+	what := content{ra.Checksum(e.Body), prevTerm, e.Kind() == ra.KindCommand, ra.Checksum(e.Payload())}
 	old, seen := t.entries[at]
 	if !seen {
 		t.entries[at] = what
+		if e.Kind() == ra.KindConfig {
+			members, err := raft.DecodeMembers(e.Payload())
+			if err != nil {
+				t.breach("I8", "%s appends a configuration at index %d that nobody can read: %v", uid, e.Index, err)
+			}
+			t.configs = append(t.configs, configuration{at, members})
+		}
 		return
 	}
 	if old != what {
@@ -132,15 +158,16 @@ func (t *truth) promised(uid, candidate ra.UID, term ra.Term) {
 	}
 }
 
-// acknowledged: uid, in a term, says that its log is durable up to an entry. I6 rests on it.
+// acknowledged: uid, in a term, says that its log is durable up to an entry. I6 rests on it. What a durable snapshot
+// stands for is durable.
 func (t *truth) acknowledged(uid ra.UID, term ra.Term, up raft.Position) {
 	d := t.members[uid]
-	have := ra.Index(len(d.log))
-	switch {
-	case up.Index > have:
-		t.breach("I6", "%s acknowledged index %d with only %d durable", uid, up.Index, have)
-	case up.Index > 0 && d.log[up.Index-1] != up.Term:
-		t.breach("I6", "%s acknowledged index %d of term %d, durable there is term %d", uid, up.Index, up.Term, d.log[up.Index-1])
+	switch have, ok := d.term(up.Index); {
+	case up.Index <= d.snap.Index:
+	case !ok:
+		t.breach("I6", "%s acknowledged index %d with only %d durable", uid, up.Index, d.last())
+	case have != up.Term:
+		t.breach("I6", "%s acknowledged index %d of term %d, durable there is term %d", uid, up.Index, up.Term, have)
 	}
 	if d.promise.Term < term {
 		d.promise = raft.Position{Term: term}
@@ -156,71 +183,198 @@ func (t *truth) removes(uid ra.UID, term ra.Term, from ra.Index) {
 	}
 }
 
+// snapshot: a snapshot of uid at a position is durable. I9: it does not go back, and holds what was committed only.
+func (t *truth) snapshot(uid ra.UID, index ra.Index, term ra.Term) {
+	d := t.members[uid]
+	at := raft.Position{Index: index, Term: term}
+	if index < d.snap.Index {
+		t.breach("I9", "the snapshot of %s went back from %d to %d", uid, d.snap.Index, index)
+	}
+	if at != d.snap {
+		t.covers(uid, at)
+	}
+	d.snap = at
+}
+
+// covers: what uid says with a snapshot at a position is committed up to there.
+func (t *truth) covers(uid ra.UID, at raft.Position) {
+	if at.Index < 1 || int(at.Index) > len(t.committed) || t.committed[at.Index-1].term != at.Term {
+		t.breach("I5", "%s has a snapshot at index %d of term %d, which is not committed", uid, at.Index, at.Term)
+	}
+}
+
+// stateAt returns the state of the machine behind a committed entry.
+func (t *truth) stateAt(i ra.Index) (applied, bool) {
+	switch {
+	case i == 0:
+		return applied{}, true
+	case int(i) > len(t.states):
+		return applied{}, false
+	}
+	return t.states[i-1], true
+}
+
+// commit is a commit index that moves over an entry.
+type commit struct {
+	uid ra.UID
+	at  position
+	// leads, last and term: the member leads that term, and its commit index goes on to last. configs are those that may
+	// be in force there.
+	leads   bool
+	last    ra.Index
+	term    ra.Term
+	configs [][]ra.Member
+}
+
 // commits: uid moved its commit index over an entry. I6 for the first to do so: the entry is durable on a quorum, and
 // one of the leader's own term vouches for it. I6 and I5 for the others: it is the same entry.
-func (t *truth) commits(uid ra.UID, e *ra.Entry, leads bool, last ra.Index, term ra.Term) {
-	if int(e.Index) <= len(t.committed) {
-		if c := t.committed[e.Index-1]; c.term != e.Term || t.sums[e.Index-1] != ra.Checksum(e.Body) {
-			t.breach("I5", "%s applies term %d at index %d, where term %d is committed", uid, e.Term, e.Index, c.term)
+func (t *truth) commits(c *commit) {
+	i := c.at.index
+	if int(i) <= len(t.committed) {
+		if was := t.committed[i-1]; was != c.at {
+			t.breach("I5", "%s commits term %d at index %d, where term %d is committed", c.uid, c.at.term, i, was.term)
 		}
 		return
 	}
-	if int(e.Index) != len(t.committed)+1 {
-		t.breach("I5", "%s applies index %d behind %d", uid, e.Index, len(t.committed))
+	if int(i) != len(t.committed)+1 {
+		t.breach("I5", "%s commits index %d behind %d", c.uid, i, len(t.committed))
 		return
 	}
-	if !leads {
-		t.breach("I6", "%s commits index %d before any leader did", uid, e.Index)
+	if !c.leads {
+		t.breach("I6", "%s commits index %d before any leader did", c.uid, i)
 	}
-	have := 0
-	for _, d := range t.members {
-		if int(e.Index) <= len(d.log) && d.log[e.Index-1] == e.Term {
-			have++
-		}
+	if !slices.ContainsFunc(c.configs, func(members []ra.Member) bool { return t.quorum(members, c.at) }) {
+		t.breach("I6", "%s commits index %d of term %d without a quorum of %v", c.uid, i, c.at.term, c.configs)
 	}
-	if have <= t.voters/2 {
-		t.breach("I6", "%s commits index %d of term %d, durable on %d of %d", uid, e.Index, e.Term, have, t.voters)
+	if c.leads && i == c.last && c.at.term != c.term {
+		t.breach("I6", "%s commits up to index %d of term %d while it leads term %d", c.uid, i, c.at.term, c.term)
 	}
-	if leads && e.Index == last && e.Term != term {
-		t.breach("I6", "%s commits up to index %d of term %d while it leads term %d", uid, e.Index, e.Term, term)
+	t.committed = append(t.committed, c.at)
+	state, _ := t.stateAt(i - 1)
+	if what := t.entries[c.at]; what.command {
+		state.apply(i, what.payload)
 	}
-	t.committed = append(t.committed, position{e.Index, e.Term})
-	t.sums = append(t.sums, ra.Checksum(e.Body))
+	t.states = append(t.states, state)
 }
 
-// recovered: uid came back with a state and a log. It must be exactly what was durable, or that with the batch which was
-// being written at the moment of the crash, whole. I2, I7 and I9: nothing durable is lost; I12: nothing else appears.
-func (t *truth) recovered(uid ra.UID, maybe *durable, s ra.HardState, terms []ra.Term) {
+// quorum reports whether an entry is durable on a majority of the voters.
+func (t *truth) quorum(members []ra.Member, at position) bool {
+	have, voters := 0, 0
+	for i := range members {
+		if members[i].Membership != ra.Voter {
+			continue
+		}
+		voters++
+		if d := t.members[members[i].UID]; d != nil {
+			if term, ok := d.term(at.index); ok && term == at.term {
+				have++
+			}
+		}
+	}
+	return have > voters/2
+}
+
+// configured: a member has a configuration in force. I8: it is that of the newest entry of its log, or what the snapshot
+// below says.
+func (t *truth) configured(uid ra.UID, log *raftlog.Log, first []ra.Member, got raft.Configuration) {
+	want := raft.Configuration{Members: first}
+	base, _ := log.Base()
+	last := log.Last()
+	for i := range t.configs {
+		c := &t.configs[i]
+		if c.at.index < want.Index || c.at.index > last {
+			continue
+		}
+		if c.at.index <= base {
+			if t.committed[c.at.index-1] == c.at {
+				want = raft.Configuration{Index: c.at.index, Members: c.members}
+			}
+		} else if term, ok := log.Term(c.at.index); ok && term == c.at.term {
+			want = raft.Configuration{Index: c.at.index, Members: c.members}
+		}
+	}
+	if !sameMembers(want.Members, got.Members) {
+		t.breach("I8", "%s has configuration %v in force, its log says %v", uid, got, want)
+	}
+}
+
+// sameMembers compares two configurations, in any order.
+func sameMembers(a, b []ra.Member) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] && !slices.Contains(b, a[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// recovery is what a member came back with.
+type recovery struct {
+	seq    uint64
+	state  ra.HardState
+	snap   raft.Position
+	base   raft.Position
+	last   ra.Index
+	terms  []ra.Term // of the entries above base
+	resets bool
+}
+
+// recovered: uid came back. It must be exactly what was durable, or that with the batch which was being written at the
+// moment of the crash, whole. I2, I7 and I9: nothing durable is lost; I12: nothing else appears. A snapshot may have
+// become durable that nobody had heard of.
+func (t *truth) recovered(uid ra.UID, maybe *durable, r *recovery) {
 	d := t.members[uid]
-	switch {
-	case d.is(s, terms):
-	case maybe != nil && maybe.is(s, terms):
-		if s != d.state {
-			t.stored(uid, s)
-		}
-	default:
-		t.breach("I9", "%s came back with %+v and terms %v, durable was %+v and %v", uid, s, terms, d.state, d.log)
+	if r.snap.Index > 0 {
+		t.snapshot(uid, r.snap.Index, r.snap.Term)
+	} else if d.snap.Index > 0 {
+		t.breach("I9", "%s lost its snapshot at %d", uid, d.snap.Index)
 	}
-	d.state = s
-	d.log = append(d.log[:0], terms...)
+	promise, snap := d.promise, d.snap
+	if maybe != nil && r.seq == maybe.seq && r.seq != d.seq {
+		if r.state != d.state {
+			t.stored(uid, r.state)
+		}
+		d = maybe
+	}
+	terms, resets := d.above(snap)
+	if r.seq != d.seq || r.state != d.state || r.resets != resets || r.base != snap || !slices.Equal(r.terms, terms) {
+		t.breach("I9", "%s came back with %+v, durable was %+v, should have terms %v (reset %v)", uid, *r, *d, terms, resets)
+	}
+	again := d.clone()
+	again.promise, again.snap = promise, snap
+	t.members[uid] = again
 }
 
-func (d *durable) is(s ra.HardState, terms []ra.Term) bool {
-	return d.state == s && slices.Equal(d.log, terms)
+// above returns what of the log counts above a snapshot, and whether the log is replaced by it.
+func (d *durable) above(snap raft.Position) (terms []ra.Term, reset bool) {
+	if term, ok := d.term(snap.Index); d.last() < snap.Index || ok && term != snap.Term {
+		return nil, true
+	}
+	return d.log[snap.Index+1-d.first:], false
 }
 
-func (d *durable) clone() *durable { return &durable{state: d.state, log: slices.Clone(d.log)} }
+func (d *durable) clone() *durable {
+	c := *d
+	c.log = slices.Clone(d.log)
+	return &c
+}
 
 // cut removes the entries from an index on.
 func (d *durable) cut(from ra.Index) {
-	if from >= 1 && int(from) <= len(d.log) {
-		d.log = d.log[:from-1]
+	if from >= d.first && from <= d.last() {
+		d.log = d.log[:from-d.first]
 	}
 }
 
+// reset replaces the log by a snapshot.
+func (d *durable) reset(at ra.Index) { d.first, d.log = at+1, d.log[:0] }
+
 // write adds an entry behind the last one, and reports whether it fits there.
 func (d *durable) write(p raft.Position) bool {
-	if int(p.Index) != len(d.log)+1 {
+	if p.Index != d.last()+1 {
 		return false
 	}
 	d.log = append(d.log, p.Term)

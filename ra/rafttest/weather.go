@@ -48,7 +48,7 @@ func (s *sim) someLeader() *node {
 func (s *sim) leaderOf(c *cluster) *peer {
 	at := s.dice.IntN(len(c.members))
 	for i := range c.members {
-		if p := c.members[(at+i)%len(c.members)]; p.node.up && p.server.Status().Role == ra.Leader {
+		if p := c.members[(at+i)%len(c.members)]; p.alive() && p.server.Status().Role == ra.Leader {
 			return p
 		}
 	}
@@ -58,7 +58,7 @@ func (s *sim) leaderOf(c *cluster) *peer {
 // askForElection lets one member campaign although there may be no need.
 func (s *sim) askForElection() {
 	c := s.clusters[s.dice.IntN(len(s.clusters))]
-	if p := c.members[s.dice.IntN(len(c.members))]; p.node.up {
+	if p := c.members[s.dice.IntN(len(c.members))]; p.alive() {
 		s.plan(0, event{kind: evCampaign, peer: p, life: p.node.life})
 	}
 }

@@ -1,0 +1,138 @@
+package rafttest
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/member"
+	"github.com/heliopolis-raft/heliopolis/ra/raft"
+	"github.com/heliopolis-raft/heliopolis/wal"
+)
+
+// changing waits for the end of a change of the configuration.
+type changing struct {
+	sim   *sim
+	about *peer
+	op    raft.ChangeOp
+	ended bool
+}
+
+// Done hears how the change ended. A member that was removed is stopped by its user after a while.
+func (c *changing) Done(r member.Result) {
+	if c.ended {
+		c.about.cluster.truth.breach("I15", "the caller of a change of %s hears twice", c.about.uid)
+	}
+	c.ended = true
+	if r.Err != nil {
+		return
+	}
+	c.sim.changes++
+	if c.op == raft.Remove {
+		c.sim.plan(c.sim.dice.between(0, c.sim.profile.LieDown), event{kind: evLeave, peer: c.about})
+	}
+}
+
+// change lets a user change the members of a cluster.
+func (s *sim) change() {
+	if s.healing || s.profile.Change == 0 {
+		return
+	}
+	s.plan(s.dice.between(s.profile.Change/4, 2*s.profile.Change), event{kind: evChange})
+	c := s.clusters[s.dice.IntN(len(s.clusters))]
+	leader := s.leaderOf(c)
+	if leader == nil {
+		return
+	}
+	members := leader.server.Configuration().Members
+	op, about, kind := raft.Set, (*peer)(nil), ra.Voter
+	switch {
+	case s.dice.oneIn(3) || len(members) < 2:
+		about, kind = s.newcomer(c, members), pick(s.dice, ra.Voter, ra.Voter, ra.Promotable, ra.NonVoter)
+	case s.dice.oneIn(2):
+		op, about = raft.Remove, c.peer(members[s.dice.IntN(len(members))].UID)
+	default:
+		about = c.peer(members[s.dice.IntN(len(members))].UID)
+		kind = pick(s.dice, ra.Voter, ra.Voter, ra.NonVoter)
+	}
+	if about == nil {
+		return
+	}
+	caller := &changing{sim: s, about: about, op: op}
+	leader.server.Change(op, ra.Member{ID: about.id(), UID: about.uid, Membership: kind}, caller)
+	leader.end()
+}
+
+// newcomer starts a member that shall join, on a node that is up and has none of the configuration; nil if there is no
+// such node.
+func (s *sim) newcomer(c *cluster, members []ra.Member) *peer {
+	at := s.dice.IntN(len(s.nodes))
+	for i := range s.nodes {
+		n := s.nodes[(at+i)%len(s.nodes)]
+		busy := slices.ContainsFunc(n.peers, func(p *peer) bool { return p.cluster == c && !p.gone })
+		if !n.up || busy {
+			continue
+		}
+		c.joined++
+		p := s.newPeer(c, n, fmt.Sprintf("c%d_%d_%d", c.id, n.id, c.joined))
+		p.initial = members
+		if err := p.restore(new(wal.Recovery)); err != nil {
+			s.breach("I9", "%s does not start: %v", p.uid, err)
+			return nil
+		}
+		p.begin()
+		return p
+	}
+	return nil
+}
+
+// leave ends a member that is not in the cluster any more, for good. Its peers see that its process has ended.
+func (p *peer) leave() {
+	if p.gone {
+		return
+	}
+	if p.server != nil && p.server.Failed() == nil {
+		p.server.Stop(member.ErrRemoved)
+	}
+	p.gone = true
+	for _, q := range p.cluster.members {
+		if q != p && q.alive() {
+			p.sim.plan(p.sim.dice.between(0, time.Second), event{
+				kind: evLearn, peer: q, life: q.node.life, gen: 1, message: &raft.Message{Kind: raft.LeaderDown, From: p.uid},
+			})
+		}
+	}
+}
+
+// dismiss stops the members that no configuration names any more, as a user would.
+func (c *cluster) dismiss() {
+	for _, p := range c.members {
+		if !p.gone && !c.named(p) {
+			p.leave()
+		}
+	}
+}
+
+// named reports whether somebody has the member in the configuration.
+func (c *cluster) named(p *peer) bool {
+	for _, q := range c.members {
+		if q.alive() && slices.ContainsFunc(q.server.Configuration().Members, func(m ra.Member) bool { return m.UID == p.uid }) && (q != p || len(c.current()) == 0) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(c.current(), func(m ra.Member) bool { return m.UID == p.uid })
+}
+
+// current returns the newest configuration that is committed.
+func (c *cluster) current() []ra.Member {
+	members := c.initial
+	at := ra.Index(0)
+	for i := range c.truth.configs {
+		x := &c.truth.configs[i]
+		if x.at.index > at && int(x.at.index) <= len(c.truth.committed) && c.truth.committed[x.at.index-1] == x.at {
+			members, at = x.members, x.at.index
+		}
+	}
+	return members
+}
