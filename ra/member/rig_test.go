@@ -62,7 +62,9 @@ type rigNode struct {
 	captures  int // of its machines, not released
 	installed []machine.SnapshotChange
 	left      *vfs.Mem // the disk at the moment of a crash
-	onRestore func() error
+	// onRestore and onSnapshot stand in for what the machine does; nil: nothing does.
+	onRestore  func() error
+	onSnapshot func() (machine.Capture, error)
 }
 
 type rigWork struct{ run, done func() }
@@ -72,6 +74,12 @@ const rigDir = "snap"
 // newRig starts the members of a new cluster.
 func newRig(t testing.TB, uids ...ra.UID) *rig {
 	r := &rig{t: t, ids: rand.New(rand.NewPCG(7, 8)), asked: map[uint64]bool{}, ended: map[uint64]error{}, policy: snapshot.Policy{MinInterval: 1, MinCheckpoint: 1}, now: 1000}
+	r.add(uids...)
+	return r
+}
+
+// add starts members, and returns the first one.
+func (r *rig) add(uids ...ra.UID) *rigNode {
 	for _, uid := range uids {
 		disk := vfs.NewMem()
 		r.nodes = append(r.nodes, &rigNode{rig: r, uid: uid, disk: disk, fs: vfs.NewErrs(disk), walFS: vfs.NewErrs(disk)})
@@ -79,7 +87,7 @@ func newRig(t testing.TB, uids ...ra.UID) *rig {
 	for _, n := range r.nodes {
 		n.start()
 	}
-	return r
+	return append(r.nodes, nil)[0]
 }
 
 func (r *rig) node(uid ra.UID) *rigNode {
@@ -419,6 +427,9 @@ func (l *ledger) SnapshotInstalled(change machine.SnapshotChange, fx *machine.Ef
 func (l *ledger) EnterState(ra.Role, *machine.Effects) { l.node.machine = l }
 
 func (l *ledger) Snapshot() (machine.Capture, error) {
+	if f := l.node.onSnapshot; f != nil {
+		return f()
+	}
 	l.node.captures++
 	return &ledgerCapture{node: l.node, ids: slices.Clone(l.ids), clock: l.clock}, nil
 }

@@ -1,0 +1,572 @@
+package member
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"testing"
+
+	"github.com/heliopolis-raft/heliopolis/machine"
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/raft"
+	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
+)
+
+// alone returns the leader of a cluster of one.
+func alone(t testing.TB) *rigNode {
+	r := newRig(t, "a")
+	return r.elect("a")
+}
+
+// stored returns the newest snapshot in a node's store: what it stands for, and how many commands are in it.
+func (n *rigNode) stored() (snapshot.Meta, int) {
+	in, err := n.store.OpenReader(n.uid)
+	if errors.Is(err, snapshot.ErrNone) {
+		return snapshot.Meta{}, 0
+	}
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer in.Close()
+	b, err := io.ReadAll(in)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return in.Meta(), len(b)/8 - 1
+}
+
+// EFF-24, SNAP-01, SNAP-03: a snapshot holds exactly what was applied when the machine asked, and says what was in force
+// there, though more is applied in the same batch.
+func TestSnapshotIsOfTheIndexThatAsked(t *testing.T) {
+	n := alone(t)
+	n.onApply = func(_ *rigNode, meta machine.Meta, _ uint64, fx *machine.Effects) {
+		if meta.Index == 11 {
+			fx.ReleaseCursor()
+		}
+	}
+	n.now = 5000
+	n.propose(10)
+	n.now = 6000
+	n.propose(10)
+	n.settle()
+	meta, commands := n.stored()
+	if meta.Index != 11 || meta.Term != 1 || commands != 10 || !slices.Equal(meta.Members, n.members()) {
+		t.Errorf("%d commands in %+v", commands, meta)
+	}
+	if got := clockOf(meta); got != 5000 {
+		t.Errorf("the clock stands at %d", got)
+	}
+	if st := n.server.Core(); st.Snapshot.Index != 11 || n.log.Snapshot().Index != 11 {
+		t.Errorf("the core knows %v, the log %v", st.Snapshot, n.log.Snapshot())
+	}
+	n.check("a")
+}
+
+// LOG-05: what a snapshot covers is not kept; a restart begins from it.
+func TestRestartFromASnapshot(t *testing.T) {
+	n := alone(t)
+	n.onApply = releaseAfter(20)
+	n.propose(20)
+	n.settle()
+	n.onApply = nil
+	n.propose(5)
+	n.settle()
+	if _, err := n.log.Read(nil, 21, 21, 0); !errors.Is(err, ErrCompacted) {
+		t.Errorf("entry 21 is read with %v", err)
+	}
+	for model := range vfs.CrashModels {
+		n.crash(model)
+		n.start()
+		n.elect("a")
+		n.propose(1)
+		n.settle()
+		n.check("a")
+	}
+}
+
+// SNAP-01: the policy decides. What it does not grant is dropped.
+func TestPolicyRefuses(t *testing.T) {
+	r := newRig(t)
+	r.policy = snapshot.Policy{MinInterval: 100, MinCheckpoint: 100}
+	n := r.add("a")
+	r.elect("a")
+	r.onApply = func(_ *rigNode, meta machine.Meta, _ uint64, fx *machine.Effects) {
+		fx.ReleaseCursor()
+		fx.Checkpoint()
+	}
+	n.propose(99)
+	r.settle()
+	if meta, _ := n.stored(); meta.Index != 0 || len(n.store.Checkpoints("a")) != 0 {
+		t.Errorf("there is a snapshot of %d, checkpoints %v", meta.Index, n.store.Checkpoints("a"))
+	}
+	n.propose(60)
+	r.settle()
+	if meta, commands := n.stored(); meta.Index != 101 || commands != 100 {
+		t.Errorf("%d commands in %+v", commands, meta)
+	}
+	if st := n.server.snaps; st.hint != nil || st.writing != nil {
+		t.Error("a wish is kept")
+	}
+}
+
+// EFF-24: a wish whose condition is not met is kept, a later one takes its place, and it is fulfilled when the condition
+// is met: for the index reached then, or for the state that was handed in.
+func TestWishesWaitForTheirConditions(t *testing.T) {
+	n := alone(t)
+	old := &ledgerCapture{node: n}
+	n.captures++
+	n.onApply = func(_ *rigNode, meta machine.Meta, _ uint64, fx *machine.Effects) {
+		switch meta.Index {
+		case 3:
+			fx.ReleaseCursorAt(3, old, machine.Condition{Written: 8})
+		case 4:
+			fx.ReleaseCursor(machine.Condition{Written: 8})
+		}
+	}
+	for range 4 {
+		n.propose(1)
+		n.settle()
+	}
+	if meta, _ := n.stored(); meta.Index != 0 || n.server.snaps.hint == nil || !old.released {
+		t.Fatalf("snapshot of %d, hint %v, the first state is released: %v", meta.Index, n.server.snaps.hint, old.released)
+	}
+	n.propose(3)
+	n.settle()
+	if meta, commands := n.stored(); meta.Index != 8 || commands != 7 || n.server.snaps.hint != nil {
+		t.Errorf("%d commands in %+v", commands, meta)
+	}
+	n.onApply = func(n *rigNode, meta machine.Meta, _ uint64, fx *machine.Effects) {
+		if meta.Index == 10 {
+			state, _ := n.machine.Snapshot()
+			fx.ReleaseCursorAt(10, state, machine.Condition{Written: 12})
+		}
+	}
+	n.propose(4)
+	n.settle()
+	if meta, commands := n.stored(); meta.Index != 10 || commands != 9 {
+		t.Errorf("%d commands in %+v", commands, meta)
+	}
+	n.check("a")
+}
+
+// EFF-24: no snapshot is taken while one is being sent, if the machine asks for that.
+func TestWishWaitsForTransfers(t *testing.T) {
+	r := lagging(t)
+	a := r.node("a")
+	during := 0
+	r.onApply = func(_ *rigNode, _ machine.Meta, _ uint64, fx *machine.Effects) {
+		fx.ReleaseCursor(machine.Condition{NoTransfers: true})
+	}
+	r.arriving = func(m *raft.Message) {
+		if m.Kind != raft.InstallSnapshot {
+			return
+		}
+		a.propose(1)
+		if a.server.snaps.last.Index != 201 || a.server.snaps.writing != nil {
+			t.Errorf("while chunk %d is sent, a snapshot of %d is taken", m.Chunk, a.server.snaps.last.Index)
+		}
+		if a.server.snaps.hint != nil {
+			during++
+		}
+	}
+	r.tick(1)
+	r.arriving = nil
+	r.tick(2)
+	if info, _ := a.store.Newest("a"); info.Index <= 207 || during < 5 {
+		t.Errorf("the wish was kept for %d chunks, then the snapshot is of %d", during, info.Index)
+	}
+	r.check("a", "b", "c")
+}
+
+// SNAP-03, I14: with a state of an earlier index goes what was in force there: the configuration, the version and the
+// clock, not what is now.
+func TestStateOfAnEarlierIndex(t *testing.T) {
+	r := newRig(t, "a", "b")
+	a := r.elect("a")
+	r.now = 9000
+	a.propose(1) // 2
+	r.settle()
+	r.now = 3000 // the clock of the next leader is behind
+	a.server.Step(&raft.Message{Kind: raft.Transfer, To: "b"})
+	a.server.Flush()
+	r.settle()
+	b := r.node("b")
+	b.propose(2) // 4 and 5
+	r.settle()
+	states := map[*rigNode]machine.Capture{}
+	for _, n := range r.nodes {
+		states[n], _ = n.machine.Snapshot()
+	}
+	r.now = 20000
+	b.propose(2) // 6 and 7
+	r.settle()
+	r.cut = away("x")
+	b.server.Step(&raft.Message{Kind: raft.Change, Op: raft.Set, Members: []ra.Member{
+		{ID: ra.ServerID{Name: "x", Node: "x"}, UID: "x", Membership: ra.NonVoter},
+	}})
+	b.server.Flush()
+	r.settle()
+	r.onApply = func(n *rigNode, meta machine.Meta, _ uint64, fx *machine.Effects) { fx.ReleaseCursorAt(5, states[n]) }
+	b.propose(1)
+	r.settle()
+	r.onApply = nil
+	for _, n := range r.nodes {
+		meta, commands := n.stored()
+		if meta.Index != 5 || meta.Term != 2 || commands != 3 || len(meta.Members) != 2 || clockOf(meta) != 9000 {
+			t.Errorf("%s: %d commands, clock %d in %+v", n.uid, commands, clockOf(meta), meta)
+		}
+		n.crash(vfs.CrashLost)
+		n.start()
+	}
+	r.elect("b")
+	r.node("b").propose(1)
+	r.tick(3)
+	r.check("a", "b")
+	if got := len(b.server.Configuration().Members); got != 3 {
+		t.Errorf("%d members after the restart", got)
+	}
+}
+
+// CKPT-01, CKPT-02, CKPT-05, EFF-25, EFF-26, QRK-01: checkpoints leave the log alone and are where a restart begins; the
+// newest one up to an index becomes the snapshot, and newer ones stay.
+func TestCheckpoints(t *testing.T) {
+	n := alone(t)
+	n.onApply = func(n *rigNode, meta machine.Meta, _ uint64, fx *machine.Effects) {
+		switch {
+		case meta.Index == 8:
+			state, _ := n.machine.Snapshot()
+			fx.CheckpointAt(8, state)
+		case meta.Index%5 == 0:
+			fx.Checkpoint()
+		case meta.Index == 24:
+			fx.Promote(17)
+		}
+	}
+	for range 22 {
+		n.propose(1)
+		n.settle()
+	}
+	if meta, _ := n.stored(); meta.Index != 0 || n.log.Snapshot().Index != 0 || len(n.store.Checkpoints("a")) != 5 {
+		t.Fatalf("snapshot of %d, log after %v, checkpoints %v", meta.Index, n.log.Snapshot(), n.store.Checkpoints("a"))
+	}
+	n.propose(1)
+	n.settle()
+	meta, commands := n.stored()
+	if left := n.store.Checkpoints("a"); meta.Index != 15 || commands != 14 || len(left) != 1 || left[0].Index != 20 {
+		t.Errorf("%d commands in %+v, checkpoints %v", commands, meta, left)
+	}
+	if n.log.Snapshot().Index != 15 || n.server.Core().Snapshot.Index != 15 {
+		t.Errorf("the log begins after %v, the core's snapshot is %v", n.log.Snapshot(), n.server.Core().Snapshot)
+	}
+	n.crash(vfs.CrashKept)
+	n.start()
+	if got := n.server.snaps.past.from; got != 20 {
+		t.Errorf("the restart begins from %d", got)
+	}
+	n.elect("a")
+	n.propose(1)
+	n.settle()
+	n.check("a")
+}
+
+// CKPT-02, I6: a checkpoint may be ahead of what is durable of the log. The log's end is not taken for committed then.
+func TestCheckpointAheadOfTheLog(t *testing.T) {
+	r := newRig(t, "a", "b", "c")
+	a := r.elect("a")
+	a.propose(3)
+	r.settle()
+	r.cut = away("a")
+	a.propose(2) // 5 and 6 of term 1 are in a's log, and nowhere else
+	r.settle()
+	for _, n := range r.nodes[1:] {
+		n.server.Step(&raft.Message{Kind: raft.LeaderDown, From: "a"})
+		n.server.Flush()
+	}
+	b := r.elect("b")
+	b.propose(4) // in the place of these
+	r.settle()
+	r.onApply = func(n *rigNode, meta machine.Meta, _ uint64, fx *machine.Effects) {
+		if meta.Index == 8 && n == a {
+			fx.Checkpoint()
+		}
+	}
+	r.cut = nil
+	for round := 0; a.server.snaps.checkpoint == 0; round++ {
+		if round > 1000 {
+			t.Fatalf("there is no checkpoint: %v", a.server.Core())
+		}
+		if term, _ := a.log.Term(5); term == 1 { // what takes its place does not become durable
+			a.sync()
+		}
+		a.work()
+		b.sync()
+		if !r.deliver() && len(a.works) == 0 {
+			b.server.Step(&raft.Message{Kind: raft.Tick})
+			b.server.Flush()
+		}
+	}
+	a.crash(vfs.CrashKept)
+	a.start()
+	if st := a.server.Core(); st.Commit > 4 || a.server.Status().Applied != 8 {
+		t.Errorf("applied %d, %v", a.server.Status().Applied, st)
+	}
+	b.propose(1)
+	r.tick(40)
+	r.check("a", "b", "c")
+}
+
+// A machine that never asks gets a snapshot when its log has grown; one that asks is left alone.
+func TestAutomaticSnapshots(t *testing.T) {
+	for _, asks := range []bool{false, true} {
+		r := newRig(t)
+		r.policy = snapshot.Policy{MinBytes: 1000, Growth: 2, MinInterval: 1 << 20}
+		n := r.add("a")
+		r.elect("a")
+		if asks {
+			r.onApply = releaseAfter(0)
+		}
+		var at []ra.Index
+		for range 300 {
+			n.propose(1)
+			r.settle()
+			if info, ok := n.store.Newest("a"); ok && !slices.Contains(at, info.Index) {
+				at = append(at, info.Index)
+			}
+		}
+		if asks && len(at) != 0 || !asks && (len(at) < 3 || len(at) > 12) {
+			t.Errorf("asks %v: snapshots at %v", asks, at)
+		}
+		for i := 2; i < len(at); i++ {
+			if at[i]-at[i-1] < at[i-1]-at[i-2] {
+				t.Errorf("the distance falls: %v", at)
+			}
+		}
+		r.check("a")
+	}
+}
+
+// SNAP-06: whatever operation fails while a snapshot or checkpoint is written or promoted, everything is as before, and
+// a further attempt is made at once; if all fail, the next wish is.
+func TestTakingOnADiskThatFails(t *testing.T) {
+	for _, times := range []int{1, 0} {
+		for at, failed := 0, true; failed; at++ {
+			n := alone(t)
+			open := openFiles(n)
+			n.onApply = func(_ *rigNode, meta machine.Meta, _ uint64, fx *machine.Effects) {
+				switch meta.Index {
+				case 5, 15:
+					fx.ReleaseCursor()
+				case 7, 17:
+					fx.Checkpoint()
+				case 10, 19:
+					fx.Promote(meta.Index)
+				}
+			}
+			before := n.fs.Count()
+			n.fs.Inject(vfs.Fault{After: at, Times: times, Err: errDisk})
+			for range 10 {
+				n.propose(1)
+				n.settle()
+			}
+			failed = n.fs.Count()-before > at
+			if first := n.server.Core().Snapshot; first.Index != n.log.Snapshot().Index || n.server.snaps.writing != nil || n.server.snaps.promoting {
+				t.Errorf("the core's snapshot is %v, the log's %v", first, n.log.Snapshot())
+			}
+			n.fs.Heal()
+			for range 10 {
+				n.propose(1)
+				n.settle()
+			}
+			if meta, _ := n.stored(); meta.Index != 17 || n.log.Snapshot().Index != 17 {
+				t.Errorf("in the end the snapshot is of %d", meta.Index)
+			}
+			n.check("a")
+			if times == 1 && *open > 1 { // the fault may have been at a close
+				t.Errorf("%d files are open", *open)
+			}
+			n.crash(vfs.CrashLost)
+			n.start()
+			n.elect("a")
+			n.check("a")
+			if t.Failed() {
+				t.Fatalf("operation %d, %d times: %v", at, times, n.problems)
+			}
+		}
+	}
+}
+
+// I15: at whatever operation of its disk a member crashes that takes snapshots, nothing that was acknowledged is lost.
+func TestTakingAndCrashing(t *testing.T) {
+	for at, crashed := 0, true; crashed; at++ {
+		for model := range vfs.CrashModels {
+			n := alone(t)
+			n.onApply = func(_ *rigNode, meta machine.Meta, _ uint64, fx *machine.Effects) {
+				switch meta.Index {
+				case 5, 10:
+					fx.ReleaseCursor()
+				case 7:
+					fx.Checkpoint()
+				case 9:
+					fx.Promote(8)
+				}
+			}
+			n.crashAt(at, model)
+			for range 12 {
+				if !n.dead() {
+					n.propose(1)
+					n.settle()
+				}
+			}
+			if crashed = n.dead(); !crashed {
+				n.crash(model)
+			}
+			n.onApply = nil
+			n.start()
+			n.elect("a")
+			n.propose(1)
+			n.settle()
+			n.check("a")
+			if t.Failed() {
+				t.Fatalf("crash at operation %d, %v", at, model)
+			}
+		}
+	}
+}
+
+// A member that stops while a snapshot is written leaves nothing half made, and releases its captures.
+func TestStopWhileTaking(t *testing.T) {
+	for _, before := range []bool{false, true} {
+		n := alone(t)
+		open := openFiles(n)
+		n.onApply = func(n *rigNode, meta machine.Meta, _ uint64, fx *machine.Effects) {
+			if meta.Index == 3 {
+				fx.ReleaseCursor()
+			}
+			if meta.Index == 4 {
+				state, _ := n.machine.Snapshot()
+				fx.ReleaseCursorAt(4, state, machine.Condition{Written: 1000})
+			}
+		}
+		n.propose(4)
+		n.sync()
+		if len(n.works) != 1 || n.captures != 2 {
+			t.Fatalf("%d works, %d captures", len(n.works), n.captures)
+		}
+		if before {
+			n.works[0].run()
+		}
+		n.server.Stop(ra.ErrClosed)
+		if !before {
+			n.works[0].run()
+		}
+		if left := n.leftovers(); len(left) > 0 || *open != 0 || n.captures != 0 {
+			t.Errorf("left are %v, %d files are open, %d captures", left, *open, n.captures)
+		}
+		if meta, _ := n.stored(); (meta.Index == 3) != before {
+			t.Errorf("the snapshot is of %d", meta.Index)
+		}
+		n.server.Flush()
+	}
+}
+
+// A snapshot that came into place when the life before had ended is found when it stands in the way.
+func TestSnapshotOfTheLifeBefore(t *testing.T) {
+	n := alone(t)
+	n.onApply = releaseAfter(4)
+	n.propose(4)
+	n.sync()
+	late := n.works[0]
+	n.works = nil
+	n.server.Stop(ra.ErrClosed)
+	meta, _ := n.server.metaAt(5)
+	n.onApply = nil
+	n.crash(vfs.CrashKept)
+	n.start()
+	n.elect("a")
+	w, err := n.store.Create("a", meta) // what the late work would have done
+	if err != nil {
+		t.Fatal(err)
+	}
+	late.run()
+	if _, err = (&ledgerCapture{node: n, ids: n.machine.ids, clock: n.machine.clock}).WriteTo(w); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = w.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	state, _ := n.machine.Snapshot()
+	n.onApply = func(_ *rigNode, meta machine.Meta, _ uint64, fx *machine.Effects) { fx.ReleaseCursorAt(4, state) }
+	n.propose(1)
+	n.settle()
+	if st := n.server.Core(); st.Snapshot.Index != 5 || n.log.Snapshot().Index != 5 || len(n.problems) > 0 {
+		t.Errorf("the core's snapshot is %v, the log's %v, problems %v", st.Snapshot, n.log.Snapshot(), n.problems)
+	}
+}
+
+// FAIL-02, SNAP-06: a machine that gives no state, or cannot write it, is left alone; one that panics stops the member.
+func TestMachineWithoutState(t *testing.T) {
+	for name, test := range map[string]struct {
+		capture func() (machine.Capture, error)
+		stops   bool
+	}{
+		"error":   {func() (machine.Capture, error) { return nil, errDisk }, false},
+		"nothing": {func() (machine.Capture, error) { return nil, nil }, false},
+		"writes badly": {func() (machine.Capture, error) {
+			return machine.CaptureFunc(func(io.Writer) error { return errDisk }), nil
+		}, false},
+		"panics writing": {func() (machine.Capture, error) {
+			return machine.CaptureFunc(func(io.Writer) error { panic("no") }), nil
+		}, false},
+		"panics": {func() (machine.Capture, error) { panic("no") }, true},
+	} {
+		n := alone(t)
+		n.onApply = releaseAfter(3)
+		n.onSnapshot = test.capture
+		n.propose(5)
+		n.sync()
+		for n.work() {
+		}
+		var panicked *machine.PanicError
+		if err := n.server.Failed(); errors.As(err, &panicked) != test.stops || !test.stops && (err != nil || len(n.problems) == 0) {
+			t.Errorf("%s: stopped: %v, problems %v", name, err, n.problems)
+		}
+		if meta, _ := n.stored(); meta.Index != 0 || len(n.leftovers()) > 0 {
+			t.Errorf("%s: there is a snapshot of %d, left are %v", name, meta.Index, n.leftovers())
+		}
+	}
+}
+
+// VER-13: a snapshot carries the machine's version, and puts it in force where it is installed.
+func TestVersionOfSnapshots(t *testing.T) {
+	r := lagging(t)
+	meta, _ := r.node("a").stored()
+	if meta.MachineVersion != 0 {
+		t.Fatalf("the version is %d", meta.MachineVersion)
+	}
+	r = newRig(t)
+	r.version = 3
+	n := r.add("a")
+	r.elect("a")
+	r.onApply = releaseAfter(2)
+	n.propose(2)
+	r.settle()
+	if meta, _ := n.stored(); meta.MachineVersion != 3 {
+		t.Errorf("the version is %d", meta.MachineVersion)
+	}
+	n.crash(vfs.CrashLost)
+	n.start()
+	if v := n.server.machine.Version(); v != 3 {
+		t.Errorf("restarts with version %d", v)
+	}
+}
+
+// The clock of a state travels as 8 bytes, little endian.
+func TestClockField(t *testing.T) {
+	meta := snapshot.Meta{Fields: map[string][]byte{clockField: binary.LittleEndian.AppendUint64(nil, 77)}}
+	if got := clockOf(meta); got != 77 || fmt.Sprint(clockField) != "time" {
+		t.Errorf("%s is %d", clockField, got)
+	}
+}
