@@ -86,10 +86,10 @@ func (r *Ref) timerFired(t *Timer, ws *Wakeups) {
 
 // Arm sets a timer to fire once, in d; if it was set already, only the new setting counts.
 func (c *Context) Arm(t *Timer, d time.Duration) {
-	t.ref = c.ref
 	w := &c.Node().wheel
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	t.ref = c.ref // the clock may just be looking at t
 	c.ref.retract(t)
 	w.set(t, d)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -243,6 +244,28 @@ func TestDone(t *testing.T) {
 		<-r.Done()
 		if _, ok := n.Lookup("a"); ok {
 			t.Error("the name is still taken")
+		}
+	})
+}
+
+// An actor may set a timer again that fires meanwhile (EFF-19): the last setting counts. Under the race detector this
+// fails if the setting is not guarded against the clock.
+func TestTimerIsSetAgainWhileItFires(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, n *Node) {
+		c := newCaller()
+		r, err := n.Spawn("a", func() Actor { return c })
+		if err != nil {
+			t.Fatal(err)
+		}
+		do(t, r, func(ctx *Context) {
+			ctx.SetTimer("x", time.Second)
+			time.Sleep(2 * time.Second)
+			ctx.SetTimer("x", time.Minute)
+		})
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if want := []string{"x"}; !slices.Equal(c.fired, want) {
+			t.Errorf("fired %q, want %q", c.fired, want)
 		}
 	})
 }
