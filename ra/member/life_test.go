@@ -81,6 +81,11 @@ func TestPanicsAtStart(t *testing.T) {
 	if _, err := New(cfg); !errors.Is(err, ra.ErrUnknownMachine) {
 		t.Errorf("starts without a machine: %v", err)
 	}
+	cfg = apply.config(func(machine.Init) machine.Machine { panic("oh") })
+	var p *machine.PanicError
+	if _, err := New(cfg); !errors.As(err, &p) {
+		t.Errorf("starts although the factory panics: %v", err)
+	}
 }
 
 // MAC-04, I14: the machine's clock never falls, along the log and over a restart; Meta is complete.

@@ -94,18 +94,15 @@ func withTerm(state ra.HardState, term ra.Term) ra.HardState {
 	return state
 }
 
-// makeMachine makes a machine with its initial state.
-func (s *Server) makeMachine() (*machine.Bound, error) {
+// makeMachine makes a machine with its initial state. A factory that panics makes none (FAIL-02).
+func (s *Server) makeMachine() (b *machine.Bound, err error) {
+	defer recoverPanic(&err)
 	init := machine.Init{Cluster: s.cfg.Cluster, Server: s.cfg.ID, Version: s.cfg.InitialVersion}
 	m := s.cfg.Factory(init)
 	if m == nil {
 		return nil, fmt.Errorf("%w: the factory made no machine", ra.ErrUnknownMachine)
 	}
-	b, err := machine.Bind(m, init.Version)
-	if err != nil {
-		return nil, err
-	}
-	return b, nil
+	return machine.Bind(m, init.Version)
 }
 
 // restoreMachine makes the machine, from the newest checkpoint or snapshot if there is one (CKPT-02). A checkpoint that
