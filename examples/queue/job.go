@@ -19,7 +19,7 @@ const (
 	// pollEvery is the time between two looks at what is still to be done.
 	pollEvery = 20 * time.Millisecond
 	// agreeWithin bounds how long members may take to catch up with their leaders.
-	agreeWithin = time.Minute
+	agreeWithin = 2 * time.Minute
 	// closeWithin bounds the closing of the nodes.
 	closeWithin = time.Minute
 )
@@ -72,6 +72,9 @@ func (j *job) live(ctx context.Context, work func(context.Context) error) (err e
 		return err
 	}
 	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx) // What failed, failed because of it.
+		}
 		j.progress.say("closing the nodes")
 		err = errors.Join(err, j.close())
 	}()

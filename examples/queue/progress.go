@@ -28,6 +28,8 @@ type progress struct {
 	terminal bool
 	total    uint64
 	tally    tally
+	// begun, if set, is told what begins. It is for tests.
+	begun func(doing string)
 
 	mu        sync.Mutex
 	doing     string
@@ -47,6 +49,9 @@ func newProgress(out io.Writer, total uint64) *progress {
 
 // say notes what begins now.
 func (p *progress) say(doing string) {
+	if p.begun != nil {
+		p.begun(doing)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.doing = doing
