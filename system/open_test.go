@@ -159,7 +159,7 @@ func contents(t *testing.T, r *record) []string {
 // walFile matches the log's current file as the file system knows it: by the name that it was opened under.
 const walFile = "*.spare"
 
-// holdLog lets no sync of the log happen until the function that it returns is called.
+// holdLog lets no sync of the log happen until the function that it returns is called. The whole file system waits then.
 func holdLog(errs *vfs.Errs) (letGo func()) {
 	gate := make(chan struct{})
 	errs.Trace(func(op vfs.Op, name string) {
