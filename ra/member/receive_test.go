@@ -367,3 +367,61 @@ func TestSnapshotIsAheadOfTheTerm(t *testing.T) {
 
 // busyWithLast reports whether the last chunk is being stored.
 func (v *receiving) busyWithLast() bool { return v.busy && v.now != nil && v.now.order.Done }
+
+// Raft paper figure 13, step 6: if the log holds the snapshot's last entry, what lies above stays, and the write-ahead
+// log is not told to drop it.
+func TestInstallKeepsTheLogAboveTheSnapshot(t *testing.T) {
+	r := newRig(t, "a", "b", "c")
+	a, c := r.elect("a"), r.node("c")
+	a.propose(3)
+	r.settle()
+	r.cut = func(m *raft.Message) bool { return m.From == "c" } // the answers of c
+	a.propose(50)
+	r.settle()
+	r.cut = func(m *raft.Message) bool {
+		return m.From == "c" || m.To == "c" && m.Kind == raft.Append && m.Last == m.Index
+	}
+	r.onApply = releaseAfter(60)
+	var held []*raft.Message
+	r.arriving = func(m *raft.Message) {
+		if m.To == "c" && m.Kind == raft.Append {
+			m.Commit = min(m.Commit, 10) // c does not hear what is committed
+			held = append(held, m)
+		}
+	}
+	a.propose(20)
+	r.settle()
+	if len(held) == 0 || c.log.Last() != 74 || c.server.Core().Commit != 54 || a.log.Snapshot().Index < 60 {
+		t.Fatalf("the log of c ends at %d, %v, the leader's snapshot is at %v", c.log.Last(), c.server.Core(), a.log.Snapshot())
+	}
+	r.arriving, r.onApply, r.cut = nil, nil, nil
+	chunk := uint32(0)
+	orders := c.server.orders.last
+	in, err := a.store.OpenSource("a", 256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for done := false; !done; {
+		chunk++
+		m := raft.Message{Kind: raft.InstallSnapshot, From: "a", To: "c", Term: 1, Index: in.Meta().Index, LogTerm: in.Meta().Term, Chunk: chunk}
+		if m.Data, m.Done, err = in.ReadChunk(chunk); err != nil {
+			t.Fatal(err)
+		}
+		done = m.Done
+		c.server.Step(&m)
+		c.server.Flush()
+		for c.work() {
+		}
+	}
+	if len(c.installed) != 1 || c.log.Last() != 74 || c.server.Status().Applied != in.Meta().Index || c.server.orders.last != orders {
+		t.Errorf("installed %+v, the log ends at %d, applied %d, %d orders", c.installed, c.log.Last(), c.server.Status().Applied, c.server.orders.last-orders)
+	}
+	a.propose(1)
+	r.tick(3)
+	r.check("a", "b", "c")
+	c.crash(vfs.CrashLost)
+	c.start()
+	a.propose(1)
+	r.tick(3)
+	r.check("a", "b", "c")
+}
