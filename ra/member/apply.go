@@ -48,7 +48,7 @@ func (s *Server) mayApply() bool { return !s.stuck && s.deleting == 0 && s.stopp
 
 // applyBatch applies entries, and then carries out what they ask for (EFF-01).
 func (s *Server) applyBatch(entries []ra.Entry) (err error) {
-	defer s.contain(s.scratch.depth, &err)
+	defer s.contain(&err)
 	fx := s.scratch.push()
 	for i := range entries {
 		if err := s.applyOne(&entries[i], fx); err != nil {
@@ -136,16 +136,14 @@ func (s *Server) upgrade(e *ra.Entry, meta *machine.Meta, fx *machine.Effects) {
 	s.sent = append(s.sent, raft.Message{Kind: raft.VersionInForce, Version: v})
 }
 
-// contain is deferred around everything that runs code of the user. A panic becomes an error (FAIL-02), collectors of
-// effects above depth are given back, and whoever was to hear of an entry that was applied hears of it.
-func (s *Server) contain(depth int, err *error) {
+// contain is deferred around everything that runs code of the user, once however deep effects lead to effects. A panic
+// becomes an error (FAIL-02), the collectors of effects are given back, and whoever was to hear of an entry that was
+// applied hears of it.
+func (s *Server) contain(err *error) {
 	if v := recover(); v != nil {
 		*err = panicError(v)
 	}
-	s.scratch.popTo(depth)
-	if depth > 0 {
-		return
-	}
+	s.scratch.popTo(0)
 	if *err != nil {
 		for i := range s.scratch.outcomes {
 			s.tell(&s.scratch.outcomes[i])

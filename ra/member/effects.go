@@ -31,7 +31,7 @@ func (s *Server) collect(ask func(fx *machine.Effects)) {
 }
 
 func (s *Server) askContained(ask func(fx *machine.Effects)) (err error) {
-	defer s.contain(s.scratch.depth, &err)
+	defer s.contain(&err)
 	s.ask(ask)
 	return nil
 }
@@ -56,7 +56,7 @@ func (s *Server) perform(fx *machine.Effects, first, end int) {
 }
 
 func (s *Server) performContained(fx *machine.Effects) (err error) {
-	defer s.contain(s.scratch.depth, &err)
+	defer s.contain(&err)
 	s.perform(fx, 0, fx.Len())
 	return nil
 }

@@ -164,6 +164,21 @@ func TestLocalEffects(t *testing.T) {
 	w0.synced()
 	w0.acked(2)
 	w0.want("apply x", "send at-a hi", "log at a", "send at-elsewhere hi", "log at elsewhere", "reply 1 <nil>")
+
+	// A member without a vote does nothing for its node: the leader does.
+	w0 = newWorld(t, on)
+	w0.without("a")
+	w0.begin("b", "c")
+	w0.follow("x")
+	w0.want("apply x")
+	w0 = newWorld(t, on)
+	w0.without("b")
+	w0.begin("b", "c").elect()
+	w0.took()
+	w0.do("x")
+	w0.confirm()
+	w0.want("apply x", "send at-a hi", "log at a", "send at-b hi", "log at b", "send at-elsewhere hi", "log at elsewhere",
+		"reply 1 <nil>")
 }
 
 // EFF-13, FAIL-02: functions are called on the member's goroutine; one that panics stops the member.

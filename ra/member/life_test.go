@@ -211,6 +211,7 @@ func TestFollowerDeletes(t *testing.T) {
 	w.step(raft.Message{Kind: raft.Append, From: "b", Term: 1, Index: 2, LogTerm: 1, Last: 2, Commit: 2})
 	w.want("enter eol", "enter terminating_follower")
 	w.MachineTick()
+	w.Server.send(&raft.Message{Kind: raft.AppendReply, To: "b", Commit: 1}) // says nothing of it
 	w.Flush()
 	if w.Failed() != nil {
 		t.Fatalf("stopped: %v", w.Failed())

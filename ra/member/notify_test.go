@@ -54,6 +54,30 @@ func TestNotificationsAreKept(t *testing.T) {
 	w.want("enter follower")
 }
 
+// EVT-01, CMD-13a: only the leader notifies, and answers senders that wait elsewhere; for processes that are gone nothing
+// is kept.
+func TestOnlyTheLeaderNotifies(t *testing.T) {
+	w := newWorld(t, nil).begin("b", "c")
+	for i, mode := range []machine.ReplyMode{machine.ModeNotify, machine.ModeConsensus} {
+		e, err := NewCommand([]byte("x"), mode, sender("c", 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		index := ra.Index(i) + 1
+		w.step(raft.Message{Kind: raft.Append, From: "b", Term: 1, Index: index - 1, LogTerm: min(1, ra.Term(i)), Last: index, Commit: index,
+			Entries: []ra.Entry{ra.Seal(e.Body, ra.Header{Index: index, Term: 1, Kind: ra.KindCommand, Flags: e.Flags()})}})
+	}
+	w.want("enter recover", "enter recovered", "enter follower", "apply x", "apply x")
+	w.elect()
+	w.took()
+	w.refuse[process("c")] = ra.ErrNoProcess
+	w.tell("c", 2)
+	w.confirm()
+	w.want("apply n", "cannot send c a: applied 2=3")
+	w.MachineTick()
+	w.want()
+}
+
 // EVT-01: a process that is seen down is not told any more.
 func TestNotificationsEndWithTheProcess(t *testing.T) {
 	w := newWorld(t, acts{"n": asks(func(fx *machine.Effects) { fx.Monitor(process("c")) })}).begin()

@@ -100,7 +100,7 @@ func (s *Server) refuseCommands(commands []Command, why raft.Refusal) {
 // unlike in ra the sender is also told that no leader is known). Others go on to the leader, or are dropped (CMD-08).
 func (s *Server) refuseCast(c *Command, why raft.Refusal) {
 	leader := s.core.Leader()
-	if why == raft.Waiting {
+	if why == raft.Waiting || why == raft.Stopped {
 		leader = ""
 	}
 	if from := c.from(); !from.IsZero() {

@@ -52,7 +52,7 @@ func (s *Server) tickMachine() {
 	}
 }
 
-// WantsTick reports whether MachineTick has something to do. It changes with Flush only.
+// WantsTick reports whether MachineTick has something to do. Ask after each Flush.
 func (s *Server) WantsTick() bool {
 	if s.stopped != nil {
 		return false

@@ -79,9 +79,10 @@ func TestMachineTick(t *testing.T) {
 	if w.WantsTick() {
 		t.Error("a follower wants ticks")
 	}
-	w.MachineTick()
-	w.now = 1000
 	w.took()
+	w.MachineTick()
+	w.want()
+	w.now = 1000
 	w.elect()
 	w.want("enter pre_vote", "enter candidate", "enter leader", "send p 1000")
 	if !w.WantsTick() {
@@ -187,15 +188,20 @@ func TestDemonitor(t *testing.T) {
 		return nil
 	}
 	w.begin().leadAlone()
-	w.AuxCast("leave") // there is nothing to end
+	w.do("leave") // there is nothing to end
+	w.do("watch")
+	w.do("leave")
 	w.do("leave")
 	w.do("watch")
 	w.commit()
-	w.want("apply leave", "apply watch", "reply 1 <nil>", "monitor p", "monitor node n", "reply 2 <nil>")
+	w.want("apply leave", "apply watch", "apply leave", "apply leave", "apply watch", "reply 1 <nil>",
+		"monitor p", "monitor node n", "reply 2 <nil>", "demonitor p", "demonitor node n", "reply 3 <nil>", "reply 4 <nil>",
+		"monitor p", "monitor node n", "reply 5 <nil>")
+	w.AuxCast("leave") // it does not watch
 	w.AuxCast("watch")
 	w.do("leave")
 	w.commit()
-	w.want("apply leave", "reply 3 <nil>")
+	w.want("apply leave", "reply 6 <nil>")
 	w.AuxCast("leave")
 	w.want("demonitor p", "demonitor node n")
 }
@@ -288,7 +294,8 @@ func TestDownWhileCommandsAreHeld(t *testing.T) {
 	for range raft.DefaultLimits.AwaitTicks {
 		w.Server.Step(&raft.Message{Kind: raft.Tick})
 	}
+	w.do("later")
 	w.took()
 	w.confirm()
-	w.want("enter leader", "apply last", "down p normal", "reply 2 2")
+	w.want("enter leader", "apply last", "down p normal", "apply later", "reply 2 2", "reply 3 3")
 }

@@ -20,7 +20,8 @@ type world struct {
 	lines  []string
 	// refuse is what sends to a process fail with.
 	refuse map[ra.PID]error
-	passed []Command
+	// dumb is a member that has no vote.
+	dumb ra.UID
 }
 
 // script is a machine. Commands are words; on says what each does. Every call is written down.
@@ -50,6 +51,11 @@ func (w *world) begin(others ...ra.UID) *world {
 	w.t.Helper()
 	cfg := w.config(func(machine.Init) machine.Machine { return &w.script }, others...)
 	cfg.Host = w
+	for i := range cfg.Initial {
+		if m := &cfg.Initial[i]; m.UID == w.dumb {
+			m.Membership = ra.NonVoter
+		}
+	}
 	cfg.Observer = Observer{Problem: func(err error) { w.line("problem %v", err) }, Deleted: func() { w.line("deleted") }}
 	cfg.Applied = ra.Index(len(w.log))
 	if n := len(w.log); n > 0 {
@@ -58,6 +64,9 @@ func (w *world) begin(others ...ra.UID) *world {
 	w.start(cfg)
 	return w
 }
+
+// without takes a member's vote away, before the beginning.
+func (w *world) without(uid ra.UID) { w.dumb = uid }
 
 func (w *world) line(format string, args ...any) {
 	w.lines = append(w.lines, fmt.Sprintf(format, args...))
@@ -156,7 +165,6 @@ func (w *world) WALFill() float64                      { return 0.25 }
 func (w *world) Forward(to ra.ServerID, c Command) error {
 	payload, _, _, _ := DecodeCommand(&c.Proposal)
 	w.line("forward %s to %s", payload, to)
-	w.passed = append(w.passed, c)
 	return nil
 }
 
