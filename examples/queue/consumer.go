@@ -12,8 +12,10 @@ import (
 
 // The ways of consumers.
 const (
-	// credit is how many messages of a queue a consumer may have at a time that it has not settled.
-	credit = 16
+	// credit is how many messages a consumer may have at a time that it has not settled. Its queues share it.
+	credit    = 2048
+	minCredit = 16
+	maxCredit = 256
 	// answerTicks is how many ticks of its node a consumer waits for an answer before it asks again, quietTicks how many
 	// it waits for anything from a queue before it makes sure that it is subscribed. A tick is a second.
 	answerTicks = 2
@@ -37,6 +39,8 @@ type consumer struct {
 	links  []*link
 	byName map[string]*link
 	tally  *tally
+	// credit is what each queue is given.
+	credit uint64
 	// withholds makes it a bad one, which acknowledges nothing.
 	withholds bool
 
@@ -75,7 +79,7 @@ type link struct {
 // newConsumer returns the factory of a consumer of some queues.
 func newConsumer(queues []int, clusters []cluster, t *tally, withholds bool) actor.Factory {
 	return func() actor.Actor {
-		c := &consumer{tally: t, withholds: withholds, byName: map[string]*link{}}
+		c := &consumer{tally: t, credit: creditFor(len(queues)), withholds: withholds, byName: map[string]*link{}}
 		for i, q := range queues {
 			l := &link{cluster: clusters[q], number: uint64(i), ask: true}
 			c.links = append(c.links, l)
@@ -85,9 +89,12 @@ func newConsumer(queues []int, clusters []cluster, t *tally, withholds bool) act
 	}
 }
 
+// creditFor returns the credit that a consumer gives to each of its queues.
+func creditFor(queues int) uint64 { return uint64(share(credit, queues, minCredit, maxCredit)) }
+
 // lane returns how many messages may wait for a consumer of so many queues: what they may send on credit, as often as
 // it may be sent again meanwhile, and the answers.
-func lane(queues int) int { return queues * (4*credit + 8) }
+func lane(queues int) int { return max(1, queues) * (4*int(creditFor(queues)) + 8) }
 
 // Start subscribes.
 func (c *consumer) Start(ctx *actor.Context) error {
@@ -235,7 +242,7 @@ func (c *consumer) act(ctx *actor.Context) {
 		}
 		switch {
 		case l.ask:
-			c.send(ctx, l, quorumqueue.Subscribe{Consumer: ctx.Self(), Credit: credit})
+			c.send(ctx, l, quorumqueue.Subscribe{Consumer: ctx.Self(), Credit: c.credit})
 		case len(l.received) > 0 && l.subscription != 0:
 			l.received, l.batch = l.batch[:0], l.received
 			c.send(ctx, l, quorumqueue.Settle{Subscription: l.subscription, IDs: l.batch})

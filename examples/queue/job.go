@@ -195,15 +195,15 @@ func (j *job) spawn(bad bool) ([]*actor.Ref, error) {
 }
 
 func (j *job) spawnOne(c int, bad bool) (*actor.Ref, error) {
-	queues := j.share(c)
+	queues := j.queuesOf(c)
 	node := j.fleet.nodes[c%len(j.fleet.nodes)].Actors()
 	return node.Spawn(fmt.Sprintf("consumer-%d", c+1),
-		newConsumer(queues, j.fleet.handles(), &j.progress.tally, bad), actor.WithClientLane(max(1, lane(len(queues)))))
+		newConsumer(queues, j.fleet.handles(), &j.progress.tally, bad), actor.WithClientLane(lane(len(queues))))
 }
 
-// share returns the queues of a consumer. Each queue has two, so that one can take over from the other; of a single
+// queuesOf returns the queues of a consumer. Each queue has two, so that one can take over from the other; of a single
 // consumer it has that one.
-func (j *job) share(c int) []int {
+func (j *job) queuesOf(c int) []int {
 	return slices.DeleteFunc(allQueues(j.o.queues), func(q int) bool {
 		return q%j.o.consumers != c && (q+1)%j.o.consumers != c
 	})

@@ -18,9 +18,11 @@ type cluster interface {
 	PipelineCommand(command []byte, from machine.Caller) error
 }
 
-// Bounds of what is under way. The window of a stream is what a queue may have to refuse when one command is lost.
+// Bounds of what is under way. The window of a stream is what a queue may have to refuse when one command is lost; the
+// streams share the total.
 const (
-	streamWindow = 32
+	minWindow    = 32
+	maxWindow    = 512
 	totalWindow  = 2048
 	windowBytes  = 32 << 20
 	firstBackoff = 10 * time.Millisecond
@@ -37,6 +39,7 @@ type publisher struct {
 	// ready are the ways that have something to send, in turns; waiting are those that wait until a moment.
 	ready, waiting []*way
 	results        chan result
+	window         int
 	underWay       int
 	bytes          int
 	// confirmed counts the lines of which a queue has said that it has them. It is for progress only.
@@ -66,7 +69,8 @@ type result struct {
 
 // newPublisher begins where the queues say that they are: state has what each says of itself.
 func newPublisher(clusters []cluster, streams []*stream, state []quorumqueue.Summary) (*publisher, error) {
-	p := &publisher{clusters: clusters, results: make(chan result, totalWindow)}
+	p := &publisher{clusters: clusters, results: make(chan result, totalWindow),
+		window: share(totalWindow, len(streams), minWindow, maxWindow)}
 	for _, s := range streams {
 		there := state[s.queue].Find(s.source.name).Enqueued.UpTo
 		if there > s.total {
@@ -81,9 +85,12 @@ func newPublisher(clusters []cluster, streams []*stream, state []quorumqueue.Sum
 	return p, nil
 }
 
+// share returns what each of n gets of a total, within bounds.
+func share(total, n, least, most int) int { return min(most, max(least, total/max(n, 1))) }
+
 // queue gives a way its turn if it has something to send.
 func (p *publisher) queue(w *way) {
-	if !w.queued && !w.broken && w.sent <= w.total && w.underWay < streamWindow {
+	if !w.queued && !w.broken && w.sent <= w.total && w.underWay < p.window {
 		w.queued = true
 		p.ready = append(p.ready, w)
 	}

@@ -123,7 +123,7 @@ func TestConsumers(t *testing.T) {
 			const queueCount = 3
 			node := openNode(t)
 			queues, clusters := fakes(t, queueCount, node, bad)
-			text := numbered(300)
+			text := numbered(2000)
 			streams := text.spread(queueCount)
 			var seen tally
 			var pids []ra.PID
@@ -152,7 +152,7 @@ func TestConsumers(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 			v := audit(streams, summaries(queues))
-			if !v.good() || v.acknowledged != text.count() || v.redelivered != 3*credit {
+			if !v.good() || v.acknowledged != text.count() || v.redelivered != queueCount*creditFor(queueCount) {
 				t.Errorf("bad %d: %+v", bad, v)
 			}
 			if bad == 0 && seen.acknowledged.Load() != text.count() {
