@@ -76,12 +76,14 @@ func (s *sim) newcomer(c *cluster, members []ra.Member) *peer {
 		}
 		c.joined++
 		p := s.newPeer(c, n, fmt.Sprintf("c%d_%d_%d", c.id, n.id, c.joined))
-		p.initial = members
+		// The configuration with which the cluster began, not the present one: it is what holds below the first entry
+		// that says otherwise, and a snapshot from there would spread whatever is in its place.
+		p.initial = c.initial
 		if err := p.restore(new(wal.Recovery)); err != nil {
 			s.breach("I9", "%s does not start: %v", p.uid, err)
 			return nil
 		}
-		p.begin()
+		p.start()
 		return p
 	}
 	return nil

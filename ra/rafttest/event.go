@@ -25,6 +25,7 @@ const (
 	evRestart                   // node comes back
 	evRejoin                    // all links are whole again
 	evTransfer                  // peer is told to hand leadership over to the gen-th member
+	evBegin                     // node starts worker, a new member
 	evWork                      // node does a job of worker
 	evDone                      // peer hears that its job is done
 	evSegments                  // node's segment writer takes a step
@@ -35,7 +36,7 @@ const (
 
 var eventNames = [...]string{
 	"deliver", "flush", "timer", "tick", "campaign", "learn", "take", "sync", "written", "client", "fault", "restart",
-	"rejoin", "transfer", "work", "done", "segments", "change", "leave", "nudge",
+	"rejoin", "transfer", "begin", "work", "done", "segments", "change", "leave", "nudge",
 }
 
 // event is something that happens. Only the fields that its kind needs are set.
@@ -90,6 +91,10 @@ func (s *sim) dispatch(e *event) {
 		e.node.take()
 	case evSync:
 		e.node.sync()
+	case evBegin:
+		if p := e.worker; p.server == nil && !p.gone {
+			p.begin()
+		}
 	case evWork:
 		e.node.work(e)
 	case evSegments:

@@ -105,7 +105,7 @@ func (n *node) start() {
 	for _, p := range n.peers {
 		p.recovered()
 		if !p.gone {
-			p.begin()
+			p.start()
 		}
 	}
 }
@@ -124,13 +124,19 @@ func (n *node) restart() {
 	}
 }
 
-// begin makes the member's Server, and the member itself if it is new.
-func (p *peer) begin() {
-	if p.writer == nil && !p.register() {
+// start starts a member. A new one is registered first, and begins when that is durable.
+func (p *peer) start() {
+	if p.writer != nil {
+		p.begin()
 		return
 	}
+	p.register()
+}
+
+// begin makes the member's Server.
+func (p *peer) begin() {
 	state := p.cluster.truth.members[p.uid].state
-	p.term, p.machine, p.server = state.Term, nil, nil
+	p.term, p.machine = state.Term, nil
 	limits := raft.DefaultLimits
 	limits.MaxEntriesPerAppend, limits.MaxInflightEntries = p.sim.profile.MaxEntries, p.sim.profile.MaxInflight
 	limits.MaxInflightBytes = p.sim.profile.MaxInflightBytes
@@ -154,7 +160,7 @@ func (p *peer) begin() {
 
 // restore takes over what the disk has of the member.
 func (p *peer) restore(found *wal.Recovery) error {
-	p.writer, p.log, p.base, p.hint, p.back = nil, raftlog.New(p.uid, p.node.segs), 0, 0, recovery{}
+	p.server, p.writer, p.log, p.base, p.hint, p.back = nil, nil, raftlog.New(p.uid, p.node.segs), 0, 0, recovery{}
 	for i := range found.Members {
 		m := &found.Members[i]
 		if m.Writer.UID() != p.uid {
@@ -188,21 +194,20 @@ func (p *peer) restore(found *wal.Recovery) error {
 func (p *peer) recovered() { p.cluster.truth.recovered(p.uid, p.maybe, &p.back) }
 
 // register makes a new member known to the log.
-func (p *peer) register() bool {
+func (p *peer) register() {
 	w, err := p.node.log.Writer(p.uid)
 	if err != nil {
 		p.sim.breach("I9", "%s is not accepted: %v", p.uid, err)
-		return false
+		return
 	}
 	p.writer, p.base = w, 1
 	w.Owner = p
 	if err := p.node.gather.Append(w, &wal.Op{Seq: 1, Register: &wal.Registration{Name: string(p.uid)}}); err != nil {
 		p.sim.breach("I9", "%s is not registered: %v", p.uid, err)
-		return false
+		return
 	}
 	p.node.orders = append(p.node.orders, order{peer: p, seq: 1})
 	p.node.kick()
-	return true
 }
 
 // store puts an order into the batch that gathers.
@@ -261,6 +266,9 @@ func (n *node) sync() {
 	n.syncing = n.syncing[:0]
 	for _, a := range n.closing.Acks() {
 		p := a.Writer.Owner.(*peer)
+		if p.server == nil && !p.gone {
+			n.sim.plan(0, event{kind: evBegin, node: n, worker: p, life: n.life})
+		}
 		if a.Seq > p.base {
 			after := time.Duration(0)
 			if n.sim.dice.oneIn(n.sim.profile.LateOneIn) {

@@ -186,6 +186,9 @@ func (s *sim) run() error {
 	for _, n := range s.nodes {
 		n.start()
 	}
+	for !s.begun() && s.broken == nil {
+		s.happen()
+	}
 	for _, c := range s.clusters {
 		s.plan(time.Millisecond, event{kind: evCampaign, peer: c.members[s.dice.IntN(len(c.members))]})
 	}
@@ -208,6 +211,18 @@ func (s *sim) run() error {
 		return &Failure{Seed: s.opts.Seed, Events: s.opts.Events, Event: s.events, Err: s.broken}
 	}
 	return nil
+}
+
+// begun reports whether the first members are registered and run.
+func (s *sim) begun() bool {
+	for _, c := range s.clusters {
+		for _, p := range c.members {
+			if !p.alive() {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // plan lets ev happen after a delay.
