@@ -69,6 +69,8 @@ type call struct {
 	id   uint64
 	node *Node
 	peer ra.NodeID
+	// age is in ticks, under the lock of the table.
+	age int
 
 	// Where the answer goes: back to the node that asked, to the function done, or to who waits on ready.
 	backNode ra.NodeID
@@ -98,7 +100,7 @@ func (c *call) free() {
 		return
 	}
 	c.state.Store(callQueued)
-	c.op, c.entry, c.question, c.when, c.member = 0, ra.Entry{}, nil, member.Condition{}, ra.Member{}
+	c.age, c.op, c.entry, c.question, c.when, c.member = 0, 0, ra.Entry{}, nil, member.Condition{}, ra.Member{}
 	c.proc, c.number, c.id, c.peer, c.backNode, c.backID = nil, 0, 0, "", "", 0
 	c.done, c.result, c.err = nil, ra.Result{}, nil
 	c.node.calls.pool.Put(c)
@@ -202,9 +204,12 @@ func (c *call) abandon(cause error) (ra.Result, error) {
 		if c.state.CompareAndSwap(callQueued, callAbandoned) {
 			return ra.Result{}, cause
 		}
-		if c.state.CompareAndSwap(callTaken, callAbandoned) {
-			c.cancelQuery()
-			return ra.Result{}, uncertain
+		if c.state.Load() == callTaken {
+			cancel := c.cancelQuery() // before c is given up
+			if c.state.CompareAndSwap(callTaken, callAbandoned) {
+				cancel()
+				return ra.Result{}, uncertain
+			}
 		}
 	}
 	<-c.ready // it is being answered just now
@@ -216,10 +221,14 @@ func (c *call) changes() bool {
 	return c.kind == callCommand || c.kind == callForward || c.kind == callChange
 }
 
-// cancelQuery lets the member forget a query that waits for its condition (QRK-13). Such calls are shared, so this one
-// is still the same when the member comes round to it.
-func (c *call) cancelQuery() {
-	if p := c.proc; c.shared && c.kind != callCommand {
+// cancelQuery returns what lets the member forget a query that waits for its condition (QRK-13). Such calls are shared,
+// so this one is still the same when the member comes round to it; others are soon somebody else's.
+func (c *call) cancelQuery() func() {
+	p := c.proc
+	if !c.shared || c.kind == callCommand {
+		return func() {}
+	}
+	return func() {
 		p.finished(func() {
 			if c.number != 0 {
 				p.server.CancelQuery(c.number)
