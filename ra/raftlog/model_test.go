@@ -33,7 +33,9 @@ func (p *plain) term(i ra.Index) (ra.Term, bool) {
 }
 
 // cut removes the entries from index from on, drop those up to an index.
-func (p *plain) cut(from ra.Index) { p.entries = p.entries[:from-p.base.Index-1:from-p.base.Index-1] }
+func (p *plain) cut(from ra.Index) {
+	p.entries = p.entries[: from-p.base.Index-1 : from-p.base.Index-1]
+}
 func (p *plain) drop(to Position) {
 	p.entries, p.base = p.entries[to.Index-p.base.Index:], to
 }
