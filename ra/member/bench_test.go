@@ -115,3 +115,20 @@ func BenchmarkBatch(b *testing.B) {
 		b.Errorf("%d of %d commands were applied", q.applied, 64*b.N)
 	}
 }
+
+// A command without effects allocates nothing in the member, and an idle member keeps no memory for batches.
+func TestCommandAllocatesNothing(t *testing.T) {
+	q, s := newQuiet(t)
+	proposal := raft.NewProposal(ra.KindCommand, 0, []byte("12345678"))
+	n := testing.AllocsPerRun(1000, func() {
+		s.Command(Command{Proposal: proposal, Caller: q})
+		s.Flush()
+		q.written(s)
+	})
+	if n != 0 {
+		t.Errorf("%v allocations a command", n)
+	}
+	if cap(s.commands)+cap(s.queries)+cap(s.sent)+cap(s.waiting.list) != 0 || s.rare != nil {
+		t.Error("an idle member keeps memory that it does not need")
+	}
+}

@@ -14,6 +14,6 @@ func (s *Server) Change(op raft.ChangeOp, m ra.Member, c Caller) {
 		return
 	}
 	if c != nil {
-		s.waiting.add(result.Index, s.core.Term(), c)
+		s.waitFor(result.Index, s.core.Term(), c)
 	}
 }

@@ -169,21 +169,26 @@ type Config struct {
 	ChunkBytes int
 }
 
-// withDefaults returns the configuration with what was left open filled in.
-func (c Config) withDefaults() Config {
-	if c.MaxAppendBytes <= 0 {
-		c.MaxAppendBytes = 1 << 20
+// settings returns what a Server keeps, with what was left open filled in.
+func (c *Config) settings() settings {
+	s := settings{
+		Raft: c.Raft, ID: c.ID, Cluster: c.Cluster, Factory: c.Factory, InitialVersion: c.InitialVersion,
+		Log: c.Log, Store: c.Store, Net: c.Net, Timer: c.Timer, Snapshots: c.Snapshots, Background: c.Background,
+		Host: c.Host, Scratch: c.Scratch, Policy: c.Policy, Observer: c.Observer,
+		MaxAppendBytes: orElse(c.MaxAppendBytes, 1<<20), MaxHeld: orElse(c.MaxHeld, 4096), ChunkBytes: orElse(c.ChunkBytes, 1<<20),
 	}
-	if c.MaxHeld <= 0 {
-		c.MaxHeld = 4096
+	if s.Host == nil {
+		s.Host = nowhere{}
 	}
-	if c.ChunkBytes <= 0 {
-		c.ChunkBytes = 1 << 20
+	return s
+}
+
+// orElse returns n, or a default if that is not positive.
+func orElse(n, otherwise int) int {
+	if n <= 0 {
+		return otherwise
 	}
-	if c.Host == nil {
-		c.Host = nowhere{}
-	}
-	return c
+	return n
 }
 
 // nowhere is the Host of a member that has none.

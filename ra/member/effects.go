@@ -172,7 +172,7 @@ func (s *Server) appendCommand(e *machine.Effect) {
 		s.problem(err)
 		return
 	}
-	s.commands = append(s.commands, Command{Proposal: proposal})
+	s.takeIn(Command{Proposal: proposal})
 }
 
 // readBack reads commands from the log and carries out what the machine makes of them (EFF-21, EFF-22).

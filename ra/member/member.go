@@ -14,6 +14,7 @@ import (
 	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
+	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
 )
 
 // Why a member stops that is not needed any more. They are no failures.
@@ -25,29 +26,24 @@ var (
 	ErrDeleted = errors.New("member: cluster was deleted")
 )
 
-// Server is one running member. It must not be copied, and is not safe for concurrent use.
+// Server is one running member. It must not be copied, and is not safe for concurrent use. Nodes have many of them that
+// are idle, so it is kept small: what is needed within a batch only is in the Scratch, what few members have in rare.
 type Server struct {
-	cfg      Config
+	cfg      settings
 	core     *raft.Raft
 	restored *raft.Restored // until the first batch; see begin
 	scratch  *Scratch
+	rare     *rare // nil until something of it is needed
 
 	machine *machine.Bound
 	aux     machine.AuxHandler // nil if the machine has none
 	// clock is Meta.Time of the last entry applied, members is the newest configuration applied.
 	clock   int64
 	members []ra.Member
-	// stuck: the next entry raises the machine's version above what the code can do (VER-07).
-	stuck bool
 	// deleting is the index of the entry that deletes the cluster, once it is applied. Nothing is applied behind it.
 	deleting ra.Index
 
-	// leading: this member leads, or waits as the leader, in ledTerm. entered is the role that the machine was told of.
-	leading bool
-	entered ra.Role
-	ledTerm ra.Term
-
-	// What the batch that is being gathered brought.
+	// What the batch that is being gathered brought; the memory is lent by the Scratch.
 	commands []Command
 	queries  []query
 	// What carrying out the last orders showed; the core is told before the next ones.
@@ -55,25 +51,43 @@ type Server struct {
 	// later runs before the next batch is decided: what follows from work in the background that has ended.
 	later []func()
 
-	// held waits for a leader to be known (CMD-03).
-	heldCommands []Command
-	heldQueries  []query
-
-	orders orderState
-	snaps  snapshots
-
-	waiting   waitlist
-	rounds    []query // in order of their number: waiting for the proof of leadership
-	lastQuery uint64
-	lastLocal uint64
-
-	rare *rare // nil until something of it is needed
+	orders  orderState
+	snaps   snapshots
+	waiting waitlist
 
 	status  Status
-	ticking bool
+	ledTerm ra.Term
 	stopped error
 
-	clockRead bool // in this batch
+	// stuck: the next entry raises the machine's version above what the code can do (VER-07).
+	stuck bool
+	// leading: this member leads, or waits as the leader, in ledTerm. entered is the role that the machine was told of.
+	leading bool
+	entered ra.Role
+	// ticking: the core has a tick. clockRead: it was told the time in this batch.
+	ticking, clockRead bool
+}
+
+// settings is what a Server keeps of its Config.
+type settings struct {
+	Raft           raft.Config
+	ID             ra.ServerID
+	Cluster        string
+	Factory        machine.Factory
+	InitialVersion machine.Version
+	Log            Log
+	Store          Store
+	Net            Net
+	Timer          Timer
+	Snapshots      *snapshot.Store
+	Background     Background
+	Host           Host
+	Scratch        *Scratch
+	Policy         snapshot.Policy
+	Observer       Observer
+	MaxAppendBytes int
+	MaxHeld        int
+	ChunkBytes     int
 }
 
 // Status returns what the member is now.
@@ -134,17 +148,25 @@ func (s *Server) Step(m *raft.Message) raft.Result {
 	return s.core.Step(m)
 }
 
+// stepOwn steps a message of the member's own making, which the core does not keep, without allocating it.
+func (s *Server) stepOwn(m raft.Message) raft.Result {
+	s.scratch.message = m
+	result := s.core.Step(&s.scratch.message)
+	s.scratch.message.Entries = nil
+	return result
+}
+
 // Flush ends a batch: everything taken in since the last Flush is decided and carried out.
 func (s *Server) Flush() {
 	s.begin()
 	for first := true; first || s.unfinished(); first = false {
 		if s.stopped != nil {
 			s.refuseAll()
-			return
+			break
 		}
 		s.readClock()
 		if s.tellSent(); s.stopped != nil {
-			return
+			break
 		}
 		if first {
 			s.payOwed()
@@ -154,6 +176,17 @@ func (s *Server) Flush() {
 		s.askQueries()
 		s.carryOut(s.core.Orders())
 		s.clockRead = false
+	}
+	s.giveBack()
+}
+
+// giveBack gives memory that is not needed between batches back to the Scratch.
+func (s *Server) giveBack() {
+	if x := s.scratch; x != nil {
+		giveBack(&s.commands, &x.commands)
+		giveBack(&s.queries, &x.queries)
+		giveBack(&s.sent, &x.sent)
+		s.waiting.list = x.keepWaiting(s.waiting.list)
 	}
 }
 

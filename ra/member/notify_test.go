@@ -136,7 +136,7 @@ func TestCommandsThatNobodyWaitsForAtAFollower(t *testing.T) {
 	w.took()
 	send()
 	w.want("send c a: {Correlation:4 Leader:@}")
-	if len(w.Server.heldCommands) != 0 {
+	if w.Server.held() != 0 {
 		t.Error("casts are held")
 	}
 }

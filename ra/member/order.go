@@ -63,18 +63,22 @@ func (s *Server) beginOrders() {
 
 // Written says that the orders up to number seq are durable. It counts from the next Flush on.
 func (s *Server) Written(seq uint64) {
-	if core := s.orders.confirm(seq); core != 0 {
-		s.Step(&raft.Message{Kind: raft.Written, Seq: core})
+	s.begin()
+	if core := s.orders.confirm(seq); core != 0 && s.stopped == nil {
+		s.readClock()
+		s.stepOwn(raft.Message{Kind: raft.Written, Seq: core})
 	}
 }
 
 // storeOrder puts what the core wants on disk into the node's write-ahead log.
 func (s *Server) storeOrder(o *raft.Orders) {
-	op := &wal.Op{Truncate: o.Truncate, Entries: o.Append}
+	op := &s.scratch.op
+	*op = wal.Op{Truncate: o.Truncate, Entries: o.Append}
 	if o.SaveState {
 		op.State = &o.State
 	}
 	s.order(op, false)
+	*op = wal.Op{}
 }
 
 // orderReset tells the write-ahead log that the snapshot at an index replaced the whole log.

@@ -17,6 +17,7 @@ func (s *Server) carryOut(o *raft.Orders) {
 		s.fail(o.Failed)
 		return
 	}
+	borrow(&s.sent, &s.scratch.sent)
 	if s.store(o); s.stopped != nil {
 		return
 	}

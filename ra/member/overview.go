@@ -18,8 +18,8 @@ type Overview struct {
 	Machine map[string]any
 	// LogBytes is the length of the log above the snapshot.
 	LogBytes int64
-	// Waiting counts the commands that are in the log and not applied, Held those that wait for a leader to be known,
-	// Queries those that wait for leadership to be proved or for their condition.
+	// Waiting counts the commands that are in the log and not applied, Held, with queries, those that wait for a leader to
+	// be known, Queries those that wait for leadership to be proved or for their condition.
 	Waiting, Held, Queries int
 	// Monitors counts the processes and nodes that machine and aux handler watch, Timers the machine's, Unsent the
 	// commands whose senders could not be notified yet.
@@ -33,7 +33,7 @@ func (s *Server) Overview() Overview {
 	o := Overview{
 		ID: s.cfg.ID, Cluster: s.cfg.Cluster, Status: s.status, Core: s.core.Status(),
 		MachineVersion: s.machine.Version(), LocalVersion: s.machine.Local(), LogBytes: s.cfg.Log.Bytes(),
-		Waiting: s.waiting.len(), Held: len(s.heldCommands), Queries: len(s.rounds) + len(s.heldQueries),
+		Waiting: s.waiting.len(),
 		Stalled: s.Stalled(), Stuck: s.stuck,
 	}
 	var err error
@@ -41,7 +41,7 @@ func (s *Server) Overview() Overview {
 		s.Stop(err)
 	}
 	if r := s.rare; r != nil {
-		o.Queries += len(r.waiting)
+		o.Held, o.Queries = s.held(), len(r.rounds)+len(r.waiting)
 		o.Monitors = len(r.watch.processes) + len(r.watch.nodes)
 		o.Timers, o.Unsent = len(r.timers), r.unsentCommands
 	}

@@ -14,6 +14,14 @@ func (s *Server) Command(c Command) {
 		done(c.Caller, Result{Err: ErrMalformed})
 		return
 	}
+	s.takeIn(c)
+}
+
+// takeIn takes in a command of whatever origin.
+func (s *Server) takeIn(c Command) {
+	if s.scratch != nil {
+		borrow(&s.commands, &s.scratch.commands)
+	}
 	s.commands = append(s.commands, c)
 }
 
@@ -26,7 +34,7 @@ func (s *Server) proposeOwn(kind ra.Kind, payload []byte, err error) {
 		s.problem(err)
 		return
 	}
-	s.commands = append(s.commands, Command{Proposal: raft.NewProposal(kind, 0, payload)})
+	s.takeIn(Command{Proposal: raft.NewProposal(kind, 0, payload)})
 }
 
 // proposeCommands folds all commands of the batch into one proposal.
@@ -41,7 +49,7 @@ func (s *Server) proposeCommands() {
 	}
 	result := raft.Result{Refused: raft.Stopped}
 	if s.deleting == 0 {
-		result = s.core.Step(&raft.Message{Kind: raft.Propose, Entries: s.scratch.propose})
+		result = s.stepOwn(raft.Message{Kind: raft.Propose, Entries: s.scratch.propose})
 	}
 	if result.Refused == raft.Accepted {
 		s.accepted(commands, result.Index)
@@ -63,9 +71,17 @@ func (s *Server) accepted(commands []Command, first ra.Index) {
 		case c.mode() == machine.ModeAfterAppend:
 			s.appended(c, index, term)
 		case c.Caller != nil:
-			s.waiting.add(index, term, c.Caller)
+			s.waitFor(index, term, c.Caller)
 		}
 	}
+}
+
+// waitFor notes who waits for an entry that this member, as the leader, has appended.
+func (s *Server) waitFor(index ra.Index, term ra.Term, c Caller) {
+	if s.waiting.list == nil {
+		s.waiting.list = s.scratch.lendWaiting()
+	}
+	s.waiting.add(index, term, c)
 }
 
 // appended answers a command whose sender wants to know where it stands, no more (CMD-06).
@@ -88,7 +104,8 @@ func (s *Server) refuseCommands(commands []Command, why raft.Refusal) {
 		case c.Caller == nil:
 			s.refuseCast(c, why)
 		case s.mayHold(why):
-			s.heldCommands = append(s.heldCommands, *c)
+			r := s.needRare()
+			r.heldCommands = append(r.heldCommands, *c)
 		default:
 			c.Caller.Done(Result{Leader: s.core.Leader(), Err: s.refusal(why)})
 		}
@@ -131,7 +148,7 @@ func (s *Server) payOwed() {
 // mayHold reports whether a request that was refused for this reason waits here for better times.
 func (s *Server) mayHold(why raft.Refusal) bool {
 	undecided := why == raft.Waiting || why == raft.NotLeader && s.core.Leader() == ""
-	return undecided && len(s.heldCommands)+len(s.heldQueries) < s.cfg.MaxHeld
+	return undecided && s.held() < s.cfg.MaxHeld
 }
 
 // refusal returns the error for a request that was refused and is not held.
@@ -172,7 +189,7 @@ func (s *Server) serverID(uid ra.UID) ra.ServerID {
 // mayRelease reports whether what is held can be decided: a leader is known, this member, or another to send the
 // callers to. A leader that waits decides nothing.
 func (s *Server) mayRelease() bool {
-	if len(s.heldCommands)+len(s.heldQueries) == 0 || s.stopped != nil {
+	if s.held() == 0 || s.stopped != nil {
 		return false
 	}
 	leader := s.core.Leader()
@@ -184,11 +201,10 @@ func (s *Server) release() {
 	if !s.mayRelease() {
 		return
 	}
-	s.commands = slices.Insert(s.commands, 0, s.heldCommands...)
-	clear(s.heldCommands)
-	s.heldCommands = s.heldCommands[:0]
-	held := s.heldQueries
-	s.heldQueries = nil
+	r := s.rare
+	s.commands = slices.Insert(s.commands, 0, r.heldCommands...)
+	held := r.heldQueries
+	r.heldCommands, r.heldQueries = nil, nil
 	for _, q := range held {
 		if q.local {
 			s.takeLocal(q, true)
@@ -200,22 +216,19 @@ func (s *Server) release() {
 
 // refuseAll ends all waiting because the member has stopped. What is not in the log was certainly not applied.
 func (s *Server) refuseAll() {
-	for _, list := range [][]Command{s.commands, s.heldCommands} {
-		for _, c := range list {
-			done(c.Caller, Result{Err: ra.ErrNoProcess})
-		}
+	commands, queries := s.commands, s.queries
+	s.commands, s.queries = nil, nil
+	if r := s.rare; r != nil {
+		commands = slices.Concat(commands, r.heldCommands)
+		queries = slices.Concat(queries, r.heldQueries, r.rounds, r.waiting)
+		r.heldCommands, r.heldQueries, r.rounds, r.waiting = nil, nil, nil, nil
 	}
-	lists := [][]query{s.queries, s.heldQueries, s.rounds}
-	if s.rare != nil {
-		lists = append(lists, s.rare.waiting)
-		s.rare.waiting = nil
+	for _, c := range commands {
+		done(c.Caller, Result{Err: ra.ErrNoProcess})
 	}
-	for _, list := range lists {
-		for _, q := range list {
-			done(q.caller, Result{Err: ra.ErrNoProcess})
-		}
+	for _, q := range queries {
+		done(q.caller, Result{Err: ra.ErrNoProcess})
 	}
-	s.commands, s.heldCommands, s.queries, s.heldQueries, s.rounds = nil, nil, nil, nil, nil
 	s.waiting.abandon(s.stopped)
 }
 

@@ -33,6 +33,9 @@ const maxRounds = 1 << 16
 // proved that this member still led after the query came in, and everything committed until then is applied. Its panic
 // is its error (QRK-04).
 func (s *Server) Query(question any, c Caller) {
+	if s.scratch != nil {
+		borrow(&s.queries, &s.scratch.queries)
+	}
 	s.queries = append(s.queries, query{question: question, caller: c})
 }
 
@@ -41,18 +44,19 @@ func (s *Server) askQueries() {
 	if len(s.queries) == 0 {
 		return
 	}
-	number := s.lastQuery + 1
-	refused := s.core.Step(&raft.Message{Kind: raft.Query, Query: number}).Refused
+	r := s.needRare()
+	number := r.lastQuery + 1
+	refused := s.stepOwn(raft.Message{Kind: raft.Query, Query: number}).Refused
 	if refused == raft.Accepted {
-		s.lastQuery = number
+		r.lastQuery = number
 	}
 	for _, q := range s.queries {
 		switch {
-		case refused == raft.Accepted && len(s.rounds) < maxRounds:
+		case refused == raft.Accepted && len(r.rounds) < maxRounds:
 			q.number = number
-			s.rounds = append(s.rounds, q)
+			r.rounds = append(r.rounds, q)
 		case s.mayHold(refused):
-			s.heldQueries = append(s.heldQueries, q)
+			s.holdQuery(q)
 		default:
 			done(q.caller, Result{Leader: s.core.Leader(), Err: s.refusal(refused)})
 		}
@@ -64,9 +68,13 @@ func (s *Server) askQueries() {
 // answerQueries answers the queries that the core proved, from a state that holds all that was committed before they
 // came in (REP-33), and lets those be asked again that it cannot prove any more (REP-36).
 func (s *Server) answerQueries(o *raft.Orders) {
+	r := s.rare
+	if r == nil || len(r.rounds) == 0 {
+		return
+	}
 	k := 0
-	for ; k < len(s.rounds) && s.rounds[k].number <= max(o.QueriesReady, o.QueriesLost); k++ {
-		q := s.rounds[k]
+	for ; k < len(r.rounds) && r.rounds[k].number <= max(o.QueriesReady, o.QueriesLost); k++ {
+		q := r.rounds[k]
 		switch {
 		case q.number > o.QueriesReady:
 			s.queries = append(s.queries, query{question: q.question, caller: q.caller})
@@ -77,9 +85,9 @@ func (s *Server) answerQueries(o *raft.Orders) {
 		}
 	}
 	if k > 0 {
-		n := copy(s.rounds, s.rounds[k:])
-		clear(s.rounds[n:])
-		s.rounds = s.rounds[:n]
+		n := copy(r.rounds, r.rounds[k:])
+		clear(r.rounds[n:])
+		r.rounds = r.rounds[:n]
 	}
 }
 
@@ -112,8 +120,9 @@ func (s *Server) answer(question any, c Caller) {
 // It returns a number for CancelQuery, 0 if the query has ended already.
 func (s *Server) LocalQuery(question any, when Condition, leaderOnly bool, c Caller) uint64 {
 	s.begin()
-	s.lastLocal++
-	q := query{number: s.lastLocal, question: question, caller: c, local: true, when: when}
+	r := s.needRare()
+	r.lastLocal++
+	q := query{number: r.lastLocal, question: question, caller: c, local: true, when: when}
 	if s.takeLocal(q, leaderOnly) {
 		return q.number
 	}
@@ -127,7 +136,7 @@ func (s *Server) takeLocal(q query, leaderOnly bool) (waits bool) {
 		done(q.caller, Result{Err: ra.ErrNoProcess})
 	case leaderOnly && leader != s.cfg.Raft.Self:
 		if s.mayHold(raft.NotLeader) {
-			s.heldQueries = append(s.heldQueries, q)
+			s.holdQuery(q)
 			return true
 		}
 		done(q.caller, Result{Leader: leader, Err: s.refusal(raft.NotLeader)})
@@ -183,12 +192,11 @@ func (s *Server) answerWaiting() {
 
 // CancelQuery forgets a local query that still waits, and reports whether there was one. Its caller hears nothing then.
 func (s *Server) CancelQuery(number uint64) bool {
-	is := func(q query) bool { return q.local && q.number == number }
-	lists := []*[]query{&s.heldQueries}
-	if s.rare != nil {
-		lists = append(lists, &s.rare.waiting)
+	if s.rare == nil {
+		return false
 	}
-	for _, list := range lists {
+	is := func(q query) bool { return q.local && q.number == number }
+	for _, list := range []*[]query{&s.rare.heldQueries, &s.rare.waiting} {
 		if i := slices.IndexFunc(*list, is); i >= 0 {
 			*list = slices.Delete(*list, i, i+1)
 			return true

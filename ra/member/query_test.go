@@ -111,7 +111,7 @@ func TestConditionalQuery(t *testing.T) {
 func TestConsistentQueriesAreBounded(t *testing.T) {
 	h := newHost(t, "b", "c")
 	h.lead()
-	h.rounds = make([]query, maxRounds)
+	h.needRare().rounds = make([]query, maxRounds)
 	h.Server.Query(nil, h.calls.caller(1))
 	h.Flush()
 	h.calls.want(1, ra.ErrOverloaded)

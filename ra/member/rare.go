@@ -15,6 +15,13 @@ type rare struct {
 	unsentCommands int
 	// owed are entries of the member's own making that its leader could not propose yet.
 	owed []Command
+	// heldCommands and heldQueries wait for a leader to be known (CMD-03).
+	heldCommands []Command
+	heldQueries  []query
+	// rounds are the consistent queries that wait for the proof of leadership, in order of their number.
+	rounds    []query
+	lastQuery uint64
+	lastLocal uint64
 	// waiting are local queries whose condition does not hold yet; none can before entry least is applied.
 	waiting []query
 	least   ra.Index
@@ -32,4 +39,18 @@ func (s *Server) needRare() *rare {
 		s.rare = new(rare)
 	}
 	return s.rare
+}
+
+// held returns how many commands and queries wait for a leader to be known.
+func (s *Server) held() int {
+	if s.rare == nil {
+		return 0
+	}
+	return len(s.rare.heldCommands) + len(s.rare.heldQueries)
+}
+
+// holdQuery keeps a query until a leader is known.
+func (s *Server) holdQuery(q query) {
+	r := s.needRare()
+	r.heldQueries = append(r.heldQueries, q)
 }

@@ -16,9 +16,8 @@ import (
 // replayed up to what is known to be committed, without effects (FSM-02, EFF-03). It reads the disk, may take long, and
 // uses nothing of the configuration that other members share, nor Store, Net, Timer and Host. The first Flush does.
 func New(cfg Config) (*Server, error) {
-	cfg = cfg.withDefaults()
-	s := &Server{cfg: cfg, members: cfg.Initial, entered: ra.Recovered, scratch: new(Scratch)}
-	restored, err := s.restore()
+	s := &Server{cfg: cfg.settings(), members: cfg.Initial, entered: ra.Recovered, scratch: new(Scratch)}
+	restored, err := s.restore(&cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -28,16 +27,15 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.restored, s.scratch, s.sent = restored, nil, nil
-	s.cfg.Initial = nil
 	return s, nil
 }
 
 // restore brings the machine to what is known to be committed, and describes the log for the core.
-func (s *Server) restore() (*raft.Restored, error) {
+func (s *Server) restore(cfg *Config) (*raft.Restored, error) {
 	base, baseTerm := s.cfg.Log.Base()
 	r := &raft.Restored{
-		State: s.cfg.State, Snapshot: raft.Position(s.cfg.Log.Snapshot()), Base: raft.Position{Index: base, Term: baseTerm},
-		Last: s.cfg.Log.Last(), Configurations: []raft.Configuration{{Members: s.cfg.Initial}},
+		State: cfg.State, Snapshot: raft.Position(s.cfg.Log.Snapshot()), Base: raft.Position{Index: base, Term: baseTerm},
+		Last: s.cfg.Log.Last(), Configurations: []raft.Configuration{{Members: cfg.Initial}},
 	}
 	for first, term := range s.cfg.Log.Runs() {
 		r.Runs = append(r.Runs, raft.TermRun{First: first, Term: term})
@@ -50,7 +48,7 @@ func (s *Server) restore() (*raft.Restored, error) {
 		return nil, fmt.Errorf("%w: the log begins behind %d, the state of the machine is that of %d", ra.ErrDamaged, base, s.status.Applied)
 	}
 	r.State = withTerm(r.State, r.Snapshot.Term)
-	r.Commit = min(max(s.cfg.Applied, r.Snapshot.Index, r.Commit), r.Last)
+	r.Commit = min(max(cfg.Applied, r.Snapshot.Index, r.Commit), r.Last)
 	if err := s.tellEarly(ra.Recover); err != nil {
 		return nil, err
 	}

@@ -74,7 +74,10 @@ func TestEnterState(t *testing.T) {
 // MAC-07: the machine of the leader has its tick when it becomes leader and then each second; no other has.
 func TestMachineTick(t *testing.T) {
 	w := newWorld(t, nil)
-	w.script.tick = func(now time.Time, fx *machine.Effects) { fx.Send(process("p"), now.UnixMilli()) }
+	w.script.tick = func(now time.Time, fx *machine.Effects) {
+		w.line("tick")
+		fx.Send(process("p"), now.UnixMilli())
+	}
 	w.begin("b", "c")
 	if w.WantsTick() {
 		t.Error("a follower wants ticks")
@@ -84,13 +87,13 @@ func TestMachineTick(t *testing.T) {
 	w.want()
 	w.now = 1000
 	w.elect()
-	w.want("enter pre_vote", "enter candidate", "enter leader", "send p 1000")
+	w.want("enter pre_vote", "enter candidate", "enter leader", "tick", "send p 1000")
 	if !w.WantsTick() {
 		t.Error("the leader wants no ticks")
 	}
 	w.now = 2000
 	w.MachineTick()
-	w.want("send p 2000")
+	w.want("tick", "send p 2000")
 	w.depose()
 	w.MachineTick()
 	w.want("enter follower")

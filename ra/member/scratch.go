@@ -6,6 +6,8 @@ import (
 
 	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/raft"
+	"github.com/heliopolis-raft/heliopolis/wal"
 )
 
 // Scratch is memory that a member needs only while it takes in and carries out a batch. It belongs to one member from
@@ -19,6 +21,16 @@ type Scratch struct {
 	entries []ra.Entry // being applied
 	propose []ra.Entry
 	read    []ra.Entry // of one effect or view
+
+	// What members gather in a batch.
+	commands []Command
+	queries  []query
+	sent     []raft.Message
+	// waiting are lists that members with nothing in the log do not need.
+	waiting [][]waiting
+
+	message raft.Message // on its way to the core
+	op      wal.Op       // on its way to the store
 
 	outcomes []outcome
 	notes    []note
@@ -92,6 +104,49 @@ func (x *Scratch) forget() {
 		x.notes = emptied(x.notes)
 		clear(x.noteOf)
 	}
+}
+
+// borrow gives a member that has none the memory for a list.
+func borrow[T any](mine, shared *[]T) {
+	if *mine == nil {
+		*mine, *shared = *shared, nil
+	}
+}
+
+// giveBack takes the memory of a list back that has become empty, unless it is much.
+func giveBack[T any](mine, shared *[]T) {
+	if len(*mine) > 0 || *mine == nil {
+		return
+	}
+	if n := cap(*mine); n <= keepScratch && n > cap(*shared) {
+		*shared = *mine
+	}
+	*mine = nil
+}
+
+// keepLists bounds how many lists of waiting calls a Scratch keeps.
+const keepLists = 16
+
+// keepWaiting takes the memory of an empty list of waiting calls back.
+func (x *Scratch) keepWaiting(list []waiting) []waiting {
+	if len(list) > 0 || list == nil {
+		return list
+	}
+	if cap(list) <= keepScratch && len(x.waiting) < keepLists {
+		x.waiting = append(x.waiting, list)
+	}
+	return nil
+}
+
+// lendWaiting returns an empty list of waiting calls.
+func (x *Scratch) lendWaiting() []waiting {
+	n := len(x.waiting)
+	if n == 0 {
+		return nil
+	}
+	list := x.waiting[n-1]
+	x.waiting = x.waiting[:n-1]
+	return list
 }
 
 // emptied returns list without its items, and without its memory if that is much.
