@@ -72,11 +72,16 @@ func (a *accepted) note(op *wal.Op) {
 	}
 }
 
-// damaged returns why the member takes no part; the error wraps ra.ErrDamaged. It returns nil for a sound one.
+// damaged returns why the member takes no part: an error that wraps ra.ErrDamaged, or ra.ErrStorageFailed when the whole
+// node's storage has failed. It returns nil for a sound one.
 func (r *record) damaged() error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.damage
+	damage := r.damage
+	r.mu.Unlock()
+	if damage != nil {
+		return damage
+	}
+	return r.node.storageErr()
 }
 
 // setDamaged notes that the member takes no part until the node is opened again. The first reason counts.

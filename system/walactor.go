@@ -48,6 +48,9 @@ func (n *Node) wakeWAL() { n.wal.ref.Wake(nil) }
 
 // storageErr returns an error that wraps ra.ErrStorageFailed once nothing can be made durable any more.
 func (n *Node) storageErr() error {
+	if n.wal == nil {
+		return nil // still being opened
+	}
 	select {
 	case <-n.wal.failed:
 		return n.wal.cause
@@ -163,6 +166,13 @@ func (a *walActor) Receive(ctx *actor.Context) {
 		a.commit()
 	}
 	a.arm(ctx)
+}
+
+// Stop has everybody know if the actor ends by a mistake of its own: then nothing can be made durable any more, either.
+func (a *walActor) Stop(_ *actor.Context, reason error) {
+	if reason != nil {
+		a.fail(reason)
+	}
 }
 
 // commit writes the closing batch.
