@@ -1,13 +1,19 @@
 package system
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"path"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/heliopolis-raft/heliopolis/machine/reference"
 	"github.com/heliopolis-raft/heliopolis/ra"
-	"github.com/heliopolis-raft/heliopolis/wal"
+	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
@@ -114,7 +120,7 @@ func TestLiveRollOvers(t *testing.T) {
 	mem := vfs.NewMem()
 	cfg := storageConfig(mem)
 	cfg.NoAutoStart = false
-	cfg.Snapshots.MinBytes = 4 * wal.MinFileSize
+	cfg.Snapshots = snapshot.Policy{MinBytes: 200, MinInterval: 3}
 	n := openStorageNode(t, cfg)
 	var clusters []*Cluster
 	sums := make([]int64, 8)
@@ -134,6 +140,9 @@ func TestLiveRollOvers(t *testing.T) {
 			sums[i] = r.Reply.(int64)
 		}
 	}
+	if got := len(n.snapshots.UIDs()); got != len(sums) {
+		t.Errorf("%d members have snapshots", got)
+	}
 	mustClose(t, n)
 	n = openStorageNode(t, cfg)
 	for i := range sums {
@@ -145,4 +154,80 @@ func TestLiveRollOvers(t *testing.T) {
 			t.Errorf("cluster %d: %+v, %v, want %d", i, r, err, sums[i])
 		}
 	}
+}
+
+// TestLiveCrash: whatever a crash leaves, every command that was acknowledged before it was applied, and none that was
+// not sent (REP-01).
+func TestLiveCrash(t *testing.T) {
+	mem := vfs.NewMem()
+	cfg := storageConfig(mem)
+	cfg.NoAutoStart = false
+	cfg.Snapshots = snapshot.Policy{MinBytes: 8 << 10, MinInterval: 10}
+	n := openStorageNode(t, cfg)
+	c, err := n.StartCluster(t.Context(), ClusterConfig{Name: "c", Machine: "counter"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sent, acked atomic.Int64
+	ctx, stop := context.WithCancel(t.Context())
+	var load sync.WaitGroup
+	load.Go(func() {
+		for ctx.Err() == nil {
+			sent.Add(1)
+			if _, err := c.Process(t.Context(), reference.AppendAdd(nil, 1)); err != nil {
+				t.Error(err)
+				return
+			}
+			acked.Add(1)
+		}
+	})
+	rng := rand.New(rand.NewPCG(3, 4))
+	for i := range 2 * int(vfs.CrashModels) {
+		for low := acked.Load(); acked.Load() < low+int64(rng.IntN(100)); {
+			runtime.Gosched()
+		}
+		model := vfs.CrashModel(i) % vfs.CrashModels
+		low := acked.Load()
+		crashed := cfg
+		crashed.FS = mem.Crash(model, rng)
+		checkSum(t, crashed, model.String(), low, sent.Load())
+	}
+	stop()
+	load.Wait()
+}
+
+// checkSum opens a node, and checks that the counter of its one cluster is between low and high.
+func checkSum(t *testing.T, cfg Config, when string, low, high int64) {
+	t.Helper()
+	n, err := Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatalf("%s: %v", when, err)
+	}
+	c, err := n.Cluster("c")
+	if err != nil {
+		t.Fatalf("%s: %v", when, err)
+	}
+	r, err := c.ConsistentQuery(t.Context(), nil)
+	if err != nil || r.Reply.(int64) < low || r.Reply.(int64) > high {
+		t.Errorf("%s: %+v, %v; acknowledged were %d, sent %d", when, r, err, low, high)
+	}
+	mustClose(t, n)
+}
+
+// TestLivePanic: if the log's own actor fails nobody waits for ever.
+func TestLivePanic(t *testing.T) {
+	errs := vfs.NewErrs(vfs.NewMem())
+	n, c := openLive(t, errs)
+	errs.Trace(func(op vfs.Op, name string) {
+		if ok, _ := path.Match(walFile, path.Base(name)); ok && op == vfs.OpSync {
+			panic("a mistake")
+		}
+	})
+	if _, err := c.Process(t.Context(), reference.AppendAdd(nil, 1)); !errors.Is(err, ra.ErrStorageFailed) {
+		t.Errorf("who waits: %v", err)
+	}
+	if _, err := n.register(t.Context(), registrationOf("late")); !errors.Is(err, ra.ErrStorageFailed) {
+		t.Errorf("a registration: %v", err)
+	}
+	errs.Trace(nil)
 }
