@@ -27,7 +27,7 @@ type entry struct {
 	cluster string
 	machine string
 	// defers: the machine may answer later.
-	defers bool
+	defers atomic.Bool
 	// standing is what calls look at, one read without a lock.
 	standing atomic.Pointer[standing]
 	// removed: the cluster was deleted, or its name stands for another one.
@@ -118,7 +118,8 @@ func (b *board) add(cluster, machine string) *entry {
 		defers = b.defers(machine)
 		b.machines[machine] = defers
 	}
-	e := &entry{cluster: cluster, machine: machine, defers: defers}
+	e := &entry{cluster: cluster, machine: machine}
+	e.defers.Store(defers)
 	e.standing.Store(&standing{})
 	b.entries[cluster] = e
 	return e
@@ -244,12 +245,12 @@ func (e *entry) follows(p *process, s member.Status) {
 // stale reports whether the record behind the route is gone.
 func (r *route) stale() bool { return r.rec != nil && r.rec.proc.Load() == nil }
 
-// hint takes in what another node says of the leader; for clusters without a member here that is all there is.
+// hint takes in what an answer says of the leader. Members that run here know better, if they know any.
 func (e *entry) hint(n *Node, leader ra.ServerID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	old := e.standing.Load()
-	if leader == (ra.ServerID{}) || old.leader != nil && old.leader.id == leader || e.local > 0 {
+	if leader == (ra.ServerID{}) || old.leader != nil && (old.leader.id == leader || e.local > 0) {
 		return
 	}
 	e.set(&standing{leader: e.routeTo(n, leader), members: old.members})

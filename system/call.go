@@ -55,7 +55,7 @@ func (n *Node) propose(e *entry, command []byte, c *call) (err error) {
 		return fmt.Errorf("%w: command of %d bytes, allowed are %d", ra.ErrTooLarge, len(command), n.cfg.MaxCommand)
 	}
 	var from machine.Caller
-	if e.defers {
+	if e.defers.Load() {
 		if from, err = n.caller(c); err != nil {
 			return err
 		}
@@ -75,37 +75,84 @@ func (c *call) discard() {
 // do carries out a request: it finds the member to ask, follows redirects, and tries again what was certainly not
 // applied, until ctx is done (QRK-12: one deadline for it all).
 func (n *Node) do(ctx context.Context, e *entry, q *request) (ra.Result, error) {
-	t := try{node: n, entry: e, request: q, next: q.at}
+	to := q.at
+	if to == nil {
+		to = e.first()
+	}
+	if to == nil {
+		return ra.Result{}, fmt.Errorf("%w: %s", ra.ErrUnknownCluster, e.cluster)
+	}
+	r, err := n.once(ctx, e, q, to)
+	if err == nil {
+		return r, nil
+	}
+	return n.doAgain(ctx, e, *q, to, err)
+}
+
+// doAgain goes on after a first attempt that failed.
+func (n *Node) doAgain(ctx context.Context, e *entry, q request, to *route, err error) (ra.Result, error) {
+	t := try{node: n, entry: e, request: q}
 	for {
-		to := t.target()
-		if to == nil {
-			return ra.Result{}, fmt.Errorf("%w: %s", ra.ErrUnknownCluster, e.cluster)
-		}
-		r, err := t.once(ctx, to)
-		if err == nil {
-			return r, nil
-		}
 		if err = t.judge(ctx, to, err); err != nil {
 			return ra.Result{}, err
 		}
+		to = t.target()
+		var r ra.Result
+		if r, err = n.once(ctx, e, &t.request, to); err == nil {
+			return r, nil
+		}
 	}
+}
+
+// first returns the member to ask first: the leader, or else one that runs here, or else any. It returns nil if none is
+// known.
+func (e *entry) first() *route {
+	s := e.standing.Load()
+	if s.leader != nil {
+		return s.leader
+	}
+	if len(s.members) == 0 {
+		return nil
+	}
+	if r := e.nearest(); r != nil {
+		return r
+	}
+	return s.members[0]
+}
+
+// once is one attempt.
+func (n *Node) once(ctx context.Context, e *entry, q *request, to *route) (ra.Result, error) {
+	if err := ctx.Err(); err != nil {
+		return ra.Result{}, err
+	}
+	c, err := n.call(e, q)
+	if err != nil {
+		return ra.Result{}, err
+	}
+	if err := n.submitTo(to, c); err != nil {
+		c.discard()
+		return ra.Result{}, err
+	}
+	return c.wait(ctx)
 }
 
 // try is the state of a request that takes several attempts.
 type try struct {
 	node    *Node
 	entry   *entry
-	request *request
+	request request
 	// next is the member to ask next, if one is known to be the right one; else they are asked in turn.
 	next *route
 	turn int
+	// asked is the member that was asked last.
+	asked *route
 	// began is when the first attempt failed, and tries how many did; dead is how many of the last ones found no process.
 	began       time.Time
 	tries, dead int
 	last        error
 }
 
-// target returns the member to ask.
+// target returns the member to ask next.
 func (t *try) target() *route {
 	if t.next != nil {
 		return t.next
@@ -115,33 +162,10 @@ func (t *try) target() *route {
 		return s.leader
 	}
 	if len(s.members) == 0 {
-		return nil
-	}
-	if t.tries == 0 { // one that is here and runs, if there is one
-		for _, r := range s.members {
-			if r.rec != nil && !r.stale() {
-				return r
-			}
-		}
+		return t.asked
 	}
 	t.turn++
 	return s.members[t.turn%len(s.members)]
-}
-
-// once is one attempt.
-func (t *try) once(ctx context.Context, to *route) (ra.Result, error) {
-	if err := ctx.Err(); err != nil {
-		return ra.Result{}, err
-	}
-	c, err := t.node.call(t.entry, t.request)
-	if err != nil {
-		return ra.Result{}, err
-	}
-	if err := t.node.submitTo(to, c); err != nil {
-		c.discard()
-		return ra.Result{}, err
-	}
-	return c.wait(ctx)
 }
 
 // settle is how long members of which none runs are asked again: the supervisor may be starting one anew.
@@ -158,7 +182,7 @@ func (t *try) judge(ctx context.Context, to *route, err error) error {
 	if t.tries++; t.tries == 1 {
 		t.began = time.Now()
 	}
-	t.last, t.next = err, nil
+	t.last, t.next, t.asked = err, nil, to
 	var redirect *ra.NotLeaderError
 	switch {
 	case errors.As(err, &redirect):

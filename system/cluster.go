@@ -127,8 +127,7 @@ func (c *Cluster) Go(command []byte, done func(ra.Result, error)) {
 
 // submitFirst hands a call to the leader, or else to a member that may know it.
 func (n *Node) submitFirst(e *entry, c *call) error {
-	t := try{node: n, entry: e}
-	to := t.target()
+	to := e.first()
 	if to == nil {
 		return fmt.Errorf("%w: %s", ra.ErrUnknownCluster, e.cluster)
 	}
@@ -206,25 +205,27 @@ func (c *Cluster) everywhere(ctx context.Context, kind errandKind) error {
 }
 
 // Delete deletes the cluster by consensus: every member deletes its data when it learns of it, those that are stopped
-// when they run again (API-11, FSM-11, FSM-12). It returns when all members that can be reached have done so, after which
-// the name is free.
+// or out of reach when they run again (API-11, FSM-11, FSM-12). It returns when all have done so, after which the name is
+// free; or, if one of them is stopped or out of reach, when the decision is made.
 func (c *Cluster) Delete(ctx context.Context) error {
 	e, err := c.current()
 	if err != nil {
 		return err
 	}
-	ids := e.ids()
 	if _, err := c.node.do(ctx, e, &request{kind: callCommand, delete: true}); err != nil {
 		return err
 	}
-	errs := c.node.runAll(ctx, errandGone, ids)
-	c.node.board.leave(e)
-	for _, err := range errs {
-		if err != nil && !errors.Is(err, ra.ErrNoProcess) && !errors.Is(err, ra.ErrNodeDown) {
-			return err
+	here, cancel := context.WithCancel(ctx)
+	defer cancel()
+	each(e.ids(), len(e.ids()), func(id ra.ServerID) error {
+		err := c.node.runAll(here, errandGone, []ra.ServerID{id})[0]
+		if errors.Is(err, ra.ErrNoProcess) || errors.Is(err, ra.ErrNodeDown) {
+			cancel() // the leader waits for that one, however long it takes
 		}
-	}
-	return nil
+		return nil
+	})
+	c.node.board.leave(e)
+	return ctx.Err()
 }
 
 // TransferLeadership hands leadership to a member (QRY-12). It returns when the hand-over has begun; the member still has

@@ -55,8 +55,7 @@ func (n *Node) run(ctx context.Context, at ra.NodeID, e *errand) []error {
 		return repeat(fmt.Errorf("%w: %s", ra.ErrNodeDown, at), e.len())
 	}
 	c := n.newCall(callErrand)
-	c.peer = at
-	if err := n.pending.add(c); err != nil {
+	if err := n.pending.add(c, at); err != nil {
 		c.discard()
 		return repeat(err, e.len())
 	}
@@ -84,9 +83,7 @@ func repeat(err error, times int) []error {
 
 // sentFor does an errand for another node.
 func (n *Node) sentFor(from ra.NodeID, e *errand) {
-	n.chores.Add(1)
-	go func() {
-		defer n.chores.Done()
+	begun := n.chore(func() {
 		until := e.until
 		if until.IsZero() {
 			until = time.Now().Add(maxErrand)
@@ -95,7 +92,10 @@ func (n *Node) sentFor(from ra.NodeID, e *errand) {
 		defer cancel()
 		errs := n.runHere(ctx, e)
 		n.sendAnswer(from, answer{id: e.id, result: ra.Result{Reply: errs}})
-	}()
+	})
+	if !begun {
+		n.sendAnswer(from, answer{id: e.id, err: ra.ErrClosed})
+	}
 }
 
 // runHere does an errand on this node, for several members at a time.

@@ -15,7 +15,7 @@ import (
 
 // world is some nodes in memory that one fabric connects.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	fabric *actor.Fabric
 	disks  map[ra.NodeID]*vfs.Mem
 	nodes  map[ra.NodeID]*Node
@@ -23,7 +23,7 @@ type world struct {
 }
 
 // newWorld opens nodes n1 to n<count>. They are closed when the test ends.
-func newWorld(t *testing.T, count int, config func(*Config)) *world {
+func newWorld(t testing.TB, count int, config func(*Config)) *world {
 	t.Helper()
 	w := &world{
 		t: t, fabric: actor.NewFabric(), disks: make(map[ra.NodeID]*vfs.Mem), nodes: make(map[ra.NodeID]*Node), config: config,

@@ -30,8 +30,10 @@ type hosting struct {
 	pending    pending
 	calls      callPool
 	// links are the ways to the nodes that were up once: ra.NodeID to *actor.Link.
-	links  sync.Map
-	counts counts
+	links sync.Map
+	// sweeping: the process callers ticks.
+	sweeping atomic.Bool
+	counts   counts
 	// ends says why members do not run that should: of those that were given up.
 	ends sync.Map // ra.UID to error
 	// goings tells who waits for it that a member is deleted, or has ended otherwise: ra.UID to chan struct{}. Members
@@ -39,8 +41,11 @@ type hosting struct {
 	goings sync.Map
 	// locks are held while a member is started, stopped or deleted; it has the one of its slot.
 	locks [64]sync.Mutex
-	// chores counts goroutines that outlive the call that began them; Close waits for them.
-	chores sync.WaitGroup
+	// chores counts goroutines that outlive the call that began them; Close waits for them. choreLock keeps new ones from
+	// beginning then.
+	chores    sync.WaitGroup
+	choreLock sync.Mutex
+	quitting  bool
 }
 
 // counts counts what is worth knowing and has no other place.
@@ -78,9 +83,24 @@ func (n *Node) openHosting() (err error) {
 	if err != nil {
 		return err
 	}
+	for _, r := range n.registry.all() {
+		n.enter(r)
+	}
 	n.actors.HandleFrames(n.arrivedFrame)
 	n.actors.HandleNodes(n.nodeChanged)
 	return nil
+}
+
+// enter puts the cluster of a member on the board, whether or not the member will be started.
+func (n *Node) enter(r *record) {
+	if r.reg.cluster == "" {
+		return // its registration is damaged
+	}
+	ids := make([]ra.ServerID, len(r.reg.initial))
+	for i, m := range r.reg.initial {
+		ids[i] = m.ID
+	}
+	n.board.open(r.reg.cluster, r.reg.machine).setMembers(n, ids)
 }
 
 // gaveUp is called when a member has failed too often (FAIL-01).
@@ -99,7 +119,10 @@ func (n *Node) startMember(r *record) error {
 	l := n.lockOf(r)
 	l.Lock()
 	defer l.Unlock()
-	if r.proc.Load() != nil {
+	switch {
+	case n.isClosing():
+		return ra.ErrClosed
+	case r.proc.Load() != nil:
 		return fmt.Errorf("%w: member %s runs", ra.ErrNameTaken, r.id.Name)
 	}
 	first, err := n.load(r)
@@ -216,15 +239,24 @@ func (n *Node) ended(p *process) {
 		return
 	}
 	n.goings.LoadOrStore(p.rec.uid, make(chan struct{}))
-	n.chores.Add(1)
-	go func() {
-		defer n.chores.Done()
+	n.chore(func() {
 		<-p.ref.Done()
 		if err := n.forget(context.Background(), p.rec); err != nil {
 			n.logger.Error("data of a deleted member stay", zap.String("member", p.rec.id.Name), zap.Error(err))
 		}
 		n.tellGone(p.rec.uid)
-	}()
+	})
+}
+
+// chore runs f on a goroutine that Close waits for. It reports false if the node is closing too far for that.
+func (n *Node) chore(f func()) bool {
+	n.choreLock.Lock()
+	defer n.choreLock.Unlock()
+	if n.quitting {
+		return false
+	}
+	n.chores.Go(f)
+	return true
 }
 
 // tellGone wakes who waits for the end of a member.
@@ -273,6 +305,9 @@ func (n *Node) stopMembers(ctx context.Context) error {
 	n.quitOnce.Do(func() { close(n.quit) })
 	errs := each(n.registry.all(), runtime.GOMAXPROCS(0)*8, func(r *record) error { return n.stopMember(ctx, r) })
 	n.pending.close(ra.ErrClosed)
+	n.choreLock.Lock()
+	n.quitting = true
+	n.choreLock.Unlock()
 	done := make(chan struct{})
 	go func() {
 		n.chores.Wait()

@@ -199,13 +199,13 @@ func (n *Node) submitThere(to ra.ServerID, c *call) error {
 		}
 		return err
 	}
-	c.peer = to.Node
-	if c.id == 0 {
-		if err := n.pending.add(c); err != nil {
-			return err
-		}
+	if err := n.pending.add(c, to.Node); err != nil {
+		return err
 	}
 	a.id = c.id
+	if c.done != nil {
+		n.watchOver()
+	}
 	if err := link.Send(a); err != nil && n.pending.remove(c) {
 		return err
 	}

@@ -25,12 +25,16 @@ type pendingShard struct {
 
 func (t *pending) shard(id uint64) *pendingShard { return &t.shards[id%pendingShards] }
 
-// add puts a call into the table and gives it a number. It fails when the node was closed.
-func (t *pending) add(c *call) error {
-	c.id = t.last.Add(1)
+// add puts a call into the table and gives it a number, unless it has one; peer is the node that is to answer, if it is
+// not this one. It fails when the node was closed.
+func (t *pending) add(c *call, peer ra.NodeID) error {
+	if c.id == 0 {
+		c.id = t.last.Add(1)
+	}
 	s := t.shard(c.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	c.peer = peer
 	if s.closed != nil {
 		c.id = 0
 		return s.closed
@@ -72,6 +76,23 @@ func (t *pending) failNode(node ra.NodeID, cause error) {
 // close ends all calls, and every later one.
 func (t *pending) close(cause error) {
 	t.fail(func(*call) bool { return true }, cause, cause)
+}
+
+// maxAge is how many ticks a call without a context waits for another node.
+const maxAge = 60
+
+// age makes calls without a context that another node is to answer one tick older, and ends those that are too old. It
+// reports whether there are such calls.
+func (t *pending) age() (any bool) {
+	t.fail(func(c *call) bool {
+		if c.peer == "" || c.done == nil {
+			return false
+		}
+		any = true
+		c.age++
+		return c.age > maxAge
+	}, ra.ErrNodeDown, nil)
+	return any
 }
 
 func (t *pending) fail(which func(*call) bool, cause, closed error) {

@@ -13,10 +13,14 @@ import (
 // EVT-01: commands of a pipeline are applied, and their ends come, in the order in which they were submitted.
 func TestPipelineOrder(t *testing.T) {
 	w := newWorld(t, 3, nil)
-	c := w.cluster("a", "counter", "n1", "n2", "n3")
+	w.cluster("a", "counter", "n1", "n2", "n3")
 	const many = 5000
 	for i := range 3 { // by way of each node, of which one has the leader
-		p := w.on(w.n(i+1).Name(), "a").NewPipeline(64)
+		on := w.on(w.n(i+1).Name(), "a")
+		if _, err := on.WaitLeader(w.ctx()); err != nil {
+			t.Fatal(err)
+		}
+		p := on.NewPipeline(64)
 		submitted := make(chan error, 1)
 		go func() {
 			for k := range uint64(many) {
@@ -38,7 +42,6 @@ func TestPipelineOrder(t *testing.T) {
 			t.Fatalf("%d ends, %v", next, err)
 		}
 	}
-	_ = c
 }
 
 // A pipeline whose ends nobody receives holds back who submits, and can be closed all the same.

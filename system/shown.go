@@ -5,7 +5,6 @@ import (
 
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/member"
-	"github.com/heliopolis-raft/heliopolis/ra/raft"
 )
 
 // shown is what others may see of a member while it runs, without asking it (QRY-10).
@@ -43,26 +42,62 @@ func (r *record) metrics() Metrics {
 		Running: true,
 		Role:    ra.Role(p.shown.role.Load()), Term: ra.Term(p.shown.term.Load()),
 		Commit: ra.Index(p.shown.commit.Load()), Applied: ra.Index(p.shown.applied.Load()),
+		Last: r.log.Last(), Snapshot: r.log.Snapshot().Index,
 	}
 }
 
 // MemberOverview describes a member in full (QRY-09).
 type MemberOverview struct {
-	ID      ra.ServerID
-	Cluster string
-	Machine string
-	// Core is the member as the algorithm sees it: role, term, vote, log, configuration and, on a leader, its peers.
-	Core raft.Status
-	// Applied is the last index that the machine has applied.
-	Applied ra.Index
-	// Stalled: the member waits for room in the log.
-	Stalled bool
+	member.Overview
+	// MachineName is the name of its machine in Config.Machines.
+	MachineName string
 }
 
 // overview describes the member. It is called by the worker.
 func (p *process) overview() MemberOverview {
-	return MemberOverview{
-		ID: p.rec.id, Cluster: p.rec.reg.cluster, Machine: p.rec.reg.machine,
-		Core: p.server.Core(), Applied: p.server.Status().Applied, Stalled: p.server.Stalled(),
+	return MemberOverview{Overview: p.server.Overview(), MachineName: p.rec.reg.machine}
+}
+
+// Overview describes a node (API-15).
+type Overview struct {
+	Node ra.NodeID
+	// Peers are the nodes that are connected.
+	Peers []ra.NodeID
+	// Clusters are those that the node knows, sorted by name.
+	Clusters []ClusterOverview
+	// Foreign counts messages to members that they did not understand, Problems what members had to report that did not
+	// stop them.
+	Foreign, Problems int64
+}
+
+// ClusterOverview describes a cluster as a node knows it.
+type ClusterOverview struct {
+	Name, Machine string
+	// Leader is the zero ServerID if none is known.
+	Leader  ra.ServerID
+	Members []ra.ServerID
+	// Here are the members that are registered on this node.
+	Here map[ra.ServerID]Metrics
+}
+
+// Overview describes the node. It asks no member, so it is as cheap as its length allows.
+func (n *Node) Overview() Overview {
+	o := Overview{
+		Node: n.Name(), Peers: n.actors.Peers(), Foreign: n.counts.foreign.Load(), Problems: n.counts.problems.Load(),
 	}
+	for _, name := range n.board.names() {
+		e := n.board.get(name)
+		if e == nil {
+			continue
+		}
+		c := ClusterOverview{Name: name, Machine: e.machine, Members: e.ids(), Here: make(map[ra.ServerID]Metrics)}
+		if s := e.standing.Load(); s.leader != nil {
+			c.Leader = s.leader.id
+		}
+		for _, r := range n.registry.byCluster(name) {
+			c.Here[r.id] = r.metrics()
+		}
+		o.Clusters = append(o.Clusters, c)
+	}
+	return o
 }
