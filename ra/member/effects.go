@@ -41,6 +41,9 @@ func (s *Server) ask(ask func(fx *machine.Effects)) {
 	depth := x.depth
 	fx := x.push()
 	ask(fx)
+	if fx.Wants() != 0 && s.status.Applied > 0 { // outside of Apply the state is that of the last entry applied
+		s.wants(&ra.Entry{Index: s.status.Applied}, fx, 0)
+	}
 	s.perform(fx, 0, fx.Len())
 	s.problem(fx.Err())
 	x.popTo(depth)

@@ -237,11 +237,3 @@ func clockOf(meta snapshot.Meta) int64 {
 	}
 	return int64(binary.LittleEndian.Uint64(b))
 }
-
-// meta returns what a capture of the machine as it is now stands for. The term of the last applied entry must be known.
-func (s *Server) meta(term ra.Term) snapshot.Meta {
-	return snapshot.Meta{
-		Index: s.status.Applied, Term: term, MachineVersion: uint32(s.machine.Version()), Members: s.members,
-		Fields: map[string][]byte{clockField: binary.LittleEndian.AppendUint64(nil, uint64(s.clock))},
-	}
-}

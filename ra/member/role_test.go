@@ -7,6 +7,8 @@ import (
 	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
+	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
 // elect makes the member, of a cluster of a, b and c, the leader of the next term, with its no-op committed.
@@ -301,4 +303,26 @@ func TestDownWhileCommandsAreHeld(t *testing.T) {
 	w.took()
 	w.confirm()
 	w.want("enter leader", "apply last", "down p normal", "apply later", "reply 2 2", "reply 3 3")
+}
+
+// EFF-24: a wish for a snapshot outside of Apply is one for the state as it is, on any member.
+func TestReleaseCursorInATick(t *testing.T) {
+	w := newWorld(t, nil)
+	store, _, err := snapshot.Open(snapshot.Config{FS: vfs.NewMem(), Dir: "snap"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.script.tick = func(_ time.Time, fx *machine.Effects) { fx.ReleaseCursor() }
+	cfg := w.config(func(machine.Init) machine.Machine { return &w.script })
+	cfg.Host, cfg.Snapshots, cfg.Policy.MinInterval = w, store, 1
+	w.start(cfg)
+	w.leadAlone()
+	w.do("x")
+	w.do("y")
+	w.commit()
+	w.MachineTick()
+	w.Flush()
+	if info, ok := store.Newest("a"); !ok || info.Index != w.Status().Applied || info.Term != 1 {
+		t.Errorf("snapshot %+v, applied is %d", info, w.Status().Applied)
+	}
 }
