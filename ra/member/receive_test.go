@@ -6,6 +6,7 @@ import (
 	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
+	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
@@ -65,6 +66,9 @@ func TestLaggingMemberIsCaughtUp(t *testing.T) {
 	}
 	if info, ok := c.store.Newest("c"); !ok || info.Index != 201 || c.log.Snapshot().Index != 201 {
 		t.Errorf("the snapshot is %+v, the log begins after %v", info, c.log.Snapshot())
+	}
+	if p := &c.server.snaps; p.last.Index != 201 || p.past.from != 201 {
+		t.Errorf("c knows a snapshot of %d, and what was since %d", p.last.Index, p.past.from)
 	}
 	if len(a.server.snaps.transfers) != 0 || len(c.leftovers()) != 0 {
 		t.Errorf("left are %d transfers, files %v", len(a.server.snaps.transfers), c.leftovers())
@@ -236,6 +240,7 @@ func TestNewLeaderInterruptsTheTransfer(t *testing.T) {
 	for chunk := uint32(1); chunk < 7; chunk++ {
 		for _, stored := range []bool{false, true} {
 			r := lagging(t)
+			r.node("c").lifo = true
 			a, c := r.node("a"), r.node("c")
 			open := openFiles(c)
 			r.arriving = func(m *raft.Message) {
@@ -424,4 +429,97 @@ func TestInstallKeepsTheLogAboveTheSnapshot(t *testing.T) {
 	a.propose(1)
 	r.tick(3)
 	r.check("a", "b", "c")
+}
+
+// SNAP-05: an own snapshot of which the member hears only after a later one of the leader is in force changes nothing.
+func TestOwnSnapshotComesLate(t *testing.T) {
+	r := newRig(t, "a", "b", "c")
+	a, c := r.elect("a"), r.node("c")
+	r.onApply = releaseAfter(10)
+	a.propose(10)
+	for len(c.works) == 0 {
+		for _, n := range r.nodes {
+			n.sync()
+		}
+		r.deliver()
+	}
+	own := c.works[0]
+	c.works = nil
+	own.run()
+	r.cut = away("c")
+	a.propose(100)
+	r.settle()
+	r.cut, r.onApply = nil, nil
+	r.tick(9)
+	if len(c.installed) != 1 || c.server.snaps.writing == nil {
+		t.Fatalf("installed were %+v", c.installed)
+	}
+	before := c.server.snaps.last
+	own.done()
+	c.server.Flush()
+	if c.server.snaps.last != before || c.log.Snapshot().Index != before.Index {
+		t.Errorf("the snapshot was of %d, is %d", before.Index, c.server.snaps.last.Index)
+	}
+	a.propose(1)
+	r.tick(2)
+	r.check("a", "b", "c")
+}
+
+// Bug 30: a snapshot that no core can take, whoever made it, is refused, and the member goes on.
+func TestSnapshotWithoutMembers(t *testing.T) {
+	r := newRig(t, "a", "b", "c")
+	a, c := r.elect("a"), r.node("c")
+	a.propose(3)
+	r.settle()
+	for _, members := range [][]ra.Member{nil, {{UID: "x"}}, append(r.members(), r.members()...)} {
+		w, err := a.store.Create("a", snapshot.Meta{Index: ra.Index(300 + len(members)), Term: 1, Members: members})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = (&ledgerCapture{node: a}).WriteTo(w); err != nil {
+			t.Fatal(err)
+		}
+		if _, err = w.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		in, err := a.store.OpenSource("a", 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := raft.Message{Kind: raft.InstallSnapshot, From: "a", To: "c", Term: 1, Index: in.Meta().Index, LogTerm: 1, Chunk: 1}
+		if m.Data, m.Done, err = in.ReadChunk(1); err != nil {
+			t.Fatal(err)
+		}
+		c.server.Step(&m)
+		c.server.Flush()
+		for c.work() {
+		}
+		if err := c.server.Failed(); err != nil || len(c.problems) == 0 || len(c.installed) > 0 {
+			t.Errorf("stopped: %v, problems %v", err, c.problems)
+		}
+		c.problems = nil
+	}
+	a.propose(1)
+	r.tick(3)
+	r.check("a", "b", "c")
+}
+
+// I5: a snapshot in the store that is ahead of what was applied is not taken for the member's own.
+func TestSnapshotAheadOfTheMachine(t *testing.T) {
+	r := lagging(t)
+	c := r.node("c")
+	w, err := c.store.Create("c", snapshot.Meta{Index: 3, Term: 1, Members: r.members()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = w.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	entries := []ra.Entry{entry(2, 1, ra.KindCommand), entry(3, 1, ra.KindCommand), entry(4, 1, ra.KindCommand)}
+	c.server.Step(&raft.Message{Kind: raft.Append, From: "a", To: "c", Term: 1, Index: 1, LogTerm: 1, Last: 4, Commit: 1, Entries: entries})
+	c.server.Flush()
+	c.server.adoptNewest()
+	if c.log.Last() != 4 || c.log.Snapshot().Index != 0 || c.server.Core().Snapshot.Index != 0 {
+		t.Errorf("the log of c is %v, the core's snapshot %v", c.log, c.server.Core().Snapshot)
+	}
 }

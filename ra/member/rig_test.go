@@ -56,6 +56,8 @@ type rigNode struct {
 	server    *Server
 	machine   *ledger // in force
 	works     []rigWork
+	lifo      bool // the newest work runs first
+	skew      int64
 	ticking   bool
 	full      error // the answer of the store to every order
 	problems  []error
@@ -161,7 +163,16 @@ func (n *rigNode) config(state ra.HardState, applied ra.Index) Config {
 		State: state, Applied: applied, InitialVersion: n.version,
 		Factory: func(machine.Init) machine.Machine { return &ledger{node: n, seen: map[uint64]bool{}} },
 		Log:     n.log, Store: rigStore{n}, Net: rigNet{n}, Timer: n, Snapshots: n.store, Background: n, Policy: n.policy,
-		ChunkBytes: 256, Observer: Observer{Problem: func(err error) { n.problems = append(n.problems, err) }},
+		ChunkBytes: 256, Observer: Observer{Problem: func(err error) { n.problems = append(n.problems, err) }, Committed: n.committed},
+	}
+}
+
+// committed checks that what the observer hears of can be looked at.
+func (n *rigNode) committed(from, to ra.Index) {
+	for i := from + 1; i <= to; i++ {
+		if base, _ := n.log.Base(); i <= base {
+			n.t.Errorf("%s commits entry %d, which is not kept", n.uid, i)
+		}
 	}
 }
 
@@ -201,7 +212,7 @@ func (n *rigNode) Run(work, done func()) { n.works = append(n.works, rigWork{wor
 func (n *rigNode) Arm(raft.TimerClass) {}
 func (n *rigNode) Cancel()             {}
 func (n *rigNode) Tick(on bool)        { n.ticking = on }
-func (n *rigNode) Now() int64          { return n.now }
+func (n *rigNode) Now() int64          { return n.now + n.skew }
 
 // rigStore is the node's write-ahead log as its member sees it.
 type rigStore struct{ *rigNode }
@@ -234,8 +245,12 @@ func (n *rigNode) work() bool {
 	if n.dead() || len(n.works) == 0 {
 		return false
 	}
-	w := n.works[0]
-	n.works = n.works[1:]
+	at := 0
+	if n.lifo {
+		at = len(n.works) - 1
+	}
+	w := n.works[at]
+	n.works = slices.Delete(n.works, at, at+1)
 	if w.run(); !n.dead() && n.server.Failed() == nil {
 		w.done()
 		n.server.Flush()

@@ -165,3 +165,29 @@ func TestStopWhileSending(t *testing.T) {
 		}
 	}
 }
+
+// A leader whose store has a newer snapshot than it knows, since the life before it ended late, finds that out when it
+// is to send the one that it knows.
+func TestSenderFindsTheSnapshotOfTheLifeBefore(t *testing.T) {
+	r := lagging(t)
+	a := r.node("a")
+	meta, err := a.server.metaAt(206)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := a.store.Create("a", meta)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = (&ledgerCapture{node: a, ids: a.machine.ids, clock: a.machine.clock}).WriteTo(w); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = w.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	r.tick(2)
+	r.check("a", "b", "c")
+	if got := r.node("c").installed; len(got) != 1 || got[0].New.Index != 206 {
+		t.Errorf("installed were %+v", got)
+	}
+}

@@ -186,10 +186,10 @@ func TestWishWaitsForTransfers(t *testing.T) {
 func TestStateOfAnEarlierIndex(t *testing.T) {
 	r := newRig(t, "a", "b")
 	a := r.elect("a")
+	r.node("b").skew = -6000 // the clock of the next leader is behind
 	r.now = 9000
 	a.propose(1) // 2
 	r.settle()
-	r.now = 3000 // the clock of the next leader is behind
 	a.server.Step(&raft.Message{Kind: raft.Transfer, To: "b"})
 	a.server.Flush()
 	r.settle()
@@ -568,5 +568,20 @@ func TestClockField(t *testing.T) {
 	meta := snapshot.Meta{Fields: map[string][]byte{clockField: binary.LittleEndian.AppendUint64(nil, 77)}}
 	if got := clockOf(meta); got != 77 || fmt.Sprint(clockField) != "time" {
 		t.Errorf("%s is %d", clockField, got)
+	}
+}
+
+// SNAP-06: one failure of the disk does not cost the snapshot.
+func TestTakingIsTriedAgain(t *testing.T) {
+	for times := 1; times <= writeAttempts; times++ {
+		n := alone(t)
+		n.onApply = releaseAfter(3)
+		n.fs.Inject(vfs.Fault{Op: vfs.OpSync, Times: times, Err: errDisk})
+		n.propose(3)
+		n.settle()
+		if meta, _ := n.stored(); (meta.Index == 4) != (times < writeAttempts) || (len(n.problems) == 0) != (times < writeAttempts) {
+			t.Errorf("after %d failures the snapshot is of %d, problems %v", times, meta.Index, n.problems)
+		}
+		n.check("a")
 	}
 }
