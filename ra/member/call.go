@@ -13,6 +13,9 @@ type Command struct {
 	Proposal ra.Entry
 	// Caller hears how it ended; nil if nobody waits.
 	Caller Caller
+
+	// own: the leader made it, for its machine; see owe.
+	own bool
 }
 
 // Caller waits for the end of one command or query. Done is called exactly once, on the goroutine that drives the

@@ -175,7 +175,7 @@ func (s *Server) appendCommand(e *machine.Effect) {
 		s.problem(err)
 		return
 	}
-	s.takeIn(Command{Proposal: proposal})
+	s.takeIn(Command{Proposal: proposal, own: e.Kind == machine.EffectAppend})
 }
 
 // readBack reads commands from the log and carries out what the machine makes of them (EFF-21, EFF-22).

@@ -217,6 +217,29 @@ func TestAppend(t *testing.T) {
 		"send c a: applied 5=3", "send c a: applied 6=5")
 }
 
+// EFF-14: what the machine appends is not lost while its leader can propose nothing.
+func TestAppendIsKept(t *testing.T) {
+	w := newWorld(t, acts{"x": asks(func(fx *machine.Effects) {
+		fx.Append([]byte("y"))
+		fx.TryAppend([]byte("t")) // a client's, and so refused
+	})}).begin("b", "c")
+	w.elect()
+	w.do("x")
+	w.Flush()
+	w.synced()
+	w.step(raft.Message{Kind: raft.Transfer, To: "c"})
+	w.took()
+	last := ra.Index(len(w.log))
+	w.step(raft.Message{Kind: raft.AppendReply, From: "c", Term: 1, Index: last, Last: last})
+	w.want("apply x", "reply 1 <nil>")
+	for range raft.DefaultLimits.AwaitTicks {
+		w.step(raft.Message{Kind: raft.Tick})
+	}
+	w.confirm()
+	w.confirm()
+	w.want("enter leader", "apply y")
+}
+
 // EFF-15, EVT-02: at a follower a command of the machine's own is a client's: it goes on to the leader, or is rejected.
 func TestTryAppendAtAFollower(t *testing.T) {
 	w := newWorld(t, acts{"x": asks(func(fx *machine.Effects) {

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/heliopolis-raft/heliopolis/machine"
@@ -34,7 +35,7 @@ func (s *Server) proposeOwn(kind ra.Kind, payload []byte, err error) {
 		s.problem(err)
 		return
 	}
-	s.takeIn(Command{Proposal: raft.NewProposal(kind, 0, payload)})
+	s.takeIn(Command{Proposal: raft.NewProposal(kind, 0, payload), own: true})
 }
 
 // proposeCommands folds all commands of the batch into one proposal.
@@ -99,8 +100,9 @@ func (s *Server) refuseCommands(commands []Command, why raft.Refusal) {
 	for i := range commands {
 		c := &commands[i]
 		switch {
-		case !proposable(c.kind()):
-			s.owe(c, why)
+		case c.own && (why == raft.Waiting || why == raft.Overloaded):
+			s.owe(c)
+		case !proposable(c.kind()): // it was of this leadership
 		case c.Caller == nil:
 			s.refuseCast(c, why)
 		case s.mayHold(why):
@@ -127,14 +129,20 @@ func (s *Server) refuseCast(c *Command, why raft.Refusal) {
 	}
 }
 
-// owe keeps an entry of the member's own making for the next Flush, if this member can propose it then. There are no
-// more of them than monitors and timers.
-func (s *Server) owe(c *Command, why raft.Refusal) {
-	if why == raft.Waiting || why == raft.Overloaded {
-		r := s.needRare()
-		r.owed = append(r.owed, *c)
+// maxOwed bounds what a member owes to its log.
+const maxOwed = 1 << 16
+
+// owe keeps an entry of the member's own making for the next Flush that finds it a leader who can propose.
+func (s *Server) owe(c *Command) {
+	r := s.needRare()
+	if len(r.owed) >= maxOwed {
+		s.problem(errOwed)
+		return
 	}
+	r.owed = append(r.owed, *c)
 }
+
+var errOwed = errors.New("member: an entry of the machine's own is dropped, too many cannot be proposed")
 
 // payOwed takes up what the member owes to the log.
 func (s *Server) payOwed() {
@@ -205,9 +213,9 @@ func (s *Server) release() {
 	s.commands = slices.Insert(s.commands, 0, r.heldCommands...)
 	held := r.heldQueries
 	r.heldCommands, r.heldQueries = nil, nil
-	for _, q := range held {
+	for i, q := range held {
 		if q.local {
-			s.takeLocal(q, true)
+			s.takeLocal(&held[i], true)
 		} else {
 			s.queries = append(s.queries, q)
 		}

@@ -120,23 +120,30 @@ func (s *Server) answer(question any, c Caller) {
 // It returns a number for CancelQuery, 0 if the query has ended already.
 func (s *Server) LocalQuery(question any, when Condition, leaderOnly bool, c Caller) uint64 {
 	s.begin()
-	r := s.needRare()
-	r.lastLocal++
-	q := query{number: r.lastLocal, question: question, caller: c, local: true, when: when}
-	if s.takeLocal(q, leaderOnly) {
+	q := query{question: question, caller: c, local: true, when: when}
+	if s.takeLocal(&q, leaderOnly) {
 		return q.number
 	}
 	return 0
 }
 
+// numberLocal gives a local query that must wait its number.
+func (s *Server) numberLocal(q *query) {
+	if r := s.needRare(); q.number == 0 {
+		r.lastLocal++
+		q.number = r.lastLocal
+	}
+}
+
 // takeLocal answers a local query, or reports that it waits.
-func (s *Server) takeLocal(q query, leaderOnly bool) (waits bool) {
+func (s *Server) takeLocal(q *query, leaderOnly bool) (waits bool) {
 	switch leader := s.core.Leader(); {
 	case s.stopped != nil:
 		done(q.caller, Result{Err: ra.ErrNoProcess})
 	case leaderOnly && leader != s.cfg.Raft.Self:
 		if s.mayHold(raft.NotLeader) {
-			s.holdQuery(q)
+			s.numberLocal(q)
+			s.holdQuery(*q)
 			return true
 		}
 		done(q.caller, Result{Leader: leader, Err: s.refusal(raft.NotLeader)})
@@ -149,7 +156,7 @@ func (s *Server) takeLocal(q query, leaderOnly bool) (waits bool) {
 }
 
 // await keeps a local query until its condition can hold.
-func (s *Server) await(q query) bool {
+func (s *Server) await(q *query) bool {
 	r := s.needRare()
 	if len(r.waiting) >= s.cfg.MaxHeld {
 		done(q.caller, Result{Leader: s.core.Leader(), Err: ra.ErrOverloaded})
@@ -158,12 +165,13 @@ func (s *Server) await(q query) bool {
 	if len(r.waiting) == 0 || q.when.Index < r.least {
 		r.least = q.when.Index
 	}
-	r.waiting = append(r.waiting, q)
+	s.numberLocal(q)
+	r.waiting = append(r.waiting, *q)
 	return true
 }
 
 // answerLocal answers a local query whose condition is decided.
-func (s *Server) answerLocal(q query) {
+func (s *Server) answerLocal(q *query) {
 	if i := q.when.Index; i > 0 {
 		switch term, known := s.core.TermAt(i); {
 		case !known:
@@ -185,8 +193,8 @@ func (s *Server) answerWaiting() {
 	}
 	waiting := r.waiting
 	r.waiting = nil
-	for _, q := range waiting {
-		s.takeLocal(q, false)
+	for i := range waiting {
+		s.takeLocal(&waiting[i], false)
 	}
 }
 
