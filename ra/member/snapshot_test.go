@@ -402,6 +402,9 @@ func TestTakingOnADiskThatFails(t *testing.T) {
 func TestTakingAndCrashing(t *testing.T) {
 	for at, crashed := 0, true; crashed; at++ {
 		for model := range vfs.CrashModels {
+			if testing.Short() && int(model) != at%int(vfs.CrashModels) {
+				continue
+			}
 			n := alone(t)
 			n.onApply = func(_ *rigNode, meta machine.Meta, _ uint64, fx *machine.Effects) {
 				switch meta.Index {
