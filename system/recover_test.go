@@ -265,6 +265,9 @@ func TestStartAll(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if _, err := c.WaitLeader(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		if r, err := c.Process(t.Context(), reference.AppendAdd(nil, 4)); err != nil || r.Reply != int64(7) {
 			t.Fatalf("cluster %d: %+v, %v", i, r, err)
 		}

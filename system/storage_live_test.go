@@ -131,7 +131,7 @@ func TestLiveRollOvers(t *testing.T) {
 		}
 		clusters = append(clusters, c)
 	}
-	for n.Stats().RollOvers < 6 {
+	for n.Stats().RollOvers < 6 || len(n.snapshots.UIDs()) < len(sums) {
 		for i, c := range clusters {
 			r, err := c.Process(t.Context(), reference.AppendAdd(nil, int64(i)))
 			if err != nil {
@@ -140,14 +140,14 @@ func TestLiveRollOvers(t *testing.T) {
 			sums[i] = r.Reply.(int64)
 		}
 	}
-	if got := len(n.snapshots.UIDs()); got != len(sums) {
-		t.Errorf("%d members have snapshots", got)
-	}
 	mustClose(t, n)
 	n = openStorageNode(t, cfg)
 	for i := range sums {
 		c, err := n.Cluster(fmt.Sprint("c", i))
 		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.WaitLeader(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if r, err := c.ConsistentQuery(t.Context(), nil); err != nil || r.Reply != sums[i] {
@@ -205,6 +205,9 @@ func checkSum(t *testing.T, cfg Config, when string, low, high int64) {
 	}
 	c, err := n.Cluster("c")
 	if err != nil {
+		t.Fatalf("%s: %v", when, err)
+	}
+	if _, err := c.WaitLeader(t.Context()); err != nil {
 		t.Fatalf("%s: %v", when, err)
 	}
 	r, err := c.ConsistentQuery(t.Context(), nil)
