@@ -468,7 +468,7 @@ func TestOwnSnapshotComesLate(t *testing.T) {
 	r.check("a", "b", "c")
 }
 
-// Bug 30: a snapshot that no core can take, whoever made it, is refused, and the member goes on.
+// SNAP-06, I8: a snapshot that no core can take, whoever made it, is refused, and the member goes on.
 func TestSnapshotWithoutMembers(t *testing.T) {
 	r := newRig(t, "a", "b", "c")
 	a, c := r.elect("a"), r.node("c")

@@ -111,7 +111,7 @@ func TestSnapshotReplacedBeforeItIsOpened(t *testing.T) {
 	}
 }
 
-// Bug 65: a leader that cannot read its snapshot hands over; the one that can catches the member up.
+// SNX-06: a leader that cannot read its snapshot hands over; one that can catches the member up.
 func TestLeaderThatCannotReadItsSnapshot(t *testing.T) {
 	for at := range 3 {
 		r := lagging(t)
