@@ -84,7 +84,16 @@ func (p *process) written(seq uint64, ws *actor.Wakeups) {
 	p.ref.Lock()
 	p.in.any = true
 	p.in.written = max(p.in.written, seq)
-	p.ref.Unlock(ws)
+	p.unlock(p.patience.Written, ws)
+}
+
+// unlock ends a post. What can wait does not wake the member: it is taken in with what comes next.
+func (p *process) unlock(canWait bool, ws *actor.Wakeups) {
+	if canWait {
+		p.ref.Release()
+	} else {
+		p.ref.Unlock(ws)
+	}
 }
 
 // resume posts that the log may have room again.
@@ -104,12 +113,11 @@ func (p *process) storageFailed(err error) {
 // deliver posts a letter, which belongs to the member from then on.
 func (p *process) deliver(l *letter, ws *actor.Wakeups) {
 	p.ref.Lock()
-	if p.in.coalesce(l) || !p.in.push(l) {
-		p.ref.Release()
+	kept := !p.in.coalesce(l) && p.in.push(l)
+	p.unlock(l.canWait(&p.patience), ws)
+	if !kept {
 		l.free()
-		return
 	}
-	p.ref.Unlock(ws)
 }
 
 // finished lets f run in the member's next batch. It is for the ends of background work, which are few.

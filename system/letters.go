@@ -48,6 +48,11 @@ func (l *letter) supersedes(older *letter) bool {
 		l.Last >= older.Last && l.Index >= older.Index && l.Commit >= older.Commit
 }
 
+// canWait reports whether a leader of that patience need not take the letter in at once.
+func (l *letter) canWait(p *raft.Patience) bool {
+	return l.Kind == raft.AppendReply && !l.Reject && l.Term == p.Term && l.Index <= p.Acks
+}
+
 // frame is everything that the members of one worker have to say to one node at the end of a round. Who gets it takes
 // the letters and answers out before the handler returns; the sender uses the frame again.
 type frame struct {

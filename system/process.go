@@ -26,8 +26,9 @@ type process struct {
 	begun chan struct{}
 
 	// in is guarded by the mailbox's lock, like gone: nothing is taken in any more.
-	in   inbox
-	gone bool
+	in       inbox
+	gone     bool
+	patience raft.Patience // of the Server since its last batch
 
 	// What follows belongs to the worker's goroutine.
 	batch inbox
@@ -250,13 +251,25 @@ func (p *process) conclude() error {
 		p.changed(s)
 	}
 	p.watchLeader()
+	p.rest()
 	return nil
+}
+
+// rest lets those who post know what the Server need not hear of at once.
+func (p *process) rest() {
+	// Only this goroutine changes it.
+	if now := p.server.Patience(); now != p.patience {
+		p.ref.Lock()
+		p.patience = now
+		p.ref.Release()
+	}
 }
 
 // changed tells the board and those who look at the member from outside.
 func (p *process) changed(s member.Status) {
 	if s.Leader != p.told.Leader || s.Term != p.told.Term || s.Role != p.told.Role {
 		p.entry.follows(p, s)
+		p.entry.defers.Store(p.server.DefersReplies())
 	}
 	p.told = s
 	p.shown.update(s)

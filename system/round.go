@@ -1,6 +1,8 @@
 package system
 
 import (
+	"time"
+
 	"github.com/heliopolis-raft/heliopolis/actor"
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/member"
@@ -15,6 +17,8 @@ type round struct {
 	full []*outbox // those that have something
 	// dirty: the log was given orders.
 	dirty bool
+	// clock is the time at which it was first asked for in this round, 0 before.
+	clock int64
 	// orders and scratch are memory that a member uses only during its own batch.
 	orders  raft.Orders
 	scratch member.Scratch
@@ -56,8 +60,17 @@ func (r *round) answer(node ra.NodeID, a answer) {
 	o.answers = append(o.answers, a)
 }
 
+// now is the wall clock in milliseconds since 1970, read once a round.
+func (r *round) now() int64 {
+	if r.clock == 0 {
+		r.clock = time.Now().UnixMilli()
+	}
+	return r.clock
+}
+
 // End sends what has gathered, then wakes the log: the peers can store while we do (REP-01).
 func (r *round) End() {
+	r.clock = 0
 	for i, o := range r.full {
 		o.leave(r.node)
 		r.full[i] = nil

@@ -83,7 +83,7 @@ func (p *process) Cancel() { p.ctx.Disarm(&p.election) }
 func (p *process) Tick(on bool) { p.coreTick = on }
 
 // Now is the wall clock in milliseconds since 1970.
-func (p *process) Now() int64 { return time.Now().UnixMilli() }
+func (p *process) Now() int64 { return p.round.now() }
 
 // applyObserver hears what the member becomes.
 func (p *process) observer() member.Observer {

@@ -78,6 +78,7 @@ type walActor struct {
 	// The actor's own. taken: closing is to be written.
 	closing  *wal.Batch
 	taken    bool
+	wake     actor.Wakeups
 	resuming []*record
 	sealing  actor.Timer
 	watched  bool // the timer is set
@@ -334,10 +335,19 @@ func (a *walActor) finish() error {
 	return a.log.Commit(a.batch)
 }
 
+// directTidings is for how few members the log's own goroutine posts, so that no worker is woken for nothing.
+const directTidings = 8
+
 // tell lets the owners know what is durable, and who may try again. It is one job for each worker, however many members
 // it is for.
 func (a *walActor) tell(acks []wal.Ack, again []*record) {
 	if len(acks)+len(again) == 0 {
+		return
+	}
+	if len(acks)+len(again) <= directTidings {
+		t := tiding{acks: acks, again: again}
+		t.post(&a.wake)
+		a.wake.Wake()
 		return
 	}
 	workers := uint32(a.node.actors.Workers())
@@ -380,14 +390,18 @@ var tidings = sync.Pool{New: func() any { return new(tiding) }}
 
 // Run posts to the members.
 func (t *tiding) Run(ws *actor.Wakeups) {
+	t.post(ws)
+	clear(t.acks)
+	clear(t.again)
+	t.acks, t.again = t.acks[:0], t.again[:0]
+	tidings.Put(t)
+}
+
+func (t *tiding) post(ws *actor.Wakeups) {
 	for i := range t.acks {
 		t.acks[i].Writer.Owner.(*record).written(t.acks[i].Seq, ws)
 	}
 	for _, r := range t.again {
 		r.resume(ws)
 	}
-	clear(t.acks)
-	clear(t.again)
-	t.acks, t.again = t.acks[:0], t.again[:0]
-	tidings.Put(t)
 }
