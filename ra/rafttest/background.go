@@ -1,16 +1,21 @@
 package rafttest
 
-import "time"
+import (
+	"time"
+
+	"github.com/heliopolis-raft/heliopolis/ra/member"
+)
 
 // job is what a member wants done away from itself. The work happens at one moment and the member hears of it at
 // another, and a crash may come before, between, or in the middle of the work.
 type job struct {
 	work, done func()
+	server     *member.Server // that asked for it
 }
 
 // Run takes a job from the member.
 func (p *peer) Run(work, done func()) {
-	j := &job{work, done}
+	j := &job{work, done, p.server}
 	p.node.jobs = append(p.node.jobs, j)
 	p.sim.plan(p.sim.dice.skewed(p.sim.profile.Sync), event{kind: evWork, node: p.node, worker: p, life: p.node.life, job: j})
 }
@@ -29,13 +34,13 @@ func (n *node) work(e *event) {
 	if n.sim.dice.oneIn(2) {
 		after = n.sim.dice.skewed(n.sim.profile.Delay)
 	}
-	n.sim.plan(after, event{kind: evDone, peer: e.worker, life: n.life, job: e.job})
+	n.sim.plan(after, event{kind: evDone, peer: e.worker, life: n.life, job: e.job, server: e.job.server})
 }
 
 // stored looks whether a work has left a newer durable snapshot.
 func (p *peer) stored() {
 	info, ok := p.node.snaps.Newest(p.uid)
-	if ok && info.Index != p.cluster.truth.members[p.uid].snap.Index {
+	if ok && !p.deleted && info.Index != p.cluster.truth.members[p.uid].snap.Index {
 		p.sim.snapshots++
 		p.cluster.truth.snapshot(p.uid, info.Index, info.Term)
 	}

@@ -1,6 +1,7 @@
 package rafttest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -98,6 +99,14 @@ func (p *peer) leave() {
 		p.server.Stop(member.ErrRemoved)
 	}
 	p.gone = true
+	p.sayDown()
+	if p.sim.dice.oneIn(2) {
+		p.delete()
+	}
+}
+
+// sayDown lets all peers see that the member's process has ended.
+func (p *peer) sayDown() {
 	for _, q := range p.cluster.members {
 		if q != p && q.alive() {
 			p.sim.plan(p.sim.dice.between(0, time.Second), event{
@@ -105,6 +114,55 @@ func (p *peer) leave() {
 			})
 		}
 	}
+}
+
+// delete deletes what the node has of a member that has left.
+func (p *peer) delete() {
+	if !p.node.up || p.writer == nil {
+		return
+	}
+	op := &wal.Op{Seq: p.writer.Seq() + 1, Delete: true}
+	if err := p.node.gather.Append(p.writer, op); err != nil {
+		p.cluster.truth.breach("panic", "%s cannot be deleted: %v", p.uid, err)
+		return
+	}
+	p.deleted = true
+	p.node.kick()
+}
+
+// forget removes what is left of a member whose deletion is durable.
+func (p *peer) forget() {
+	p.node.segs.Forget(p.uid)
+	_ = p.node.snaps.Remove(p.uid) // the next start does it if the disk fails now
+	p.log = nil
+}
+
+// errKilled is why a member's process ends that is to start again.
+var errKilled = errors.New("killed")
+
+// kill ends a member's process, as a failure of its machine would. It will start again, with the log that it has.
+func (p *peer) kill() {
+	p.server.Stop(errKilled)
+	p.late = p.server.Backlog()
+	p.server = nil
+	p.sayDown()
+	p.sim.plan(p.sim.dice.between(0, p.sim.profile.LieDown/4), event{kind: evRevive, node: p.node, worker: p, life: p.node.life})
+}
+
+// revive starts the process again, once all that its last life decided is durable.
+func (p *peer) revive() {
+	if p.server != nil || p.gone {
+		return
+	}
+	for len(p.late) > 0 && p.Store(&p.late[0]) == nil {
+		p.late = p.late[1:]
+	}
+	if len(p.late) > 0 || p.durable < p.writer.Seq() {
+		p.sim.plan(p.sim.dice.between(time.Millisecond, 20*time.Millisecond), event{kind: evRevive, node: p.node, worker: p, life: p.node.life})
+		return
+	}
+	p.base = p.writer.Seq()
+	p.begin()
 }
 
 // dismiss stops the members that no configuration names any more, as a user would.

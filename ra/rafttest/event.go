@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/member"
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
 )
 
@@ -26,6 +27,7 @@ const (
 	evRejoin                    // all links are whole again
 	evTransfer                  // peer is told to hand leadership over to the gen-th member
 	evBegin                     // node starts worker, a new member
+	evRevive                    // node starts worker's process again
 	evWork                      // node does a job of worker
 	evDone                      // peer hears that its job is done
 	evSegments                  // node's segment writer takes a step
@@ -36,7 +38,7 @@ const (
 
 var eventNames = [...]string{
 	"deliver", "flush", "timer", "tick", "campaign", "learn", "take", "sync", "written", "client", "fault", "restart",
-	"rejoin", "transfer", "begin", "work", "done", "segments", "change", "leave", "nudge",
+	"rejoin", "transfer", "begin", "revive", "work", "done", "segments", "change", "leave", "nudge",
 }
 
 // event is something that happens. Only the fields that its kind needs are set.
@@ -50,6 +52,7 @@ type event struct {
 	message *raft.Message
 	worker  *peer
 	job     *job
+	server  *member.Server // what concerns an earlier life of the peer's process does not happen
 }
 
 // String describes the event for a trace.
@@ -76,7 +79,7 @@ func (e *event) String() string {
 // dispatch lets an event happen.
 func (s *sim) dispatch(e *event) {
 	if p := e.peer; p != nil {
-		if !p.alive() || e.life != 0 && e.life != p.node.life {
+		if !p.alive() || e.life != 0 && e.life != p.node.life || e.server != nil && e.server != p.server {
 			return
 		}
 	} else if n := e.node; n != nil && e.life != 0 && (!n.up || e.life != n.life) {
@@ -92,9 +95,11 @@ func (s *sim) dispatch(e *event) {
 	case evSync:
 		e.node.sync()
 	case evBegin:
-		if p := e.worker; p.server == nil && !p.gone {
+		if p := e.worker; p.fresh && !p.gone {
 			p.begin()
 		}
+	case evRevive:
+		e.worker.revive()
 	case evWork:
 		e.node.work(e)
 	case evSegments:

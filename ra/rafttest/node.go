@@ -3,6 +3,7 @@ package rafttest
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/heliopolis-raft/heliopolis/machine"
@@ -148,11 +149,15 @@ func (p *peer) begin() {
 		Policy:         p.sim.profile.policy(),
 		MaxAppendBytes: p.sim.profile.MaxBytes, ChunkBytes: p.sim.profile.Chunk,
 	})
+	if errors.Is(err, vfs.ErrInjected) {
+		p.sim.plan(time.Second, event{kind: evRevive, node: p.node, worker: p, life: p.node.life})
+		return
+	}
 	if err != nil {
 		p.sim.breach("I9", "%s does not start: %v", p.uid, err)
 		return
 	}
-	p.server, p.open, p.ticking = server, false, false
+	p.server, p.open, p.ticking, p.fresh = server, false, false, false
 	p.timer++
 	p.ticks++
 	p.flush()
@@ -161,6 +166,10 @@ func (p *peer) begin() {
 // restore takes over what the disk has of the member.
 func (p *peer) restore(found *wal.Recovery) error {
 	p.server, p.writer, p.log, p.base, p.hint, p.back = nil, nil, raftlog.New(p.uid, p.node.segs), 0, 0, recovery{}
+	p.durable, p.late, p.fresh = 0, nil, false
+	if slices.Contains(found.Deleted, p.uid) {
+		p.forget()
+	}
 	for i := range found.Members {
 		m := &found.Members[i]
 		if m.Writer.UID() != p.uid {
@@ -176,6 +185,7 @@ func (p *peer) restore(found *wal.Recovery) error {
 			return err
 		}
 		p.writer, p.base, p.hint = m.Writer, m.Writer.Seq(), m.Applied
+		p.durable = p.base
 		p.writer.Owner = p
 		base, baseTerm := p.log.Base()
 		p.back = recovery{
@@ -191,7 +201,11 @@ func (p *peer) restore(found *wal.Recovery) error {
 }
 
 // recovered compares what the disk had with the truth.
-func (p *peer) recovered() { p.cluster.truth.recovered(p.uid, p.maybe, &p.back) }
+func (p *peer) recovered() {
+	if !p.deleted {
+		p.cluster.truth.recovered(p.uid, p.maybe, &p.back)
+	}
+}
 
 // register makes a new member known to the log.
 func (p *peer) register() {
@@ -200,7 +214,7 @@ func (p *peer) register() {
 		p.sim.breach("I9", "%s is not accepted: %v", p.uid, err)
 		return
 	}
-	p.writer, p.base = w, 1
+	p.writer, p.base, p.fresh = w, 1, true
 	w.Owner = p
 	if err := p.node.gather.Append(w, &wal.Op{Seq: 1, Register: &wal.Registration{Name: string(p.uid)}}); err != nil {
 		p.sim.breach("I9", "%s is not registered: %v", p.uid, err)
@@ -259,22 +273,28 @@ func (n *node) sync() {
 		return
 	}
 	for i := range n.syncing {
-		o := &n.syncing[i]
-		o.peer.cluster.truth.wrote(o.peer.uid, o)
+		if o := &n.syncing[i]; !o.peer.deleted {
+			o.peer.cluster.truth.wrote(o.peer.uid, o)
+		}
 	}
 	clear(n.syncing)
 	n.syncing = n.syncing[:0]
 	for _, a := range n.closing.Acks() {
 		p := a.Writer.Owner.(*peer)
-		if p.server == nil && !p.gone {
+		p.durable = a.Seq
+		switch {
+		case p.deleted:
+			p.forget()
+			continue
+		case p.fresh:
 			n.sim.plan(0, event{kind: evBegin, node: n, worker: p, life: n.life})
 		}
-		if a.Seq > p.base {
+		if a.Seq > p.base && p.server != nil {
 			after := time.Duration(0)
 			if n.sim.dice.oneIn(n.sim.profile.LateOneIn) {
 				after = n.sim.dice.skewed(n.sim.profile.Late)
 			}
-			n.sim.plan(after, event{kind: evWritten, peer: p, life: n.life, gen: a.Seq - p.base})
+			n.sim.plan(after, event{kind: evWritten, peer: p, life: n.life, gen: a.Seq - p.base, server: p.server})
 		}
 	}
 	n.closing.Reset()

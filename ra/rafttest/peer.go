@@ -29,7 +29,11 @@ type peer struct {
 	base    uint64   // the log's Seq before the first order of this life
 	hint    ra.Index // known to be committed, as the log says
 	back    recovery // what the disk had
+	durable uint64   // the newest order that is
+	late    []wal.Op // what a life that ended had not stored yet
+	fresh   bool     // the member waits for its registration
 	gone    bool     // removed from the cluster, and stopped for good
+	deleted bool     // and its data are, too, or about to be
 
 	timer   uint64 // number of the armed timer; older ones do nothing
 	ticks   uint64
@@ -61,7 +65,7 @@ func (p *peer) end() {
 	}
 	if p.sim.dice.oneIn(3) {
 		p.open = true
-		p.sim.plan(p.sim.dice.between(0, 200*time.Microsecond), event{kind: evFlush, peer: p, life: p.node.life})
+		p.sim.plan(p.sim.dice.between(0, 200*time.Microsecond), event{kind: evFlush, peer: p, life: p.node.life, server: p.server})
 		return
 	}
 	p.flush()

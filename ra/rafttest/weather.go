@@ -18,7 +18,12 @@ func (s *sim) fault() {
 		s.crashSome()
 		return
 	}
-	switch s.dice.IntN(8) {
+	switch s.dice.IntN(9) {
+	case 8:
+		c := s.clusters[s.dice.IntN(len(s.clusters))]
+		if p := c.members[s.dice.IntN(len(c.members))]; p.alive() {
+			p.kill()
+		}
 	case 0:
 		s.suspectSomebody()
 	case 1:

@@ -23,6 +23,9 @@ var (
 	ErrNone = errors.New("snapshot: there is none")
 )
 
+// maxLevel is the highest level of compression.
+const maxLevel = 22
+
 // Config says where the snapshots of a node are and what they may cost. FS is needed; the zero value of everything else
 // works.
 type Config struct {
@@ -43,7 +46,7 @@ func (c *Config) validate() error {
 	if c.FS == nil {
 		return errors.New("snapshot: Config.FS is missing")
 	}
-	if c.Level < 0 || c.Level > 22 || c.MaxFile < 0 || c.MaxState < 0 {
+	if c.Level < 0 || c.Level > maxLevel || c.MaxFile < 0 || c.MaxState < 0 {
 		return errors.New("snapshot: limit out of range in Config")
 	}
 	if c.Dir == "" {
@@ -90,8 +93,7 @@ type DamagedSnapshot struct {
 // Store is the snapshots of one node: of each member the newest. All methods may be called by any goroutine at any time.
 // Writers, readers and receivers belong to one goroutine each.
 type Store struct {
-	cfg      Config
-	encoders encoders
+	cfg Config
 
 	publish sync.Mutex // held while a snapshot takes its place
 
@@ -110,7 +112,7 @@ func Open(cfg Config) (*Store, *Report, error) {
 		return nil, nil, err
 	}
 	s := &Store{
-		cfg: cfg, encoders: encoders{level: cfg.Level}, held: make(map[ra.UID]Info),
+		cfg: cfg, held: make(map[ra.UID]Info),
 		checkpoints: make(map[ra.UID][]Info), busy: make(map[string]bool),
 	}
 	o := opening{s: s, report: new(Report), found: make(map[ra.UID][]id), checkpoints: make(map[ra.UID][]id)}

@@ -20,24 +20,22 @@ const (
 	writeStep = 128 << 10
 )
 
-// encoders keeps encoders for later, which are large.
-type encoders struct {
-	level int
-	pool  sync.Pool
-}
+// encoders keeps encoders for later, which are large, by level. It is not part of a Store: the runtime keeps a pool, and
+// whatever it is part of, for two collections longer than anybody uses it.
+var encoders [maxLevel + 1]sync.Pool
 
-func (e *encoders) get(w *fileWriter) (*zstd.Encoder, error) {
-	if z, ok := e.pool.Get().(*zstd.Encoder); ok {
+func getEncoder(level int, w *fileWriter) (*zstd.Encoder, error) {
+	if z, ok := encoders[level].Get().(*zstd.Encoder); ok {
 		z.Reset(w)
 		return z, nil
 	}
-	return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(e.level)),
+	return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(level)),
 		zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window), zstd.WithLowerEncoderMem(true), zstd.WithZeroFrames(true))
 }
 
-func (e *encoders) put(z *zstd.Encoder) {
+func putEncoder(level int, z *zstd.Encoder) {
 	z.Reset(nil)
-	e.pool.Put(z)
+	encoders[level].Put(z)
 }
 
 // fileWriter appends to a file and keeps the checksum of what it wrote.
@@ -103,7 +101,7 @@ func (s *Store) begin(n id, meta *Meta) (*Writer, error) {
 	head := encodeHead(encoded)
 	w.head = binary.LittleEndian.Uint32(head[8:])
 	if _, err = w.w.Write(head); err == nil {
-		w.z, err = s.encoders.get(&w.w)
+		w.z, err = getEncoder(s.cfg.Level, &w.w)
 	}
 	if err != nil {
 		return nil, errors.Join(err, w.Abort())
@@ -162,7 +160,7 @@ func (w *Writer) finish() error {
 			return err
 		}
 	}
-	w.s.encoders.put(w.z)
+	putEncoder(w.s.cfg.Level, w.z)
 	w.z = nil
 	f := w.w.f
 	w.w.f = nil
@@ -176,7 +174,7 @@ func (w *Writer) Abort() error {
 	}
 	w.err = ra.ErrClosed
 	if w.z != nil {
-		w.s.encoders.put(w.z)
+		putEncoder(w.s.cfg.Level, w.z)
 		w.z = nil
 	}
 	var err error
