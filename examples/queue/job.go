@@ -15,7 +15,7 @@ import (
 
 const (
 	// withholdFor bounds how long the job waits for the bad consumer to get something.
-	withholdFor = 3 * time.Second
+	withholdFor = 10 * time.Second
 	// pollEvery is the time between two looks at what is still to be done.
 	pollEvery = 20 * time.Millisecond
 	// agreeWithin bounds how long members may take to catch up with their leaders.

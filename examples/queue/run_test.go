@@ -58,13 +58,13 @@ func TestRuns(t *testing.T) {
 	}
 }
 
-// The default is the repository's own documents. A consumer dies on the way, so some messages come again.
+// The default is the repository's own documents. The only consumer dies on the way, so what it had comes again.
 func TestDocumentsRun(t *testing.T) {
 	text, err := readInput("", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := do(t, "", "-queues", "10")
+	r := do(t, "", "-queues", "10", "-consumers", "1")
 	if r.Published != text.count() || r.Redelivered == 0 || r.Nodes != 3 || r.Members != 3 || r.RecoverySeconds == 0 {
 		t.Errorf("%+v", r)
 	}
