@@ -1,9 +1,6 @@
 package member
 
-import (
-	"github.com/heliopolis-raft/heliopolis/ra"
-	"github.com/heliopolis-raft/heliopolis/ra/raft"
-)
+import "github.com/heliopolis-raft/heliopolis/ra"
 
 // aloneTicks is how long a follower that has applied the deletion of its cluster, and hears of no leader that might
 // still want to know, stays.
@@ -18,18 +15,11 @@ func (s *Server) noteDeletion() {
 	}
 }
 
-// sawAck takes note that the leader will hear that the deletion is applied here (FSM-12).
-func (s *Server) sawAck(m *raft.Message) {
-	if m.Kind == raft.AppendReply && !m.Reject && m.Commit >= s.deleting {
-		s.needRare().acknowledged = true
-	}
-}
-
 // finishDeletion ends the member when nobody needs it any more: the leader when all others are known to have applied
 // the deletion (FSM-11), a follower when it has said so, which it does not before its log is durable (FSM-12).
 func (s *Server) finishDeletion() {
-	r := s.needRare()
-	if s.leading && s.core.ReplicatedTo(s.deleting) || !s.leading && (r.acknowledged || r.alone >= aloneTicks) {
+	acknowledged := s.acked >= s.deleting
+	if s.leading && s.core.ReplicatedTo(s.deleting) || !s.leading && (acknowledged || s.needRare().alone >= aloneTicks) {
 		s.Stop(ErrDeleted)
 		if f := s.cfg.Observer.Deleted; f != nil {
 			f()

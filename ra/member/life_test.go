@@ -230,6 +230,21 @@ func TestFollowerDeletes(t *testing.T) {
 	w.want("deleted")
 }
 
+// FSM-12: the orders that have the deletion applied may tell the leader of it, too. The leader may be gone then.
+func TestFollowerDeletesAtOnce(t *testing.T) {
+	w := newWorld(t, nil).begin("b", "c")
+	w.follow("x")
+	del := ra.Seal(ra.NewBody(nil), ra.Header{Index: 2, Term: 1, Kind: ra.KindDelete})
+	w.step(raft.Message{Kind: raft.Append, From: "b", Term: 1, Index: 1, LogTerm: 1, Last: 2, Commit: 1, Entries: []ra.Entry{del}})
+	w.synced()
+	w.took()
+	w.step(raft.Message{Kind: raft.Append, From: "b", Term: 1, Index: 2, LogTerm: 1, Last: 2, Commit: 2, Force: true})
+	w.want("enter eol", "enter terminating_follower", "deleted")
+	if m := w.lastTo(raft.AppendReply, "b"); m.Commit != 2 || !errors.Is(w.Failed(), ErrDeleted) {
+		t.Errorf("told %v, stopped: %v", &m, w.Failed())
+	}
+}
+
 // A cluster of one deletes itself at once (FSM-11).
 func TestLonelyMemberDeletes(t *testing.T) {
 	w := newWorld(t, nil).begin()

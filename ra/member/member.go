@@ -42,6 +42,9 @@ type Server struct {
 	members []ra.Member
 	// deleting is the index of the entry that deletes the cluster, once it is applied. Nothing is applied behind it.
 	deleting ra.Index
+	// acked is how far a leader has been told that this member knows the log to be committed (FSM-12). That is often told
+	// by the orders that have it applied, just before.
+	acked ra.Index
 
 	// What the batch that is being gathered brought; the memory is lent by the Scratch.
 	commands []Command

@@ -74,8 +74,8 @@ func (s *Server) send(order *raft.Message) {
 	if m.Kind == raft.Append && m.Last > m.Index && (s.cutShort(m.To) || !s.attach(m)) {
 		return
 	}
-	if s.deleting != 0 {
-		s.sawAck(m)
+	if m.Kind == raft.AppendReply && !m.Reject {
+		s.acked = max(s.acked, m.Commit)
 	}
 	s.cfg.Net.Send(m)
 }

@@ -27,10 +27,8 @@ type rare struct {
 	least   ra.Index
 	// early are effects of the time before the first batch.
 	early *machine.Effects
-	// acknowledged: the leader has been told that this member has applied the deletion of the cluster. alone counts the
-	// ticks since then without a leader.
-	acknowledged bool
-	alone        int
+	// alone counts the ticks without a leader since the deletion of the cluster was applied.
+	alone int
 }
 
 // needRare returns the rare part, made if need be.
