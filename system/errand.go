@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -146,23 +147,75 @@ func (n *Node) deleteMember(ctx context.Context, r *record) error {
 
 // awaitGone returns when a member that runs, or is just being deleted, has no data here any more.
 func (n *Node) awaitGone(ctx context.Context, r *record) error {
-	for n.registry.byUID(r.uid) == r {
-		gone, ok := n.goings.Load(r.uid)
-		if !ok {
-			if r.proc.Load() == nil {
-				return fmt.Errorf("%w: member %s is stopped and keeps its data", ra.ErrNoProcess, r.id.Name)
-			}
-			gone, _ = n.goings.LoadOrStore(r.uid, make(chan struct{}))
+	for {
+		gone, err := n.goings.await(n, r)
+		if gone == nil {
+			return err
 		}
 		select {
-		case <-gone.(chan struct{}):
+		case <-gone:
 		case <-n.quit:
 			return ra.ErrClosed
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	return nil
+}
+
+// goings tells who waits for it that members end. Members that delete themselves are in it from before their process
+// ends until their data are gone.
+type goings struct {
+	mu      sync.Mutex
+	members map[ra.UID]*going
+}
+
+type going struct {
+	deleting bool
+	over     chan struct{}
+}
+
+// of returns what stands for a member. g.mu is held.
+func (g *goings) of(uid ra.UID) *going {
+	m := g.members[uid]
+	if m == nil {
+		m = &going{over: make(chan struct{})}
+		if g.members == nil {
+			g.members = make(map[ra.UID]*going)
+		}
+		g.members[uid] = m
+	}
+	return m
+}
+
+// begin says that a member's process is about to end, and that its data will be deleted.
+func (g *goings) begin(uid ra.UID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.of(uid).deleting = true
+}
+
+// end says that a member has ended, and is deleted if begin was called.
+func (g *goings) end(uid ra.UID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if m := g.members[uid]; m != nil {
+		close(m.over)
+		delete(g.members, uid)
+	}
+}
+
+// await returns a channel that is closed when the member has ended; nil if it is gone, or not going to be.
+func (g *goings) await(n *Node, r *record) (<-chan struct{}, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m := g.members[r.uid]
+	switch {
+	case n.registry.byUID(r.uid) != r:
+		return nil, nil
+	case (m == nil || !m.deleting) && r.proc.Load() == nil:
+		return nil, fmt.Errorf("%w: member %s is stopped and keeps its data", ra.ErrNoProcess, r.id.Name)
+	}
+	return g.of(r.uid).over, nil
 }
 
 // startNew registers and starts new members. Nothing stays of those that cannot be started.

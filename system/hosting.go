@@ -35,10 +35,8 @@ type hosting struct {
 	sweeping atomic.Bool
 	counts   counts
 	// ends says why members do not run that should: of those that were given up.
-	ends sync.Map // ra.UID to error
-	// goings tells who waits for it that a member is deleted, or has ended otherwise: ra.UID to chan struct{}. Members
-	// that delete themselves are in it from the moment their process ends.
-	goings sync.Map
+	ends   sync.Map // ra.UID to error
+	goings goings
 	// locks are held while a member is started, stopped or deleted; it has the one of its slot.
 	locks [64]sync.Mutex
 	// chores counts goroutines that outlive the call that began them; Close waits for them. choreLock keeps new ones from
@@ -125,6 +123,7 @@ func (n *Node) startMember(r *record) error {
 	case r.proc.Load() != nil:
 		return fmt.Errorf("%w: member %s runs", ra.ErrNameTaken, r.id.Name)
 	}
+	_ = n.supervisor.Stop(context.Background(), r.id.Name) // it may not know yet that the last life has ended
 	first, err := n.load(r)
 	if err != nil {
 		return err
@@ -235,16 +234,15 @@ func (n *Node) notRunning(r *record) error {
 func (n *Node) ended(p *process) {
 	p.entry.left(p)
 	if !p.deleted {
-		n.tellGone(p.rec.uid)
+		n.goings.end(p.rec.uid)
 		return
 	}
-	n.goings.LoadOrStore(p.rec.uid, make(chan struct{}))
 	n.chore(func() {
 		<-p.ref.Done()
 		if err := n.forget(context.Background(), p.rec); err != nil {
 			n.logger.Error("data of a deleted member stay", zap.String("member", p.rec.id.Name), zap.Error(err))
 		}
-		n.tellGone(p.rec.uid)
+		n.goings.end(p.rec.uid)
 	})
 }
 
@@ -259,13 +257,6 @@ func (n *Node) chore(f func()) bool {
 	return true
 }
 
-// tellGone wakes who waits for the end of a member.
-func (n *Node) tellGone(uid ra.UID) {
-	if c, ok := n.goings.LoadAndDelete(uid); ok {
-		close(c.(chan struct{}))
-	}
-}
-
 // forget deletes what a member that does not run has on this node.
 func (n *Node) forget(ctx context.Context, r *record) error {
 	l := n.lockOf(r)
@@ -274,6 +265,7 @@ func (n *Node) forget(ctx context.Context, r *record) error {
 	if n.registry.byUID(r.uid) != r {
 		return nil
 	}
+	_ = n.supervisor.Stop(ctx, r.id.Name) // the name is free only when the supervisor has let go of it
 	if err := n.unregister(ctx, r); err != nil {
 		return err
 	}

@@ -107,7 +107,7 @@ func (p *process) Stop(ctx *actor.Context, reason error) {
 	p.enter(ctx)
 	defer p.leave()
 	if p.deleted {
-		p.node.goings.LoadOrStore(p.rec.uid, make(chan struct{}))
+		p.node.goings.begin(p.rec.uid)
 	}
 	p.rec.proc.CompareAndSwap(p, nil)
 	p.ref.Lock()
