@@ -36,6 +36,7 @@ func (c chunk) last() ra.Index  { return c[len(c)-1].Index }
 type Table struct {
 	chunks []chunk
 	first  ra.Index // lowest index, 0 if empty; the first chunk may hold lower ones, which are dropped
+	last   ra.Index // highest index, 0 if empty
 	bytes  int
 }
 
@@ -54,12 +55,7 @@ func (t *Table) Bytes() int { return t.bytes }
 func (t *Table) First() ra.Index { return t.first }
 
 // Last returns the highest index, 0 if the table is empty.
-func (t *Table) Last() ra.Index {
-	if len(t.chunks) == 0 {
-		return 0
-	}
-	return t.chunks[len(t.chunks)-1].last()
-}
+func (t *Table) Last() ra.Index { return t.last }
 
 // Append adds entries, which must follow each other and the last one; into an empty table they may begin anywhere above
 // index 0. It fails with ErrGap and takes nothing otherwise. Bodies are shared, not copied.
@@ -80,6 +76,7 @@ func (t *Table) Append(entries []ra.Entry) error {
 		t.first = entries[0].Index
 	}
 	t.bytes += bodies(entries)
+	t.last = entries[len(entries)-1].Index
 	for len(entries) > 0 {
 		n := t.fill(entries)
 		entries = entries[n:]
@@ -111,6 +108,7 @@ func (t *Table) Truncate(from ra.Index) {
 		*t = Table{}
 		return
 	}
+	t.last = min(t.last, from-1)
 	for n := len(t.chunks); n > 0 && t.chunks[n-1].last() >= from; n-- {
 		c := t.chunks[n-1]
 		if keep := int(from) - int(c.first()); keep > 0 {
@@ -154,10 +152,19 @@ func (t *Table) visible(i int) chunk {
 	return c
 }
 
+// start returns the index of the first entry of chunk k. For the last chunk, which most questions are about, it does not
+// look at the entries: the first of them have long left the processor's cache.
+func (t *Table) start(k int) ra.Index {
+	if k < len(t.chunks)-1 {
+		return t.chunks[k].first()
+	}
+	return t.last + 1 - ra.Index(len(t.chunks[k]))
+}
+
 // find returns the number of the chunk that holds index i, which is in the table.
 func (t *Table) find(i ra.Index) int {
 	// Most questions are about the newest entries.
-	if n := len(t.chunks) - 1; t.chunks[n].first() <= i {
+	if n := len(t.chunks) - 1; i >= t.start(n) {
 		return n
 	}
 	return sort.Search(len(t.chunks), func(k int) bool { return t.chunks[k].last() >= i })
@@ -168,8 +175,8 @@ func (t *Table) Entry(i ra.Index) (ra.Entry, bool) {
 	if i < t.first || i > t.Last() || i == 0 {
 		return ra.Entry{}, false
 	}
-	c := t.chunks[t.find(i)]
-	return c[i-c.first()], true
+	k := t.find(i)
+	return t.chunks[k][i-t.start(k)], true
 }
 
 // Term returns the term of the entry at index i, if it is here.
@@ -187,14 +194,15 @@ func (t *Table) Read(dst []ra.Entry, lo, hi ra.Index, maxBytes int) []ra.Entry {
 	}
 	start := len(dst)
 	for k := t.find(lo); k < len(t.chunks) && lo <= hi; k++ {
-		c := t.chunks[k]
-		for _, e := range c[lo-c.first() : min(hi, c.last())+1-c.first()] {
+		c, first := t.chunks[k], t.start(k)
+		end := first + ra.Index(len(c)) // behind the chunk
+		for _, e := range c[lo-first : min(hi+1, end)-first] {
 			if maxBytes -= len(e.Body); maxBytes < 0 && len(dst) > start {
 				return dst
 			}
 			dst = append(dst, e)
 		}
-		lo = c.last() + 1
+		lo = end
 	}
 	return dst
 }
