@@ -73,8 +73,10 @@ func (s *Server) abortReception() {
 	if v.now == nil {
 		return
 	}
-	if v.now.lease.giveUp() {
-		v.old = v.now // nobody uses it: pumpReception cleans it up
+	if v.now.lease.giveUp() && v.now.file != nil {
+		// Nobody uses it: pumpReception cleans it up. One that is given up before its first work began has nothing to
+		// clean up, and must not take the place of one that has.
+		v.old = v.now
 	}
 	v.now = nil
 }
