@@ -49,7 +49,7 @@ type job struct {
 // errKilled is why the bad consumer ends.
 var errKilled = errors.New("killed")
 
-// run does the job and returns its report.
+// run does the job and returns its report. One in which nothing moved any more has a report, too: it tells what is lost.
 func (j *job) run(ctx context.Context) (*report, error) {
 	err := j.live(ctx, func(ctx context.Context) error {
 		j.before = commands(j.state)
@@ -58,10 +58,10 @@ func (j *job) run(ctx context.Context) (*report, error) {
 	if err == nil && len(unfinished(j.streams, j.state)) > 0 {
 		err = j.live(ctx, j.finish)
 	}
-	if err != nil {
+	if err != nil && (j.state == nil || !errors.Is(err, errStalled)) {
 		return nil, err
 	}
-	return j.report(), nil
+	return j.report(), err
 }
 
 // live opens all nodes, works, and closes them.

@@ -63,19 +63,19 @@ func queue(ctx context.Context, args []string, stdin io.Reader, stdout, stderr i
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
 	r, err := work(ctx, &o, t, d, stderr)
-	if err != nil {
+	if r == nil {
 		return status, err
 	}
 	for _, s := range r.verdict.strange {
 		fmt.Fprintln(stderr, "queue:", s)
 	}
-	if r.verdict.good() {
+	if err == nil && r.verdict.good() {
 		status = exitGood
 	}
 	if o.json {
-		return status, r.writeJSON(stdout)
+		return status, errors.Join(err, r.writeJSON(stdout))
 	}
-	return status, r.write(stdout)
+	return status, errors.Join(err, r.write(stdout))
 }
 
 // work runs the job and shows how it goes on.

@@ -101,19 +101,28 @@ func TestInterruptedRuns(t *testing.T) {
 		t.Run(stage, func(t *testing.T) {
 			t.Parallel()
 			o := options{queues: 3, members: 3, nodes: 3, consumers: 2, data: t.TempDir()}
-			_, err := interrupted(t, &o, text, stage)
+			_, err := interrupted(t, &o, text, stage, errUnlucky)
 			if err != nil && !errors.Is(err, errUnlucky) && !errors.Is(err, context.Canceled) {
 				t.Error(err)
 			}
-			if r, err := interrupted(t, &o, text, ""); err != nil || !r.verdict.good() || r.Published != text.count() {
+			if r, err := interrupted(t, &o, text, "", nil); err != nil || !r.verdict.good() || r.Published != text.count() {
 				t.Errorf("%+v, %v", r, err)
 			}
 		})
 	}
 }
 
-// interrupted does a run that ends when it comes to a stage.
-func interrupted(t *testing.T, o *options, text *text, stage string) (*report, error) {
+// A run in which nothing moves any more says what is lost. Here the last quarter was not looked at yet.
+func TestStalledRun(t *testing.T) {
+	o := options{queues: 1, members: 1, nodes: 1, consumers: 1, data: t.TempDir()}
+	r, err := interrupted(t, &o, numbered(20), "draining", errStalled)
+	if !errors.Is(err, errStalled) || r == nil || r.Lost < 10 || r.verdict.good() {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// interrupted does a run that ends, for a reason, when it comes to a stage.
+func interrupted(t *testing.T, o *options, text *text, stage string, why error) (*report, error) {
 	d, err := openDirectory(o, text)
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +137,7 @@ func interrupted(t *testing.T, o *options, text *text, stage string) (*report, e
 	p := newProgress(io.Discard, text.count())
 	p.begun = func(doing string) {
 		if doing == stage {
-			stop(errUnlucky)
+			stop(why)
 		}
 	}
 	j := &job{
