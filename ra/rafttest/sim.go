@@ -1,7 +1,8 @@
-// Package rafttest drives the shipping member, core and write-ahead log through seeded schedules of everything that can
-// go wrong: messages that are lost, doubled, late and out of order, partitions, crashes at any operation of the disk
-// that lose what was not durable, slow and stalled syncs. After every event the invariants of Raft are checked against
-// what the simulator alone knows.
+// Package rafttest drives the shipping member, core, log, write-ahead log, segments and snapshots through seeded
+// schedules of everything that can go wrong: messages that are lost, doubled, late and out of order, partitions, crashes
+// at any operation of the disk, recovery included, that lose what was not durable, slow, stalled and failing syncs,
+// processes that end and start again, members that join and leave. After every event the invariants of Raft are checked
+// against what the simulator alone knows.
 //
 // The same seed makes the same run, event by event, so whatever fails is repeated by its seed.
 //
