@@ -92,7 +92,8 @@ func (p *progress) show(ctx context.Context, stop context.CancelCauseFunc) {
 	}
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
-	last, moved := p.standing(), time.Now()
+	// Ticks are counted, not time: a machine that sleeps for an hour has not stalled for an hour.
+	last, still := p.standing(), time.Duration(0)
 	for {
 		select {
 		case <-ctx.Done():
@@ -103,8 +104,8 @@ func (p *progress) show(ctx context.Context, stop context.CancelCauseFunc) {
 		now := p.standing()
 		p.line(now)
 		if now != last {
-			last, moved = now, time.Now()
-		} else if time.Since(moved) > stallAfter {
+			last, still = now, 0
+		} else if still += every; still > stallAfter {
 			stop(fmt.Errorf("%s: %w", now.doing, errStalled))
 		}
 	}

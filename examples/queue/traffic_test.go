@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -179,6 +180,31 @@ func TestConsumerComesBack(t *testing.T) {
 		time.Sleep((quietTicks + 2) * time.Second)
 		if n := queues[0].summary().Consumers; n != 1 {
 			t.Errorf("%d consumers", n)
+		}
+	})
+}
+
+// Progress that stands still for long ends the run, and one that moves does not.
+func TestStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancelCause(t.Context())
+		p := newProgress(io.Discard, 1)
+		shown := make(chan struct{})
+		go func() {
+			defer close(shown)
+			p.show(ctx, stop)
+		}()
+		for range 10 {
+			time.Sleep(stallAfter - fileEvery)
+			p.tally.delivered.Add(1)
+		}
+		if ctx.Err() != nil {
+			t.Errorf("ended too early: %v", context.Cause(ctx))
+		}
+		time.Sleep(stallAfter + 2*fileEvery)
+		<-shown
+		if !errors.Is(context.Cause(ctx), errStalled) {
+			t.Errorf("ended with %v", context.Cause(ctx))
 		}
 	})
 }
