@@ -34,7 +34,6 @@ type options struct {
 
 // point is one thing to measure.
 type point struct {
-	name     string
 	about    string
 	defaults options
 	ignores  []string // options that mean nothing here

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 
 // testOptions measures for a blink.
 func testOptions(t *testing.T) options {
-	o, err := parseOptions([]string{"-rivals", "etcd,hashicorp", "-points", "1x4", "-repeat", "1", "-data", t.TempDir()})
+	o, err := parseOptions([]string{"-rivals", "etcd,heliopolis,hashicorp", "-points", "1x4", "-repeat", "1", "-data", t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
