@@ -180,6 +180,9 @@ func TestLeaderDeletes(t *testing.T) {
 	w.synced()
 	w.step(raft.Message{Kind: raft.AppendReply, From: "c", Term: 1, Index: 3, Last: 3})
 	w.want("reply 50 <nil>", "enter eol", "enter terminating_leader")
+	if w.Patience() != (raft.Patience{}) {
+		t.Errorf("waits for acknowledgements, and lets them wait: %+v", w.Patience())
+	}
 	late := w.do("y")
 	w.Flush()
 	w.calls.want(late, ra.ErrNoProcess)
