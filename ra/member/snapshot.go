@@ -48,6 +48,10 @@ func (s *Server) beginSnapshots() {
 	s.snaps.patience = 0
 	if store, uid := s.cfg.Snapshots, s.cfg.Raft.Self; store != nil {
 		s.snaps.last, _ = store.Newest(uid)
+		if known := s.cfg.Log.Snapshot(); s.snaps.last.Index > known.Index {
+			// The life before this one has left it there, and log and core have not heard of it: see adoptNewest.
+			s.snaps.last = snapshot.Info{UID: uid, Index: known.Index, Term: known.Term}
+		}
 		if all := store.Checkpoints(uid); len(all) > 0 {
 			s.snaps.checkpoint = all[len(all)-1].Index
 		}

@@ -40,6 +40,7 @@ func awaitLeading(leader, follower handler) handler {
 
 // awaitAppend takes an append that fits at last. One that does not is dropped, as the leader knows already; but it is
 // news further down, where the leader tries next if its first guess was wrong, or if entries were only missing so far.
+// And a leader that asks for an answer has not heard, or has given up what it was told about.
 func (r *Raft) awaitAppend(m *Message) {
 	switch {
 	case r.lead != nil:
@@ -52,7 +53,7 @@ func (r *Raft) awaitAppend(m *Message) {
 	if f == fits {
 		r.enterFollower()
 		r.acceptAppend(m)
-	} else if m.Index < r.await.index || f == fitConflict && r.await.reason == awaitMissing {
+	} else if m.Force || m.Index < r.await.index || f == fitConflict && r.await.reason == awaitMissing {
 		r.rejectAppend(m, f)
 	}
 }

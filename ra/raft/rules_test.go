@@ -101,20 +101,28 @@ func TestNoopCarriesAVersion(t *testing.T) {
 }
 
 // FSM-03: a member that waits for missing entries refuses once more when the logs turn out to conflict, and then waits
-// for an append that does not. What it has refused already it does not refuse again.
+// for an append that does not. What it has refused already it refuses again only if the leader asks for an answer: that
+// may not have heard, or have given up what it was told about (REP-14).
 func TestConflictAfterMissingEntriesIsRefused(t *testing.T) {
 	r := restored(t, 6, 1, 1, 2, 2)
 	for _, step := range []struct {
 		index   ra.Index
 		term    ra.Term
+		force   bool
 		answer  string
 		waiting string
 	}{
-		{9, 5, "AppendReply a->b term=6 index=4 logterm=2 last=9 reject", "missing"}, {9, 5, "", "missing"},
-		{4, 5, "AppendReply a->b term=6 index=3 logterm=2 last=4 reject", "term_mismatch"}, {4, 5, "", "term_mismatch"},
-		{9, 5, "", "term_mismatch"}, {3, 2, "AppendReply a->b term=6 index=3 last=3", ""},
+		{9, 5, false, "AppendReply a->b term=6 index=4 logterm=2 last=9 reject", "missing"},
+		{9, 5, false, "", "missing"},
+		{9, 5, true, "AppendReply a->b term=6 index=4 logterm=2 last=9 reject", "missing"},
+		{12, 5, true, "AppendReply a->b term=6 index=4 logterm=2 last=12 reject", "missing"},
+		{4, 5, false, "AppendReply a->b term=6 index=3 logterm=2 last=4 reject", "term_mismatch"},
+		{4, 5, false, "", "term_mismatch"}, {9, 5, false, "", "term_mismatch"},
+		{3, 2, true, "AppendReply a->b term=6 index=3 last=3", ""},
 	} {
-		o := stepped(r, Message{Kind: Append, From: "b", Term: 6, Index: step.index, LogTerm: step.term, Last: step.index, Force: true})
+		o := stepped(r, Message{
+			Kind: Append, From: "b", Term: 6, Index: step.index, LogTerm: step.term, Last: step.index, Force: step.force,
+		})
 		answer := ""
 		for _, m := range o.Messages {
 			answer += m.String()
