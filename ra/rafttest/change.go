@@ -165,8 +165,12 @@ func (p *peer) revive() {
 	p.begin()
 }
 
-// dismiss stops the members that no configuration names any more, as a user would.
+// dismiss stops the members that no configuration names any more, as a user would. Whoever is about to start again may
+// have one in its log that does.
 func (c *cluster) dismiss() {
+	if slices.ContainsFunc(c.members, func(p *peer) bool { return !p.gone && !p.alive() }) {
+		return
+	}
 	for _, p := range c.members {
 		if !p.gone && !c.named(p) {
 			p.leave()
