@@ -184,13 +184,13 @@ func (s *sim) learn(on, about *node, kind raft.Kind, after time.Duration) {
 // a command where somebody does, until one was acknowledged.
 func (s *sim) nudge() {
 	for _, c := range s.clusters {
+		c.dismiss()
 		var leader *peer
 		for _, p := range c.members {
 			if p.alive() && p.server.Status().Role == ra.Leader {
 				leader = p
 			}
 		}
-		c.dismiss()
 		switch {
 		case leader == nil && len(c.truth.committed) == 0:
 			p := c.members[s.dice.IntN(len(c.members))]
