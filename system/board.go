@@ -32,6 +32,8 @@ type entry struct {
 	standing atomic.Pointer[standing]
 	// removed: the cluster was deleted, or its name stands for another one.
 	removed atomic.Bool
+	// known: the node knows the cluster even if no member is here, for it was started from here, or had members here.
+	known atomic.Bool
 
 	mu sync.Mutex
 	// term is the newest term of which the leader was told.
@@ -81,11 +83,16 @@ func (b *board) openLocked(cluster, machine string) *entry {
 	return b.add(cluster, machine)
 }
 
-// join is open for a member that is about to run here; entry.left ends it.
+// join is open for a member that is about to run here; entry.left ends it. What is still known of an older cluster of
+// that name with another machine is given up.
 func (b *board) join(cluster, machine string) *entry {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e := b.openLocked(cluster, machine)
+	if e.machine != machine && !e.busy() {
+		b.removeLocked(e)
+		e = b.add(cluster, machine)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.local++
@@ -98,10 +105,7 @@ func (b *board) claim(cluster, machine string) (*entry, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if e := b.entries[cluster]; e != nil {
-		e.mu.Lock()
-		busy := e.local > 0 || e.starting
-		e.mu.Unlock()
-		if busy {
+		if e.busy() {
 			return nil, fmt.Errorf("%w: cluster %s", ra.ErrNameTaken, cluster)
 		}
 		e.removed.Store(true)
@@ -130,6 +134,7 @@ func (b *board) started(e *entry, ok bool) {
 	e.mu.Lock()
 	e.starting = false
 	e.mu.Unlock()
+	e.known.Store(ok)
 	if !ok {
 		b.remove(e)
 	}
@@ -139,11 +144,31 @@ func (b *board) started(e *entry, ok bool) {
 func (b *board) leave(e *entry) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e.mu.Lock()
-	busy := e.local > 0 || e.starting
-	e.mu.Unlock()
-	if !busy {
+	if !e.busy() {
 		b.removeLocked(e)
+	}
+}
+
+// busy reports whether members of the cluster run here or are being started.
+func (e *entry) busy() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.local > 0 || e.starting
+}
+
+// livesOutside reports whether the cluster has members on other nodes, as far as is known.
+func (e *entry) livesOutside(node ra.NodeID) bool {
+	return slices.ContainsFunc(e.standing.Load().members, func(r *route) bool { return r.id.Node != node })
+}
+
+// abandon is called when the cluster has no member here any more and stays known. A member that comes later may belong
+// to another cluster, whose terms begin anew.
+func (e *entry) abandon() {
+	e.known.Store(true)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.local == 0 {
+		e.term = 0
 	}
 }
 

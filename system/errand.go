@@ -27,7 +27,7 @@ type errand struct {
 	id    uint64
 	kind  errandKind
 	start []registration // for errandStart
-	names []errandFor    // for the others
+	names []errandFor    // for the others; those to be deleted have a uid only if their start is undone
 	// until is when whoever asked stops waiting; zero: never.
 	until time.Time
 }
@@ -113,12 +113,12 @@ func (n *Node) runHere(ctx context.Context, e *errand) []error {
 		if r != nil && f.uid != "" && r.uid != f.uid {
 			r = nil
 		}
-		return n.runOne(ctx, e.kind, r)
+		return n.runOne(ctx, e.kind, r, f.uid != "")
 	})
 }
 
-// runOne does an errand for one member; nil is one that is not registered.
-func (n *Node) runOne(ctx context.Context, kind errandKind, r *record) error {
+// runOne does an errand for one member; nil is one that is not registered. unborn: the start of it is undone.
+func (n *Node) runOne(ctx context.Context, kind errandKind, r *record, unborn bool) error {
 	switch {
 	case r == nil && kind == errandRestart:
 		return ra.ErrNoProcess
@@ -131,18 +131,22 @@ func (n *Node) runOne(ctx context.Context, kind errandKind, r *record) error {
 	case errandRestart:
 		return n.startMember(r)
 	case errandDelete:
-		return n.deleteMember(ctx, r)
+		return n.deleteMember(ctx, r, unborn)
 	default:
 		return n.awaitGone(ctx, r)
 	}
 }
 
 // deleteMember stops a member and deletes its data (API-10).
-func (n *Node) deleteMember(ctx context.Context, r *record) error {
-	if err := n.stopMember(ctx, r); err != nil {
-		return err
+func (n *Node) deleteMember(ctx context.Context, r *record, unborn bool) error {
+	err := n.stopMember(ctx, r)
+	if err == nil {
+		err = n.forget(ctx, r)
 	}
-	return n.forget(ctx, r)
+	if err == nil {
+		n.vacate(r, unborn)
+	}
+	return err
 }
 
 // awaitGone returns when a member that runs, or is just being deleted, has no data here any more.
@@ -238,6 +242,7 @@ func (n *Node) startNew(ctx context.Context, regs []registration) []error {
 		err := n.startMember(r)
 		if err != nil {
 			err = errors.Join(err, n.forget(context.WithoutCancel(ctx), r))
+			n.vacate(r, true)
 		}
 		return err
 	})

@@ -241,6 +241,8 @@ func (n *Node) ended(p *process) {
 		<-p.ref.Done()
 		if err := n.forget(context.Background(), p.rec); err != nil {
 			n.logger.Error("data of a deleted member stay", zap.String("member", p.rec.id.Name), zap.Error(err))
+		} else if len(n.registry.byCluster(p.rec.reg.cluster)) == 0 {
+			n.board.leave(p.entry)
 		}
 		n.goings.end(p.rec.uid)
 	})
@@ -270,10 +272,21 @@ func (n *Node) forget(ctx context.Context, r *record) error {
 		return err
 	}
 	n.ends.Delete(r.uid)
-	if e := n.board.get(r.reg.cluster); e != nil && len(n.registry.byCluster(r.reg.cluster)) == 0 {
-		n.board.leave(e)
-	}
 	return nil
+}
+
+// vacate is called when a member was deleted here that others may still count on: by force, or because its start was
+// undone (unborn). If it was the cluster's last member here the cluster may go on elsewhere, and stays known then.
+func (n *Node) vacate(r *record, unborn bool) {
+	e := n.board.get(r.reg.cluster)
+	if e == nil || len(n.registry.byCluster(r.reg.cluster)) > 0 {
+		return
+	}
+	if unborn && !e.known.Load() || !unborn && !e.livesOutside(n.Name()) {
+		n.board.leave(e)
+		return
+	}
+	e.abandon()
 }
 
 // stopMember ends a member's process and returns when it has ended. To stop one that does not run is no error (API-09).

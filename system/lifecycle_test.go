@@ -148,6 +148,77 @@ func TestClusterMoves(t *testing.T) {
 	})
 }
 
+// QRY-16, API-10, API-11: a node whose last member was deleted by force knows the cluster that lives elsewhere, also when
+// a member is refused here since; not when the cluster is deleted.
+func TestClusterIsKnownAfterLastMember(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 4, nil)
+		c := w.cluster("a", "counter", "n2", "n1", "n3")
+		here := w.on("n1", "a")
+		w.add(here, 1)
+		id := ra.ServerID{Name: "a", Node: "n1"}
+		if err := errors.Join(c.RemoveMember(w.ctx(), id), w.n(1).Member(id).Delete(w.ctx())); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.add(here, 1) + w.add(w.on("n1", "a"), 1); got != 5 {
+			t.Errorf("the sums are %d together", got)
+		}
+		r, err := w.n(2).do(w.ctx(), c.entry, &request{kind: callMembers, at: leaderOf(c.entry)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		members := r.Reply.([]ra.Member)[:2:2]
+		for _, node := range []ra.NodeID{"n1", "n4"} {
+			m := ra.Member{ID: ra.ServerID{Name: "a", Node: node}, UID: newUID("a")}
+			reg := registration{uid: m.UID, id: m.ID, cluster: "a", machine: "counter", initial: append(members, m)}
+			if err := errors.Join(w.n(1).run(w.ctx(), node, &errand{kind: errandStart, start: []registration{reg}})...); err != nil {
+				t.Fatal(err)
+			}
+			w.n(1).cleanUp(w.ctx(), node, []errandFor{{m.ID.Name, m.UID}})
+		}
+		if got := w.add(here, 1); got != 4 {
+			t.Errorf("sum is %d", got)
+		}
+		if got := w.n(4).Clusters(); len(got) != 0 {
+			t.Errorf("n4, which never had a member, knows %v", got)
+		}
+		if err := here.Delete(w.ctx()); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 4 {
+			if got := w.n(i + 1).Clusters(); len(got) != 0 {
+				t.Errorf("n%d knows %v", i+1, got)
+			}
+		}
+	})
+}
+
+// QRY-16: what a node still knows of a cluster that moved away and was deleted does not count for another of that name.
+func TestNameOfAClusterThatMovedAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, nil)
+		c := w.cluster("a", "counter", "n2", "n1", "n3")
+		for range 5 { // to higher terms
+			if err := w.n(2).Member(ra.ServerID{Name: "a", Node: "n2"}).TriggerElection(w.ctx()); err != nil {
+				t.Fatal(err)
+			}
+			w.add(c, 1)
+		}
+		id := ra.ServerID{Name: "a", Node: "n1"}
+		if err := errors.Join(c.RemoveMember(w.ctx(), id), w.n(1).Member(id).Delete(w.ctx()), c.Delete(w.ctx())); err != nil {
+			t.Fatal(err)
+		}
+		next := w.cluster("a", "table", "n2", "n1", "n3")
+		w.last2(next)
+		w.last2(w.on("n1", "a"))
+		synctest.Wait()
+		want, _ := next.Leader()
+		if got, _ := w.on("n1", "a").Leader(); got != want || w.n(1).board.get("a").machine != "table" {
+			t.Errorf("n1 says that %s leads, want %s; machine %s", got, want, w.n(1).board.get("a").machine)
+		}
+	})
+}
+
 // SNX-01, MEM-02: a new member on a new node gets a snapshot and what came after it.
 func TestJoinBySnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
