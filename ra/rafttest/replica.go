@@ -77,7 +77,7 @@ func (r *replica) EnterState(ra.Role, *machine.Effects) { r.peer.machine = r }
 func (r *replica) SnapshotInstalled(change machine.SnapshotChange, _ *machine.Effects) {
 	r.peer.machine = r
 	r.peer.sim.installs++
-	if change.New.Index <= change.Old.Index {
+	if change.New.Index < change.Old.Index {
 		r.peer.cluster.truth.breach("I14", "%s goes back from index %d to a snapshot at %d", r.peer.uid, change.Old.Index, change.New.Index)
 	}
 }
