@@ -1,14 +1,21 @@
 package member
 
-import "github.com/heliopolis-raft/heliopolis/ra"
+import (
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/raft"
+)
 
 // aloneTicks is how long a follower that has applied the deletion of its cluster, and hears of no leader that might
 // still want to know, stays.
 const aloneTicks = 30
 
 // noteDeletion is called when the batch that held the deletion of the cluster is done: the machine hears of its end
-// (FSM-11). Nothing is applied or taken in any more.
+// (FSM-11). Nothing is applied or taken in any more. A leader has the others told at once that the entry is committed,
+// and asks for their answers, as it does again with every tick.
 func (s *Server) noteDeletion() {
+	if s.core.Role() == ra.Leader {
+		s.sent = append(s.sent, raft.Message{Kind: raft.Tick})
+	}
 	s.enter(ra.EOL)
 	if s.stopped == nil {
 		s.enter(s.role(s.core.Role()))

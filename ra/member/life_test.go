@@ -180,6 +180,11 @@ func TestLeaderDeletes(t *testing.T) {
 	w.synced()
 	w.step(raft.Message{Kind: raft.AppendReply, From: "c", Term: 1, Index: 3, Last: 3})
 	w.want("reply 50 <nil>", "enter eol", "enter terminating_leader")
+	for _, peer := range []ra.UID{"b", "c"} {
+		if m := w.lastTo(raft.Append, peer); m.Commit != 3 || !m.Force {
+			t.Errorf("%s is not asked at once whether it knows: %+v", peer, m)
+		}
+	}
 	if w.Patience() != (raft.Patience{}) {
 		t.Errorf("waits for acknowledgements, and lets them wait: %+v", w.Patience())
 	}
