@@ -3,6 +3,7 @@ package system
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -60,6 +61,36 @@ func TestStartClusterWithoutSomeNodes(t *testing.T) {
 	c := w.cluster("a", "counter", "n1", "n2", "n9")
 	if got := w.add(c, 3); got != 3 {
 		t.Errorf("sum is %d", got)
+	}
+}
+
+// API-15: a cluster whose members here could not be started, because their machine is missing or fails, is known, says
+// why it does not answer, and can be looked at.
+func TestClustersThatCannotStart(t *testing.T) {
+	var factory machine.Factory
+	w := newWorld(t, 1, func(c *Config) {
+		if delete(c.Machines, "counter"); factory != nil {
+			c.Machines["counter"] = factory
+		}
+	})
+	for name, bad := range map[string]machine.Factory{"fails": func(machine.Init) machine.Machine { panic("oh") }, "missing": nil} {
+		w.close("n1")
+		factory = reference.NewCounter
+		w.open("n1")
+		w.cluster(name, "counter", "n1")
+		w.close("n1")
+		factory = bad
+		n := w.open("n1")
+		if got := n.Clusters(); !slices.Contains(got, name) || len(n.Report().NotStarted) != len(got) {
+			t.Errorf("%s: the node knows %v; not started are %v", name, got, n.Report().NotStarted)
+		}
+		c := w.on("n1", name)
+		if _, err := c.Process(t.Context(), nil); !errors.Is(err, ra.ErrNoProcess) {
+			t.Errorf("%s: process: %v", name, err)
+		}
+		if got := c.Members(); !slices.Equal(got, Members(name, "n1")) || len(n.Overview().Clusters) != len(n.Clusters()) {
+			t.Errorf("%s: members are %v; %+v", name, got, n.Overview())
+		}
 	}
 }
 
