@@ -105,6 +105,8 @@ func (c *Config) validateLimits() error {
 	switch {
 	case c.Workers < 0 || c.ClientLane < 0 || c.BackgroundJobs < 0:
 		return errors.New("system: negative limit in Config")
+	case c.Snapshots.Growth < 0 || c.Snapshots.MinBytes < 0:
+		return errors.New("system: negative limit in Config.Snapshots")
 	case c.MaxCommand < 0 || c.MaxCommand > ra.MaxPayload:
 		return fmt.Errorf("system: Config.MaxCommand %d is not within 1 and %d", c.MaxCommand, ra.MaxPayload)
 	case c.WALFileSize < wal.MinFileSize:

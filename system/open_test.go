@@ -15,6 +15,7 @@ import (
 	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/machine/reference"
 	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
 	"github.com/heliopolis-raft/heliopolis/wal"
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
@@ -253,6 +254,8 @@ func TestConfigIsChecked(t *testing.T) {
 		"command too long": {Dir: "d", MaxCommand: ra.MaxPayload + 1},
 		"WAL file":         {Dir: "d", WALFileSize: 1},
 		"level":            {Dir: "d", SnapshotLevel: 23},
+		"growth":           {Dir: "d", FS: vfs.NewMem(), Snapshots: snapshot.Policy{Growth: -1}},
+		"least bytes":      {Dir: "d", FS: vfs.NewMem(), Snapshots: snapshot.Policy{MinBytes: -1}},
 	}
 	for name, cfg := range bad {
 		if _, err := Open(t.Context(), cfg); err == nil {
