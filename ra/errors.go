@@ -70,6 +70,9 @@ type UncertainError struct {
 
 // Error says that the command may have been applied, and why nobody knows.
 func (e *UncertainError) Error() string {
+	if e.Index == 0 {
+		return fmt.Sprintf("ra: command may have been applied: %v", e.Cause)
+	}
 	return fmt.Sprintf("ra: command at index %d of term %d may have been applied: %v", e.Index, e.Term, e.Cause)
 }
 

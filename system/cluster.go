@@ -247,6 +247,9 @@ func (c *Cluster) AddMember(ctx context.Context, id ra.ServerID, membership ra.M
 	if err != nil {
 		return err
 	}
+	if membership > ra.NonVoter {
+		return fmt.Errorf("system: a member cannot be %s", membership)
+	}
 	n := c.node
 	if id.Node == "" {
 		id.Node = n.Name()

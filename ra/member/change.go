@@ -1,6 +1,9 @@
 package member
 
 import (
+	"errors"
+	"fmt"
+
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
 )
@@ -10,10 +13,24 @@ import (
 func (s *Server) Change(op raft.ChangeOp, m ra.Member, c Caller) {
 	result := s.Step(&raft.Message{Kind: raft.Change, Op: op, Members: []ra.Member{m}})
 	if result.Refused != raft.Accepted {
-		done(c, Result{Leader: s.core.Leader(), Err: s.refusal(result.Refused)})
+		done(c, Result{Leader: s.core.Leader(), Err: s.changeRefusal(op, m, result.Refused)})
 		return
 	}
 	if c != nil {
 		s.waitFor(result.Index, s.core.Term(), c)
 	}
+}
+
+// errNoVoter is why the last voter stays one.
+var errNoVoter = errors.New("member: the cluster would have no voter")
+
+// changeRefusal is refusal for a change.
+func (s *Server) changeRefusal(op raft.ChangeOp, m ra.Member, why raft.Refusal) error {
+	switch {
+	case why != raft.Malformed:
+		return s.refusal(why)
+	case op == raft.Remove || m.Membership > ra.Voter && m.Membership <= ra.NonVoter:
+		return errNoVoter
+	}
+	return fmt.Errorf("%w: change of %s to %s", ErrMalformed, m.ID, m.Membership)
 }

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/heliopolis-raft/heliopolis/machine"
@@ -175,7 +176,8 @@ func (s *Server) answerLocal(q *query) {
 	if i := q.when.Index; i > 0 {
 		switch term, known := s.core.TermAt(i); {
 		case !known:
-			done(q.caller, Result{Leader: s.core.Leader(), Err: ErrCompacted})
+			err := fmt.Errorf("member: if entry %d was of term %d is not known any more: %w", i, q.when.Term, ErrCompacted)
+			done(q.caller, Result{Leader: s.core.Leader(), Err: err})
 			return
 		case term != q.when.Term:
 			done(q.caller, Result{Leader: s.core.Leader(), Err: ra.ErrSuperseded})
