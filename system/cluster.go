@@ -258,14 +258,18 @@ func (c *Cluster) AddMember(ctx context.Context, id ra.ServerID, membership ra.M
 	if err != nil {
 		return err
 	}
-	members, _ := known.Reply.([]ra.Member)
+	members, _ := known.Reply.(membersReply)
 	m := ra.Member{ID: id, UID: newUID(e.cluster), Membership: membership}
-	for _, other := range members {
+	for _, other := range members.now {
 		if other.ID == id {
 			return fmt.Errorf("%w: %s", ra.ErrAlreadyMember, id)
 		}
 	}
-	reg := registration{uid: m.UID, id: id, cluster: e.cluster, machine: e.machine, initial: append(members, m)}
+	// What stands before the first change in the log is the same for all members, whenever they came: a snapshot of those
+	// indexes carries it (MEM-07).
+	reg := registration{
+		uid: m.UID, id: id, cluster: e.cluster, machine: e.machine, initial: members.initial, version: members.version,
+	}
 	if errs := n.run(ctx, id.Node, &errand{kind: errandStart, start: []registration{reg}}); errs[0] != nil {
 		return errs[0]
 	}

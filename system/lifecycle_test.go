@@ -167,7 +167,7 @@ func TestClusterIsKnownAfterLastMember(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		members := r.Reply.([]ra.Member)[:2:2]
+		members := r.Reply.(membersReply).now[:2:2]
 		for _, node := range []ra.NodeID{"n1", "n4"} {
 			m := ra.Member{ID: ra.ServerID{Name: "a", Node: node}, UID: newUID("a")}
 			reg := registration{uid: m.UID, id: m.ID, cluster: "a", machine: "counter", initial: append(members, m)}

@@ -55,10 +55,17 @@ func (p *process) takeControl(c *call) {
 	case callOverview:
 		p.reply(c, p.overview(), nil)
 	case callMembers:
-		p.reply(c, slices.Clone(p.server.Configuration().Members), nil)
+		p.reply(c, membersReply{now: slices.Clone(p.server.Configuration().Members), initial: p.rec.reg.initial, version: p.rec.reg.version}, nil)
 	default:
 		p.reply(c, nil, fmt.Errorf("system: call of unknown kind %d", c.kind))
 	}
+}
+
+// membersReply answers callMembers.
+type membersReply struct {
+	// now is the configuration in force; initial and version are those that the cluster began with.
+	now, initial []ra.Member
+	version      machine.Version
 }
 
 // reply answers a control call.

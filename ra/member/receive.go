@@ -235,8 +235,12 @@ func (s *Server) install(r *reception, o *raft.SnapshotOrder) {
 	if !o.KeepLog {
 		s.orderReset(p.Index)
 	}
-	s.adopt(r.bound, r.meta)
 	s.status.Commit = max(s.status.Commit, p.Index)
+	if p.Index < s.status.Applied { // restored from a checkpoint that is ahead of the log: state never goes back (I14)
+		s.beginSnapshots()
+		return
+	}
+	s.adopt(r.bound, r.meta)
 	s.beginSnapshots()
 	s.snapshotInstalled(machine.SnapshotChange{Old: old, New: s.present()})
 }

@@ -111,9 +111,10 @@ func TestSameSeedSameRun(t *testing.T) {
 // TestOldFailures runs the schedules that showed mistakes once: a snapshot that came before the registration was durable
 // (1463), a process that starts again while its disk fails (1228), a member that was started with another configuration
 // than the cluster's first one (1581), and a reception of a snapshot that was given up twice, of which the file stayed in
-// the way of every later one (3301), and a snapshot of an earlier life of which log and core had not heard (13434).
+// the way of every later one (3301), a snapshot of an earlier life of which log and core had not heard (13434), and a
+// snapshot of the leader that is older than the checkpoint that a member was restored from (1005818).
 func TestOldFailures(t *testing.T) {
-	for _, s := range []uint64{1228, 1463, 1581, 3301, 13434} {
+	for _, s := range []uint64{1228, 1463, 1581, 3301, 13434, 1005818} {
 		if _, err := runSafely(Options{Seed: s, Events: 1000}); err != nil {
 			t.Error(err)
 		}
