@@ -84,14 +84,17 @@ func (b *board) openLocked(cluster, machine string) *entry {
 }
 
 // join is open for a member that is about to run here; entry.left ends it. What is still known of an older cluster of
-// that name with another machine is given up.
-func (b *board) join(cluster, machine string) *entry {
+// that name with another machine is given up. An entry that knows no members gets those given: whoever finds it can ask.
+func (b *board) join(n *Node, cluster, machine string, members []ra.ServerID) *entry {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e := b.openLocked(cluster, machine)
 	if e.machine != machine && !e.busy() {
 		b.removeLocked(e)
 		e = b.add(cluster, machine)
+	}
+	if len(e.standing.Load().members) == 0 {
+		e.setMembers(n, members)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -237,12 +240,14 @@ func (e *entry) setMembers(n *Node, ids []ra.ServerID) {
 }
 
 // configured takes in the configuration of a member that runs here.
-func (e *entry) configured(p *process, members []ra.Member) {
+func (e *entry) configured(p *process, members []ra.Member) { e.setMembers(p.node, idsOf(members)) }
+
+func idsOf(members []ra.Member) []ra.ServerID {
 	ids := make([]ra.ServerID, len(members))
 	for i, m := range members {
 		ids[i] = m.ID
 	}
-	e.setMembers(p.node, ids)
+	return ids
 }
 
 // follows takes in what a member that runs here holds for the leader. The newest term counts.

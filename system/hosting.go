@@ -94,11 +94,7 @@ func (n *Node) enter(r *record) {
 	if r.reg.cluster == "" {
 		return // its registration is damaged
 	}
-	ids := make([]ra.ServerID, len(r.reg.initial))
-	for i, m := range r.reg.initial {
-		ids[i] = m.ID
-	}
-	n.board.open(r.reg.cluster, r.reg.machine).setMembers(n, ids)
+	n.board.open(r.reg.cluster, r.reg.machine).setMembers(n, idsOf(r.reg.initial))
 }
 
 // gaveUp is called when a member has failed too often (FAIL-01).
@@ -178,7 +174,7 @@ func (n *Node) load(r *record) (*process, error) {
 	if p.server, err = member.New(cfg); err != nil {
 		return nil, fmt.Errorf("system: start member %s: %w", r.id.Name, err)
 	}
-	p.entry = n.board.join(r.reg.cluster, r.reg.machine)
+	p.entry = n.board.join(n, r.reg.cluster, r.reg.machine, idsOf(p.server.Configuration().Members))
 	return p, nil
 }
 
