@@ -121,6 +121,9 @@ func (n *Node) startMember(r *record) error {
 	}
 	_ = n.supervisor.Stop(context.Background(), r.id.Name) // it may not know yet that the last life has ended
 	first, err := n.load(r)
+	if errors.Is(err, ra.ErrCorrupt) || errors.Is(err, ra.ErrDamaged) {
+		return r.setDamaged(err) // entries and states are read in every byte for the first time now
+	}
 	if err != nil {
 		return err
 	}

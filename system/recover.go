@@ -131,7 +131,7 @@ func (n *Node) startAll(ctx context.Context) error {
 			for r := range todo {
 				if err := n.startMember(r); err != nil {
 					mu.Lock()
-					n.report.NotStarted[r.uid] = err
+					n.report.add(r, err)
 					mu.Unlock()
 				}
 			}

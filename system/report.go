@@ -23,6 +23,15 @@ type Report struct {
 	Orphans []ra.UID
 }
 
+// add notes a member that did not start.
+func (r *Report) add(m *record, err error) {
+	if m.damaged() != nil {
+		r.Damaged[m.uid] = err
+		return
+	}
+	r.NotStarted[m.uid] = err
+}
+
 // Stats is what a node has done since it was opened, and how large it is. The numbers are read one after the other, not
 // at one instant.
 type Stats struct {
