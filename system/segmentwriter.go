@@ -1,17 +1,16 @@
 package system
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/heliopolis-raft/heliopolis/actor"
-	"github.com/heliopolis-raft/heliopolis/segment"
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/raftlog"
 	"github.com/heliopolis-raft/heliopolis/wal"
 )
 
@@ -172,70 +171,20 @@ func (w *segmentWriter) flushAll() (any bool, err error) {
 // flush brings what a file holds into segments, and hands the file back. If it fails all of it is done again.
 func (w *segmentWriter) flush(c *wal.Closed) error {
 	n := w.node
-	spans := slices.Clone(c.Spans)
-	slices.SortFunc(spans, func(a, b wal.Span) int { return cmp.Compare(a.UID, b.UID) })
-	ranges := make([]segment.Range, len(spans))
-	for i := range spans {
-		var err error
-		if ranges[i], err = n.rangeOf(&spans[i]); err != nil {
+	f := raftlog.NewFlush(raftlog.Home{WAL: n.log, Segments: n.segments, Snapshots: n.snapshots, Find: n.holding}, c)
+	for _, step := range []func() error{f.Prepare, f.Write, f.Tell, f.Release} {
+		if err := step(); err != nil {
 			return err
 		}
-	}
-	if _, err := n.segments.Flush(slices.Values(ranges)); err != nil {
-		return err
-	}
-	for i := range spans {
-		if err := n.flushed(&spans[i]); err != nil {
-			return err
-		}
-	}
-	return n.log.Release(c)
-}
-
-// rangeOf returns what one span brings to segments. Nobody needs anything of a member that is deleted: where its span
-// says so that is noted, and elsewhere there is a later file that says it.
-func (n *Node) rangeOf(s *wal.Span) (segment.Range, error) {
-	r := n.registry.byUID(s.UID)
-	switch {
-	case s.Deleted:
-		return segment.Range{UID: s.UID, Cut: 1}, nil
-	case r == nil:
-		return segment.Range{UID: s.UID}, nil
-	case r.log != nil:
-		return r.log.Range(s)
-	}
-	return r.damagedRange(s), nil
-}
-
-// damagedRange is rangeOf for a member whose log could not be put together: whatever is there is kept.
-func (r *record) damagedRange(s *wal.Span) segment.Range {
-	out := segment.Range{UID: s.UID, Cut: s.Truncated}
-	if s.Reset != 0 {
-		out.Cut = 1
-	}
-	if s.First == 0 {
-		return out
-	}
-	if out.Cut == 0 {
-		out.Cut = s.First
-	}
-	out.Cut = min(out.Cut, s.First)
-	out.Entries = r.table.View(s.First, s.Last).All()
-	return out
-}
-
-// flushed notes that what a span brings is durable in segments.
-func (n *Node) flushed(s *wal.Span) error {
-	r := n.registry.byUID(s.UID)
-	switch {
-	case s.Deleted:
-		// The file is the last to say so. What is left of the member must be gone before it is.
-		if err := n.snapshots.Remove(s.UID); err != nil {
-			return err
-		}
-		n.segments.Forget(s.UID)
-	case r != nil && r.log != nil:
-		r.log.Flushed(s)
 	}
 	return nil
+}
+
+// holding returns what there is of a member, nil if it is not registered here any more.
+func (n *Node) holding(uid ra.UID) *raftlog.Holding {
+	r := n.registry.byUID(uid)
+	if r == nil {
+		return nil
+	}
+	return &raftlog.Holding{Log: r.log, Table: r.table}
 }

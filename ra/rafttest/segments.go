@@ -1,21 +1,17 @@
 package rafttest
 
 import (
-	"cmp"
 	"errors"
-	"slices"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
-	"github.com/heliopolis-raft/heliopolis/segment"
-	"github.com/heliopolis-raft/heliopolis/wal"
+	"github.com/heliopolis-raft/heliopolis/ra/raftlog"
 )
 
 // flushing is the segment writer of a node, at work on the oldest closed file of the log. Anything may happen between
 // its stages.
 type flushing struct {
 	planned bool
-	file    *wal.Closed
-	ranges  []segment.Range
+	flush   *raftlog.Flush
 	stage   int
 }
 
@@ -58,18 +54,12 @@ func (n *node) doStage(f *flushing) error {
 	case stageBegin:
 		return n.beginFlush(f)
 	case stageFlush:
-		_, err := n.segs.Flush(slices.Values(f.ranges))
-		return err
+		return f.flush.Write()
 	case stageTell:
-		for i := range f.file.Spans {
-			if p := n.member(f.file.Spans[i].UID); p != nil {
-				p.log.Flushed(&f.file.Spans[i])
-			}
-		}
-		n.sim.flushes++
-		return nil
+		return f.flush.Tell()
 	case stageRelease:
-		return n.log.Release(f.file)
+		n.sim.flushes++
+		return f.flush.Release()
 	}
 	if n.sim.dice.oneIn(2) {
 		if _, err := n.segs.Clean(); err != nil {
@@ -86,30 +76,19 @@ func (n *node) doStage(f *flushing) error {
 
 // beginFlush asks the members what the file holds of them.
 func (n *node) beginFlush(f *flushing) error {
-	f.file = n.log.Closed()[0]
-	spans := slices.SortedFunc(slices.Values(f.file.Spans), func(a, b wal.Span) int { return cmp.Compare(a.UID, b.UID) })
-	f.ranges = f.ranges[:0]
-	for i := range spans {
-		p := n.member(spans[i].UID)
-		if p == nil || spans[i].Deleted {
-			f.ranges = append(f.ranges, segment.Range{UID: spans[i].UID, Cut: 1})
-			continue
-		}
-		r, err := p.log.Range(&spans[i])
-		if err != nil {
-			p.cluster.truth.breach("panic", "%v", err)
-			return nil
-		}
-		f.ranges = append(f.ranges, r)
+	f.flush = raftlog.NewFlush(raftlog.Home{WAL: n.log, Segments: n.segs, Snapshots: n.snaps, Find: n.holding}, n.log.Closed()[0])
+	err := f.flush.Prepare()
+	if errors.Is(err, raftlog.ErrOutOfStep) {
+		n.sim.breach("panic", "n%d cannot flush: %v", n.id, err)
 	}
-	return nil
+	return err
 }
 
-// member returns the member of that uid here, nil if there is none any more.
-func (n *node) member(uid ra.UID) *peer {
+// holding returns what the node has of a member, nil if there is none any more.
+func (n *node) holding(uid ra.UID) *raftlog.Holding {
 	for _, p := range n.peers {
 		if p.uid == uid && p.log != nil {
-			return p
+			return &raftlog.Holding{Log: p.log}
 		}
 	}
 	return nil

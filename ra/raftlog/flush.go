@@ -1,0 +1,126 @@
+package raftlog
+
+import (
+	"cmp"
+	"iter"
+	"slices"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
+	"github.com/heliopolis-raft/heliopolis/segment"
+	"github.com/heliopolis-raft/heliopolis/wal"
+	"github.com/heliopolis-raft/heliopolis/wal/memtable"
+)
+
+// Home is the storage of a node, as a Flush needs it.
+type Home struct {
+	WAL       *wal.Log
+	Segments  *segment.Set
+	Snapshots *snapshot.Store
+	// Find returns what the node has of a member; nil if it has no such member any more.
+	Find func(ra.UID) *Holding
+}
+
+// Holding is what a node has of one member. Log is nil if the member's log could not be put together; then Table has what
+// the write-ahead log holds of it, which is kept like that of all others.
+type Holding struct {
+	Log   *Log
+	Table *memtable.Table
+}
+
+// Flush is the way of one full file of the write-ahead log into segments (LOG-01, SEG-01): Prepare, Write, Tell and
+// Release, in this order and by one goroutine. Members may go on between the steps. When a step fails the same step may be
+// tried again, or all of them with a new Flush: what was done twice does no harm.
+type Flush struct {
+	home   Home
+	file   *wal.Closed
+	spans  []wal.Span // sorted by uid
+	ranges []segment.Range
+}
+
+// NewFlush begins the flush of a file, which must be the oldest that was not released.
+func NewFlush(home Home, file *wal.Closed) *Flush {
+	f := &Flush{home: home, file: file, spans: slices.Clone(file.Spans)}
+	slices.SortFunc(f.spans, func(a, b wal.Span) int { return cmp.Compare(a.UID, b.UID) })
+	return f
+}
+
+// Prepare asks the members what the file holds of them.
+func (f *Flush) Prepare() error {
+	f.ranges = make([]segment.Range, len(f.spans))
+	for i := range f.spans {
+		var err error
+		if f.ranges[i], err = f.rangeOf(&f.spans[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rangeOf returns what one span brings to segments. Nobody needs anything of a member that is deleted: where its span
+// says so that is noted, and elsewhere there is a later file that says it.
+func (f *Flush) rangeOf(s *wal.Span) (segment.Range, error) {
+	h := f.home.Find(s.UID)
+	switch {
+	case s.Deleted:
+		return segment.Range{UID: s.UID, Cut: 1}, nil
+	case h == nil:
+		return segment.Range{UID: s.UID}, nil
+	case h.Log != nil:
+		return h.Log.Range(s)
+	}
+	return h.damagedRange(s), nil
+}
+
+// damagedRange is rangeOf for a member whose log could not be put together: whatever is there is kept.
+func (h *Holding) damagedRange(s *wal.Span) segment.Range {
+	out := segment.Range{UID: s.UID, Cut: s.Truncated}
+	if s.Reset != 0 {
+		out.Cut = 1
+	}
+	if s.First == 0 {
+		return out
+	}
+	if out.Cut == 0 {
+		out.Cut = s.First
+	}
+	out.Cut = min(out.Cut, s.First)
+	out.Entries = h.Table.View(s.First, s.Last).All()
+	return out
+}
+
+// Write makes the file's entries durable in segments.
+func (f *Flush) Write() error {
+	_, err := f.home.Segments.Flush(f.all())
+	return err
+}
+
+func (f *Flush) all() iter.Seq[segment.Range] { return slices.Values(f.ranges) }
+
+// Tell lets the members' logs know.
+func (f *Flush) Tell() error {
+	for i := range f.spans {
+		if err := f.tell(&f.spans[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *Flush) tell(s *wal.Span) error {
+	if s.Deleted {
+		// The file is the last to say so. What is left of the member must be gone before it is.
+		if err := f.home.Snapshots.Remove(s.UID); err != nil {
+			return err
+		}
+		f.home.Segments.Forget(s.UID)
+		return nil
+	}
+	if h := f.home.Find(s.UID); h != nil && h.Log != nil {
+		h.Log.Flushed(s)
+	}
+	return nil
+}
+
+// Release hands the file back to the write-ahead log.
+func (f *Flush) Release() error { return f.home.WAL.Release(f.file) }
