@@ -171,6 +171,7 @@ func (w *segmentWriter) flushAll() (any bool, err error) {
 // flush brings what a file holds into segments, and hands the file back. If it fails all of it is done again.
 func (w *segmentWriter) flush(c *wal.Closed) error {
 	n := w.node
+	n.awaitWork(c)
 	f := raftlog.NewFlush(raftlog.Home{WAL: n.log, Segments: n.segments, Snapshots: n.snapshots, Find: n.holding}, c)
 	for _, step := range []func() error{f.Prepare, f.Write, f.Tell, f.Release} {
 		if err := step(); err != nil {
@@ -178,6 +179,18 @@ func (w *segmentWriter) flush(c *wal.Closed) error {
 		}
 	}
 	return nil
+}
+
+// awaitWork waits until nothing more is written for the members whose deletion the file says. It is the last to say so: a
+// snapshot that was begun before and got its name later would be there for good.
+func (n *Node) awaitWork(c *wal.Closed) {
+	for i := range c.Spans {
+		if s := &c.Spans[i]; s.Deleted {
+			if r := n.registry.byUID(s.UID); r != nil {
+				r.work.Wait()
+			}
+		}
+	}
 }
 
 // holding returns what there is of a member, nil if it is not registered here any more.

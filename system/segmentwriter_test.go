@@ -172,6 +172,40 @@ func TestDeletionAgain(t *testing.T) {
 	}
 }
 
+// TestDeletionWaits: the file of the log that says that a member is deleted is not let go of as long as a snapshot of the
+// member is being written, which would come back for good if the process were killed then (I12).
+func TestDeletionWaits(t *testing.T) {
+	mem := vfs.NewMem()
+	n := openStorageNode(t, storageConfig(mem))
+	gone, stays := newLife(t, n, "gone"), newLife(t, n, "stays")
+	gone.append(10, 10)
+	written := make(chan struct{})
+	memberWork{gone.r}.Run(func() {
+		<-written
+		takeSnapshot(t, gone.r, 5)
+	}, nil)
+	gone.r.life.Lock()
+	if err := n.orderDeletion(gone.r); err != nil {
+		t.Fatal(err)
+	}
+	n.wakeWAL()
+	if err := gone.r.waitDurable(t.Context(), gone.r.deleting); err != nil {
+		t.Fatal(err)
+	}
+	gone.r.life.Unlock()
+	for len(n.log.Closed()) < 3 && n.Stats().RollOvers == 0 {
+		stays.append(5, 1000)
+	}
+	if n.Stats().RollOvers > 0 {
+		t.Error("nothing says any more that the member is deleted")
+	}
+	close(written)
+	gone.r.work.Wait()
+	n = openStorageNode(t, storageConfig(mem.Crash(vfs.CrashKept, rand.New(rand.NewPCG(1, 2)))))
+	flushNow(t, n)
+	checkGone(t, n, gone.r.uid)
+}
+
 // TestSpareFile: a small node makes no second file, one that is used does in time.
 func TestSpareFile(t *testing.T) {
 	cfg := storageConfig(vfs.NewMem())
