@@ -113,9 +113,12 @@ func (r *recovery) quarantine(name string) error {
 	return r.l.toQuarantine(name)
 }
 
-// loadState finds the newest state file that is sound, and starts the replay with it.
+// loadState finds the newest state file that is sound, and starts the replay with it. One that cannot be read counts as
+// damaged only if an older one can: otherwise the disk may be at fault, and nothing is changed.
 func (r *recovery) loadState() error {
 	var state *stateFile
+	var unread []uint64
+	var cause error
 	for i := len(r.inv.states) - 1; i >= 0; i-- {
 		gen := r.inv.states[i]
 		if state != nil {
@@ -135,7 +138,17 @@ func (r *recovery) loadState() error {
 			if err := r.quarantine(stateName(gen)); err != nil {
 				return err
 			}
+		case errors.Is(err, errUnreadable):
+			unread, cause = append(unread, gen), err
 		default:
+			return err
+		}
+	}
+	if state == nil && cause != nil {
+		return cause
+	}
+	for _, gen := range unread {
+		if err := r.quarantine(stateName(gen)); err != nil {
 			return err
 		}
 	}

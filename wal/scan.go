@@ -2,6 +2,7 @@ package wal
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
@@ -10,12 +11,14 @@ import (
 // readStep is how much of a file is read at once.
 const readStep = 1 << 20
 
-// source reads a file in large steps. What cannot be read counts as zeros, and thus as damage.
+// source reads a file in large steps. What cannot be read counts as zeros, but must not be taken for the end of the log,
+// which is zeros too: see unreadable.
 type source struct {
 	f    vfs.File
 	size int64
 	buf  []byte
-	at   int64 // offset of buf in the file
+	at   int64           // offset of buf in the file
+	bad  map[int64]error // why the blocks at these offsets could not be read
 }
 
 // bytes returns n bytes at offset off, which the file has. They are valid until the next call.
@@ -40,11 +43,36 @@ func (s *source) fill(off int64, n int) {
 		part := s.buf[p:min(p+block, want)]
 		if k, err := s.f.ReadAt(part, off+int64(p)); err != nil && k < len(part) {
 			clear(part)
+			s.spoil(off+int64(p), len(part), err)
 		}
 	}
 }
 
-// readFileHeader returns the header of a WAL file from whichever copy is sound.
+// spoil notes that the blocks of n bytes at off cannot be read.
+func (s *source) spoil(off int64, n int, err error) {
+	if s.bad == nil {
+		s.bad = make(map[int64]error)
+	}
+	for at := off &^ (block - 1); at < off+int64(n); at += block {
+		s.bad[at] = err
+	}
+}
+
+// unreadable returns why the bytes from lo to hi, which were asked for before, could not all be read; nil if they could.
+func (s *source) unreadable(lo, hi int64) error {
+	if len(s.bad) == 0 {
+		return nil
+	}
+	for at := lo &^ (block - 1); at < hi; at += block {
+		if err := s.bad[at]; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readFileHeader returns the header of a WAL file from whichever copy is sound. A file of which neither can be read is
+// not damaged as far as anybody knows: that is an error of the disk.
 func (s *source) readFileHeader() (fileHeader, error) {
 	if s.size < headerSize {
 		return fileHeader{}, corruptf("WAL file of %d bytes", s.size)
@@ -54,6 +82,9 @@ func (s *source) readFileHeader() (fileHeader, error) {
 	if err != nil {
 		if second, err2 := decodeFileHeader(b[block:]); err2 == nil {
 			return second, nil
+		}
+		if cause := s.unreadable(0, headerSize); cause != nil {
+			return h, fmt.Errorf("%w: header: %w", errUnreadable, cause)
 		}
 	}
 	return h, err

@@ -134,11 +134,12 @@ func (l *Log) readState(name string) (*stateFile, error) {
 	if size < stateFixed || size > maxState {
 		return nil, corruptf("state file of %d bytes", size)
 	}
-	s := source{f: f, size: size}
-	if n := binary.LittleEndian.Uint64(s.bytes(0, stateFixed)[16:]); n != uint64(size) {
-		return nil, corruptf("state file of %d bytes, should be %d", size, n)
+	src := source{f: f, size: size}
+	s, err := decodeStateFile(src.bytes(0, int(size)))
+	if cause := src.unreadable(0, size); cause != nil {
+		return nil, fmt.Errorf("%w: state file: %w", errUnreadable, cause)
 	}
-	return decodeStateFile(s.bytes(0, int(size)))
+	return s, err
 }
 
 // writeState makes a new generation of the state file durable: written aside, synced, renamed, directory synced. The

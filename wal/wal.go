@@ -27,6 +27,9 @@ var (
 
 	// errVersion says that a file was written in a format that this program does not know.
 	errVersion = errors.New("wal: unknown format version")
+
+	// errUnreadable says that the disk refused to read a part of a file.
+	errUnreadable = errors.New("wal: cannot be read")
 )
 
 // Config says where a log lives and how large its parts are. The zero value of everything but FS is usable.

@@ -53,7 +53,8 @@ func (w *walk) skip() bool {
 	case ok:
 		w.lose(b.off, b.header.seq)
 		return true
-	case w.confirmed:
+	case w.confirmed || w.src.unreadable(w.off, w.off+block) != nil:
+		// Where nothing can be read there may be anything.
 		w.lose(w.end, w.after)
 		return true
 	}
@@ -81,7 +82,7 @@ func (w *walk) lose(off int64, seq uint64) {
 func (w *walk) take(b *batchInfo, fromTail bool) bool {
 	rows, got, whole := w.read(b)
 	if !whole {
-		if !w.confirmed && !w.vouched(b) {
+		if !w.confirmed && !w.vouched(b) && w.src.unreadable(b.off, b.end()) == nil {
 			w.r.out.Torn = true
 			return false
 		}

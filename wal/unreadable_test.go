@@ -1,0 +1,101 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
+)
+
+// badBlock is a file system on which one block of one file cannot be read.
+type badBlock struct {
+	vfs.FS
+	name string
+	off  int64
+}
+
+func (b *badBlock) Open(name string, mode vfs.Mode) (vfs.File, error) {
+	f, err := b.FS.Open(name, mode)
+	if err != nil || name != b.name {
+		return f, err
+	}
+	return &badFile{f, b}, nil
+}
+
+type badFile struct {
+	vfs.File
+	b *badBlock
+}
+
+func (f *badFile) ReadAt(b []byte, off int64) (int, error) {
+	if off < f.b.off+block && f.b.off < off+int64(len(b)) {
+		return 0, vfs.ErrInjected
+	}
+	return f.File.ReadAt(b, off)
+}
+
+// TestUnreadableBlocks: a block that cannot be read is never taken for the end of the log. Either the log does not open,
+// or what may have stood there counts as damaged (I9, I11; F6).
+func TestUnreadableBlocks(t *testing.T) {
+	for _, sealed := range []bool{false, true} {
+		m, disk := reference(t, 3, sealed)
+		refused, marked := 0, 0
+		for _, name := range walFiles(t, disk) {
+			for off := int64(0); off < int64(len(content(t, disk, name)))+2*block; off += block {
+				m.cfg.FS, m.err = &badBlock{disk.Crash(vfs.CrashKept, nil), name, off}, nil
+				found := m.open()
+				if m.err != nil {
+					if !errors.Is(m.err, vfs.ErrInjected) {
+						t.Fatalf("%s at %d: %v", name, off, m.err)
+					}
+					refused++
+					continue
+				}
+				marked += m.checkUnread(found, fmt.Sprintf("sealed %v, %s at %d", sealed, name, off))
+			}
+		}
+		if marked == 0 {
+			t.Errorf("sealed %v: %d times the log did not open, nobody was ever marked", sealed, refused)
+		}
+	}
+}
+
+// checkUnread checks that no member without a mark lacks anything, and returns how many have one.
+func (m *model) checkUnread(found *Recovery, what string) (marked int) {
+	m.tb.Helper()
+	if len(found.Members) != len(m.names) && len(found.Losses) == 0 {
+		m.tb.Fatalf("%s: of %d members %d are there, and nothing is reported lost", what, len(m.names), len(found.Members))
+	}
+	for i := range found.Members {
+		r := &found.Members[i]
+		m.checkDamaged(r, what, false)
+		if r.Mark.What != 0 {
+			marked++
+		}
+	}
+	return marked
+}
+
+// TestUnreadableState: the only state file there is cannot be read. That may be the disk's fault, so the log does not
+// open, and changes nothing; when the disk can read it again nothing is missing.
+func TestUnreadableState(t *testing.T) {
+	m, disk := reference(t, 2, false)
+	closed := m.log.Closed()
+	if len(closed) == 0 {
+		t.Fatal("no file to release")
+	}
+	if err := m.log.Release(closed[0]); err != nil {
+		t.Fatal(err)
+	}
+	left := disk.Crash(vfs.CrashLost, nil)
+	m.cfg.FS = &badBlock{left, "wal/" + stateName(1), 0}
+	if _, _, err := Open(m.cfg); !errors.Is(err, vfs.ErrInjected) {
+		t.Fatalf("opened with %v", err)
+	}
+	m.cfg.FS = left
+	found := m.open()
+	if m.err != nil || len(found.Members) != len(m.names) || len(found.Losses) > 0 || len(found.Quarantined) > 0 {
+		t.Errorf("after the fault: %v, found %+v", m.err, found)
+	}
+}
