@@ -246,13 +246,13 @@ func (n *Node) unregister(ctx context.Context, r *record) error {
 	if r.proc.Load() != nil {
 		return errRuns
 	}
+	r.work.Wait() // a snapshot that is still being written would come back
 	if err := n.orderDeletion(r); err != nil {
 		return err
 	}
 	if err := r.waitDurable(ctx, r.deleting); err != nil {
 		return err
 	}
-	r.work.Wait() // a snapshot that is still being written would come back
 	n.segments.Forget(r.uid)
 	if err := n.snapshots.Remove(r.uid); err != nil {
 		return err

@@ -10,12 +10,13 @@ import (
 // another, and a crash may come before, between, or in the middle of the work.
 type job struct {
 	work, done func()
+	owner      *peer
 	server     *member.Server // that asked for it
 }
 
 // Run takes a job from the member.
 func (p *peer) Run(work, done func()) {
-	j := &job{work, done, p.server}
+	j := &job{work, done, p, p.server}
 	p.node.jobs = append(p.node.jobs, j)
 	p.sim.plan(p.sim.dice.skewed(p.sim.profile.Sync), event{kind: evWork, node: p.node, worker: p, life: p.node.life, job: j})
 }

@@ -101,7 +101,7 @@ func (p *peer) leave() {
 	p.gone = true
 	p.sayDown()
 	if p.sim.dice.oneIn(2) {
-		p.delete()
+		p.bury()
 	}
 }
 
@@ -116,18 +116,24 @@ func (p *peer) sayDown() {
 	}
 }
 
-// delete deletes what the node has of a member that has left.
-func (p *peer) delete() {
-	if !p.node.up || p.writer == nil {
+// bury deletes what the node has of a member that has left, once nothing of its last life is at work any more.
+func (p *peer) bury() {
+	n := p.node
+	if !n.up || p.writer == nil || p.deleted {
+		return
+	}
+	if slices.ContainsFunc(n.jobs, func(j *job) bool { return j.owner == p }) {
+		p.sim.plan(p.sim.profile.Sync, event{kind: evBury, node: n, worker: p, life: n.life})
 		return
 	}
 	op := &wal.Op{Seq: p.writer.Seq() + 1, Delete: true}
-	if err := p.node.gather.Append(p.writer, op); err != nil {
+	if err := n.gather.Append(p.writer, op); err != nil {
 		p.cluster.truth.breach("panic", "%s cannot be deleted: %v", p.uid, err)
 		return
 	}
+	n.orders = append(n.orders, order{peer: p, seq: op.Seq, deletes: true})
 	p.deleted = true
-	p.node.kick()
+	n.kick()
 }
 
 // forget removes what is left of a member whose deletion is durable.
@@ -178,14 +184,17 @@ func (c *cluster) dismiss() {
 	}
 }
 
-// named reports whether somebody has the member in the configuration.
+// named reports whether the member is in the newest configuration that is committed, or in one that a member of that
+// knows. What others say, who were removed themselves, is of the past.
 func (c *cluster) named(p *peer) bool {
-	for _, q := range c.members {
-		if q.alive() && slices.ContainsFunc(q.server.Configuration().Members, func(m ra.Member) bool { return m.UID == p.uid }) && (q != p || len(c.current()) == 0) {
-			return true
-		}
+	has := func(members []ra.Member) bool {
+		return slices.ContainsFunc(members, func(m ra.Member) bool { return m.UID == p.uid })
 	}
-	return slices.ContainsFunc(c.current(), func(m ra.Member) bool { return m.UID == p.uid })
+	current := c.current()
+	return has(current) || slices.ContainsFunc(current, func(m ra.Member) bool {
+		q := c.peer(m.UID)
+		return q.alive() && has(q.server.Configuration().Members)
+	})
 }
 
 // current returns the newest configuration that is committed.

@@ -33,12 +33,17 @@ const (
 	evSegments                  // node's segment writer takes a step
 	evChange                    // a user changes the members of a cluster
 	evLeave                     // peer is stopped for good
+	evBury                      // node deletes what it has of worker
+	evSpace                     // node's log looks for space on the disk
+	evRoom                      // node's disk has room again
+	evScript                    // the next step of a workload
 	evNudge                     // healing: whatever a user would do to a cluster without a leader
 )
 
 var eventNames = [...]string{
 	"deliver", "flush", "timer", "tick", "campaign", "learn", "take", "sync", "written", "client", "fault", "restart",
-	"rejoin", "transfer", "begin", "revive", "work", "done", "segments", "change", "leave", "nudge",
+	"rejoin", "transfer", "begin", "revive", "work", "done", "segments", "change", "leave", "bury", "space", "room",
+	"script", "nudge",
 }
 
 // event is something that happens. Only the fields that its kind needs are set.
@@ -110,6 +115,14 @@ func (s *sim) dispatch(e *event) {
 		s.fault()
 	case evChange:
 		s.change()
+	case evBury:
+		e.worker.bury()
+	case evSpace:
+		e.node.space()
+	case evRoom:
+		e.node.disk.SetCapacity(0)
+	case evScript:
+		e.job.work()
 	case evRestart:
 		if !e.node.up {
 			e.node.restart()

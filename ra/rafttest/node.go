@@ -32,6 +32,15 @@ type node struct {
 	calls []*call
 	jobs  []*job
 
+	fuse fuse
+	// operations and changes count what was done to the disk, in all lives; starts counts attempts to open it.
+	operations, changes, starts int
+	nested                      bool   // the strike has struck the recovery, too
+	rot                         vfs.Op // fails, until rotUntil
+	rotUntil                    time.Duration
+	sticky                      vfs.Op
+	stickyStart                 int
+
 	snaps *snapshot.Store
 	segs  *segment.Set
 	flush flushing
@@ -42,21 +51,13 @@ type node struct {
 	orders  []order // in gather
 	syncing []order // in closing
 	busy    bool    // closing is under way, or about to be
-}
-
-// order is what one Store put into a batch, as the truth has to know it.
-type order struct {
-	peer     *peer
-	seq      uint64
-	reset    ra.Index
-	truncate ra.Index
-	entries  []raft.Position
-	state    *ra.HardState
+	lacking bool    // somebody waits for space
 }
 
 func newNode(s *sim, id int) *node {
-	disk := vfs.NewMem()
-	return &node{sim: s, id: id, disk: disk, fs: vfs.NewErrs(disk), chaos: rand.New(rand.NewPCG(s.opts.Seed, uint64(id)))}
+	n := &node{sim: s, id: id, chaos: rand.New(rand.NewPCG(s.opts.Seed, uint64(id)))}
+	n.mount(vfs.NewMem())
+	return n
 }
 
 // Read makes a node the source of random ids of its log.
@@ -69,60 +70,97 @@ func (n *node) Read(b []byte) (int, error) {
 
 // open opens the disk, whatever is there, and brings the members' logs back.
 func (n *node) open() error {
-	var err error
-	if n.snaps, _, err = snapshot.Open(snapshot.Config{FS: n.fs, Dir: "snapshots"}); err != nil {
+	n.starts++
+	snaps, shots, err := snapshot.Open(snapshot.Config{FS: n.fs, Dir: "snapshots"})
+	if err != nil {
 		return err
 	}
-	if n.segs, _, err = segment.Open(segment.Config{FS: n.fs, Dir: "segments", OwnFile: n.sim.profile.OwnFile}); err != nil {
+	segs, parts, err := segment.Open(segment.Config{FS: n.fs, Dir: "segments", OwnFile: n.sim.profile.OwnFile})
+	if err != nil {
 		return err
 	}
-	var found *wal.Recovery
-	n.log, found, err = wal.Open(wal.Config{
+	log, found, err := wal.Open(wal.Config{
 		FS: n.fs, Dir: "wal", FileSize: n.sim.profile.FileSize, MaxBatch: n.sim.profile.MaxBatch, Random: n,
 	})
 	if err != nil {
 		return err
 	}
+	n.snaps, n.segs, n.log = snaps, segs, log
 	n.gather, n.closing = n.log.NewBatch(), n.log.NewBatch()
-	n.orders, n.syncing, n.busy, n.flush, n.jobs = nil, nil, false, flushing{}, nil
+	n.orders, n.syncing, n.busy, n.lacking, n.flush, n.jobs = nil, nil, false, false, flushing{}, nil
+	n.inspect(shots, parts, found)
+	return n.restore(found)
+}
+
+// inspect looks at what was found that is not as it should be. I11: a crash alone leaves nothing that looks like damage.
+func (n *node) inspect(shots *snapshot.Report, parts *segment.Report, found *wal.Recovery) {
+	if len(shots.Damaged)+len(shots.Quarantined) > 0 {
+		n.sim.breach("I11", "n%d takes a crash for damage: %+v", n.id, *shots)
+	}
+	if len(parts.Damaged)+len(parts.Lost)+len(parts.Degraded)+len(parts.Quarantined) > 0 {
+		n.sim.breach("I11", "n%d takes a crash for damage: %+v", n.id, *parts)
+	}
+	if len(found.Losses)+len(found.Quarantined) > 0 {
+		n.sim.breach("I11", "n%d takes a crash for damage: %+v, %v", n.id, found.Losses, found.Quarantined)
+	}
+}
+
+// restore puts the members' logs together, and removes what is left of members that are deleted.
+func (n *node) restore(found *wal.Recovery) error {
+	for _, uid := range found.Deleted {
+		n.segs.Forget(uid)
+		if err := n.snaps.Remove(uid); err != nil {
+			return err
+		}
+	}
 	for _, p := range n.peers {
 		if err := p.restore(found); err != nil {
 			return err
 		}
 	}
-	_, err = n.segs.Clean()
+	n.exhume(found)
+	_, err := n.segs.Clean()
 	return err
 }
 
-// start opens a node and starts its members.
+// start opens a node and starts its members. If it cannot read or write its disk somebody tries again later.
 func (n *node) start() {
-	if err := n.open(); err != nil {
+	switch err := n.open(); {
+	case err == nil:
+	case deliberate(err) && !n.sim.healing:
+		n.mount(n.disk.Crash(vfs.CrashKept, n.chaos)) // the process has ended
+		n.returnLater()
+		return
+	default:
 		n.sim.breach("I9", "n%d does not start: %v", n.id, err)
 		return
 	}
 	n.up = true
 	n.life++
+	n.sim.recoveries++
 	n.wakeSegments()
 	for _, p := range n.peers {
 		p.recovered()
+	}
+	for _, p := range n.peers {
 		if !p.gone {
 			p.start()
 		}
 	}
-}
-
-// restart opens a node that crashed. It may crash again while it recovers.
-func (n *node) restart() {
-	for n.chaos.IntN(4) == 0 && !n.sim.healing {
-		left := n.crashIn(1+n.chaos.IntN(120), func() error { return n.open() })
-		n.disk, n.fs = left, vfs.NewErrs(left)
-	}
-	n.start()
 	for _, other := range n.sim.nodes {
 		if other != n && other.up {
 			n.sim.learn(other, n, raft.NodeUp, n.sim.dice.between(time.Millisecond, time.Second))
 		}
 	}
+}
+
+// restart opens a node that is down. It may crash again while it recovers.
+func (n *node) restart() {
+	for n.chaos.IntN(4) == 0 && !n.sim.healing && !n.sim.profile.Scripted {
+		n.sim.crashes++
+		n.mount(n.crashIn(1+n.chaos.IntN(120), n.open))
+	}
+	n.start()
 }
 
 // start starts a member. A new one is registered first, and begins when that is durable.
@@ -165,11 +203,9 @@ func (p *peer) begin() {
 
 // restore takes over what the disk has of the member.
 func (p *peer) restore(found *wal.Recovery) error {
-	p.server, p.writer, p.log, p.base, p.hint, p.back = nil, nil, raftlog.New(p.uid, p.node.segs), 0, 0, recovery{}
+	p.server, p.writer, p.log, p.base, p.hint, p.back = nil, nil, nil, 0, 0, recovery{}
 	p.durable, p.late, p.fresh = 0, nil, false
-	if slices.Contains(found.Deleted, p.uid) {
-		p.forget()
-	}
+	p.deleted = false
 	for i := range found.Members {
 		m := &found.Members[i]
 		if m.Writer.UID() != p.uid {
@@ -189,7 +225,7 @@ func (p *peer) restore(found *wal.Recovery) error {
 		p.writer.Owner = p
 		base, baseTerm := p.log.Base()
 		p.back = recovery{
-			seq: p.base, state: m.State, snap: snap, base: raft.Position{Index: base, Term: baseTerm}, last: p.log.Last(),
+			known: true, seq: p.base, state: m.State, snap: snap, base: raft.Position{Index: base, Term: baseTerm}, last: p.log.Last(),
 			resets: p.log.NeedsReset(),
 		}
 		for i := base + 1; i <= p.log.Last(); i++ {
@@ -202,8 +238,26 @@ func (p *peer) restore(found *wal.Recovery) error {
 
 // recovered compares what the disk had with the truth.
 func (p *peer) recovered() {
-	if !p.deleted {
-		p.cluster.truth.recovered(p.uid, p.maybe, &p.back)
+	p.cluster.truth.recovered(p.uid, p.maybe, &p.back)
+	p.maybe = nil
+	p.deleted = p.cluster.truth.members[p.uid].deleted
+}
+
+// exhume looks for what should be gone. I12: nothing is there of members that were never here, or whose deletion the log
+// has forgotten.
+func (n *node) exhume(found *wal.Recovery) {
+	known := make(map[ra.UID]bool)
+	for i := range found.Members {
+		uid := found.Members[i].Writer.UID()
+		known[uid] = true
+		if !slices.ContainsFunc(n.peers, func(p *peer) bool { return p.uid == uid }) {
+			n.sim.breach("I12", "n%d knows of %s, which was never there", n.id, uid)
+		}
+	}
+	for _, uid := range slices.Concat(n.segs.UIDs(), n.snaps.UIDs()) {
+		if !known[uid] && !slices.Contains(found.Deleted, uid) {
+			n.sim.breach("I12", "n%d has data of %s, which it does not know", n.id, uid)
+		}
 	}
 }
 
@@ -214,7 +268,7 @@ func (p *peer) register() {
 		p.sim.breach("I9", "%s is not accepted: %v", p.uid, err)
 		return
 	}
-	p.writer, p.base, p.fresh = w, 1, true
+	p.writer, p.log, p.base, p.fresh = w, raftlog.New(p.uid, p.node.segs), 1, true
 	w.Owner = p
 	if err := p.node.gather.Append(w, &wal.Op{Seq: 1, Register: &wal.Registration{Name: string(p.uid)}}); err != nil {
 		p.sim.breach("I9", "%s is not registered: %v", p.uid, err)
@@ -222,206 +276,4 @@ func (p *peer) register() {
 	}
 	p.node.orders = append(p.node.orders, order{peer: p, seq: 1})
 	p.node.kick()
-}
-
-// store puts an order into the batch that gathers.
-func (n *node) store(p *peer, op *wal.Op) error {
-	if err := n.gather.Append(p.writer, op); err != nil {
-		return err
-	}
-	o := order{peer: p, seq: op.Seq, reset: op.Reset, truncate: op.Truncate}
-	for i := range op.Entries {
-		o.entries = append(o.entries, raft.Position{Index: op.Entries[i].Index, Term: op.Entries[i].Term})
-	}
-	if op.State != nil {
-		o.state = new(*op.State)
-	}
-	n.orders = append(n.orders, o)
-	n.kick()
-	return nil
-}
-
-// kick wakes the log's actor, so to say.
-func (n *node) kick() {
-	if !n.busy {
-		n.busy = true
-		n.sim.plan(n.sim.dice.between(0, 100*time.Microsecond), event{kind: evTake, node: n, life: n.life})
-	}
-}
-
-// take lets the next batch gather; the one before will be on disk after a while.
-func (n *node) take() {
-	n.gather, n.closing = n.closing, n.gather
-	n.orders, n.syncing = n.syncing[:0], n.orders
-	after := n.sim.dice.skewed(n.sim.profile.Sync)
-	if n.sim.dice.oneIn(n.sim.profile.StallOneIn) {
-		after += n.sim.dice.between(time.Second, 4*time.Second)
-	}
-	n.sim.plan(after, event{kind: evSync, node: n, life: n.life})
-	for _, p := range n.peers {
-		if p.alive() && p.server.Stalled() {
-			p.server.Resume()
-			p.end()
-		}
-	}
-}
-
-// sync makes the closing batch durable, and lets its members hear of it.
-func (n *node) sync() {
-	if err := n.log.Commit(n.closing); err != nil {
-		n.failed(err)
-		return
-	}
-	for i := range n.syncing {
-		if o := &n.syncing[i]; !o.peer.deleted {
-			o.peer.cluster.truth.wrote(o.peer.uid, o)
-		}
-	}
-	clear(n.syncing)
-	n.syncing = n.syncing[:0]
-	for _, a := range n.closing.Acks() {
-		p := a.Writer.Owner.(*peer)
-		p.durable = a.Seq
-		switch {
-		case p.deleted:
-			p.forget()
-			continue
-		case p.fresh:
-			n.sim.plan(0, event{kind: evBegin, node: n, worker: p, life: n.life})
-		}
-		if a.Seq > p.base && p.server != nil {
-			after := time.Duration(0)
-			if n.sim.dice.oneIn(n.sim.profile.LateOneIn) {
-				after = n.sim.dice.skewed(n.sim.profile.Late)
-			}
-			n.sim.plan(after, event{kind: evWritten, peer: p, life: n.life, gen: a.Seq - p.base, server: p.server})
-		}
-	}
-	n.closing.Reset()
-	n.busy = false
-	n.wakeSegments()
-	if !n.gather.Empty() {
-		n.kick()
-		return
-	}
-	n.rest()
-}
-
-// rest is what a log's owner does when nothing waits to be written.
-func (n *node) rest() {
-	var err error
-	if n.log.NeedsReserve() && n.sim.dice.oneIn(4) {
-		err = n.log.Reserve()
-	} else if n.sim.dice.oneIn(4) {
-		err = n.log.Seal()
-	}
-	if errors.Is(err, ra.ErrStorageFailed) {
-		n.failed(err)
-	}
-}
-
-// failed: the disk has failed more than once in a row. I10: nothing of this node is to be believed any more, so it stops
-// until somebody starts it again.
-func (n *node) failed(err error) {
-	if !errors.Is(err, ra.ErrStorageFailed) {
-		n.sim.breach("I10", "n%d cannot write: %v", n.id, err)
-		return
-	}
-	n.giveUp()
-}
-
-// giveUp stops the node because of its disk, until somebody starts it again.
-func (n *node) giveUp() {
-	if n.up {
-		n.crash()
-		n.sim.plan(n.sim.dice.between(time.Millisecond, n.sim.profile.LieDown), event{kind: evRestart, node: n})
-	}
-}
-
-// apply does to a durable state what the order does, and reports whether it fits.
-func (o *order) apply(d *durable) bool {
-	d.seq = max(d.seq, o.seq)
-	if o.reset != 0 {
-		d.reset(o.reset)
-	}
-	if o.truncate != 0 {
-		d.cut(o.truncate)
-	}
-	for _, e := range o.entries {
-		if !d.write(e) {
-			return false
-		}
-	}
-	if o.state != nil {
-		d.state = *o.state
-	}
-	return true
-}
-
-// crash stops the node at once. What was not durable is lost, or not, or in part; a batch may be half written.
-func (n *node) crash() {
-	n.sim.crashes++
-	n.up = false
-	for _, c := range n.calls {
-		if !c.ended { // its caller lived in the same process
-			c.ended = true
-			c.cluster.book.open--
-		}
-	}
-	n.calls = n.calls[:0]
-	n.pullPlug()
-	for _, other := range n.sim.nodes {
-		if other != n {
-			n.sim.learn(other, n, raft.LeaderLost, n.sim.dice.between(time.Millisecond, 300*time.Millisecond))
-			n.sim.learn(other, n, raft.NodeDown, n.sim.dice.between(100*time.Millisecond, 3*time.Second))
-		}
-	}
-}
-
-// pullPlug makes the disk what a crash may leave of it. It may happen at any operation of whatever is under way: a
-// batch that is being written, a snapshot, a flush.
-func (n *node) pullPlug() {
-	left := n.crashIn(n.chaos.IntN(4), n.underWay())
-	n.disk, n.fs = left, vfs.NewErrs(left)
-	for _, p := range n.peers {
-		p.maybe = p.cluster.truth.members[p.uid].clone()
-	}
-	for i := range n.syncing {
-		o := &n.syncing[i]
-		o.apply(o.peer.maybe)
-	}
-	n.log, n.snaps, n.segs, n.orders, n.syncing, n.jobs, n.flush = nil, nil, nil, nil, nil, nil, flushing{}
-}
-
-// underWay picks something that the crash interrupts. Whoever would hear of its outcome is dead.
-func (n *node) underWay() func() error {
-	switch k := n.chaos.IntN(4); {
-	case k == 0 && n.busy && !n.closing.Empty():
-		return func() error { return n.log.Commit(n.closing) }
-	case k == 1 && len(n.jobs) > 0:
-		return func() error { n.jobs[n.chaos.IntN(len(n.jobs))].work(); return nil }
-	case k == 2 && n.flush.planned && n.flush.stage != stageTell:
-		return func() error { return n.doStage(&n.flush) }
-	}
-	return nil
-}
-
-// crashIn does something, and returns what the disk is after a crash at the given operation of it, or behind its end.
-func (n *node) crashIn(operation int, do func() error) *vfs.Mem {
-	model := vfs.CrashModel(n.chaos.IntN(int(vfs.CrashModels)))
-	var left *vfs.Mem
-	if do != nil {
-		n.fs.Trace(func(vfs.Op, string) {
-			if operation == 0 {
-				left = n.disk.Crash(model, n.chaos)
-			}
-			operation--
-		})
-		_ = do()
-		n.fs.Trace(nil)
-	}
-	if left == nil {
-		left = n.disk.Crash(model, n.chaos)
-	}
-	return left
 }

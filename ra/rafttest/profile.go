@@ -27,10 +27,9 @@ type Profile struct {
 	Late      time.Duration
 	// StaleOneIn: how often a timer expires although it was cancelled.
 	StaleOneIn int
-	// Fault is the mean time between faults (crash, partition, killed actor); 0 is never.
-	Fault time.Duration
-	// CrashOneIn: of the faults, how many are crashes; the others cut links.
-	CrashOneIn int
+	// Fault is the mean time between faults; 0 is never. Weights says how often each kind of them comes.
+	Fault   time.Duration
+	Weights [faultKinds]int
 	// LieDown is the longest time for which a crashed node stays down and a partition lasts.
 	LieDown time.Duration
 	// Command is the mean time between commands of a client, Clients their number, Payload the largest command.
@@ -49,6 +48,9 @@ type Profile struct {
 	Chunk    int
 	// Change is the mean time between changes of the configuration; 0 is never.
 	Change time.Duration
+
+	// Scripted: nothing happens but what a workload says and what follows from it.
+	Scripted bool
 
 	// Small limits make rare paths common.
 	MaxEntries, MaxInflight, MaxBytes int
@@ -71,7 +73,7 @@ func drawProfile(d dice) Profile {
 		Late:             pick(d, time.Millisecond, 20*time.Millisecond, 300*time.Millisecond),
 		StaleOneIn:       pick(d, 0, 20),
 		Fault:            pick(d, 0, 100*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond, time.Second),
-		CrashOneIn:       pick(d, 2, 4, 8),
+		Weights:          drawWeights(d),
 		LieDown:          pick(d, 50*time.Millisecond, 500*time.Millisecond, 3*time.Second),
 		Command:          pick(d, time.Millisecond, 20*time.Millisecond, 50*time.Millisecond, 200*time.Millisecond),
 		Clients:          pick(d, 1, 2, 4),
@@ -94,6 +96,17 @@ func drawProfile(d dice) Profile {
 		p.Members = 3
 	}
 	return p
+}
+
+// drawWeights draws how often each kind of fault comes. Those of storage are rare in some schedules: what follows from a
+// crash hides what would have followed from a partition.
+func drawWeights(d dice) [faultKinds]int {
+	w := [faultKinds]int{
+		faultCrash: pick(d, 10, 20, 40), faultPower: pick(d, 0, 5, 20), faultStop: pick(d, 0, 2, 8), faultKill: 8,
+		faultSuspect: 8, faultCampaign: 8, faultTransfer: 8, faultDisk: pick(d, 0, 8, 20), faultRot: pick(d, 0, 0, 4),
+		faultFull: pick(d, 0, 0, 8), faultIsolate: 16, faultPartition: 16,
+	}
+	return w
 }
 
 // policy returns when snapshots are taken.

@@ -28,6 +28,8 @@ type Options struct {
 	Trace io.Writer
 	// Profile replaces the one that the seed draws, if not nil.
 	Profile *Profile
+	// Strike, if not nil, is what happens beside what the profile brings.
+	Strike *Strike
 }
 
 // Outcome is what a run came to.
@@ -37,7 +39,7 @@ type Outcome struct {
 	// Events counts all of them, those of the healing included.
 	Events int
 	// Commits and Acknowledged count entries and commands, Crashes and Recoveries nodes, Elections leaderships.
-	Commits, Acknowledged, Crashes, Elections int
+	Commits, Acknowledged, Crashes, Recoveries, Elections int
 	// Flushes counts files of the write-ahead log that went to segments, Snapshots those that members took themselves,
 	// Installs those that came from a leader, and Changes of configurations.
 	Flushes, Snapshots, Installs, Changes int
@@ -80,15 +82,16 @@ type sim struct {
 	cut      [][]bool          // cut[a][b]: messages from a to b vanish
 	arrivals [][]time.Duration // when the last message from a to b arrives that kept its place
 
-	digest    hash64
-	crashes   int
-	elections int
-	acked     int
-	flushes   int
-	snapshots int
-	installs  int
-	changes   int
-	broken    error
+	digest     hash64
+	crashes    int
+	elections  int
+	acked      int
+	flushes    int
+	snapshots  int
+	installs   int
+	changes    int
+	recoveries int
+	broken     error
 }
 
 type hash64 interface {
@@ -174,7 +177,7 @@ func (c *cluster) on(n *node) *peer {
 }
 
 func (s *sim) outcome() Outcome {
-	o := Outcome{Hash: s.digest.Sum64(), Events: s.events, Acknowledged: s.acked, Crashes: s.crashes, Elections: s.elections}
+	o := Outcome{Hash: s.digest.Sum64(), Events: s.events, Acknowledged: s.acked, Crashes: s.crashes, Recoveries: s.recoveries, Elections: s.elections}
 	o.Flushes, o.Snapshots, o.Installs, o.Changes = s.flushes, s.snapshots, s.installs, s.changes
 	for _, c := range s.clusters {
 		o.Commits += len(c.truth.committed)
@@ -185,7 +188,7 @@ func (s *sim) outcome() Outcome {
 // run starts everything, lets it go wrong for a while, and then lets it heal.
 func (s *sim) run() error {
 	for _, n := range s.nodes {
-		n.start()
+		s.plan(0, event{kind: evRestart, node: n})
 	}
 	for !s.begun() && s.broken == nil {
 		s.happen()
@@ -235,7 +238,7 @@ func (s *sim) happen() {
 	s.now = p.at
 	s.events++
 	s.record(&p)
-	s.dispatch(&p.do)
+	s.meet(&p.do)
 	for _, c := range s.clusters {
 		if c.truth.broken != nil && s.broken == nil {
 			s.broken = fmt.Errorf("cluster %d: %w", c.id, c.truth.broken)
@@ -291,6 +294,8 @@ func (s *sim) heal() {
 	s.reconnect()
 	for _, n := range s.nodes {
 		n.fs.Heal()
+		n.fuse.left = 0
+		n.disk.SetCapacity(0)
 		if !n.up {
 			n.restart()
 		}

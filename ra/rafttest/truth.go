@@ -64,6 +64,7 @@ type durable struct {
 	snap  raft.Position
 	// promise is the newest term in which entries were acknowledged, and up to where in that term.
 	promise raft.Position
+	deleted bool // the member, for good
 }
 
 func newTruth() *truth {
@@ -320,6 +321,8 @@ type recovery struct {
 	last   ra.Index
 	terms  []ra.Term // of the entries above base
 	resets bool
+	// known: the write-ahead log knows the member.
+	known bool
 }
 
 // recovered: uid came back. It must be exactly what was durable, or that with the batch which was being written at the
@@ -327,6 +330,13 @@ type recovery struct {
 // become durable that nobody had heard of.
 func (t *truth) recovered(uid ra.UID, maybe *durable, r *recovery) {
 	d := t.members[uid]
+	if d.deleted || maybe != nil && maybe.deleted && !r.known {
+		if r.known {
+			t.breach("I12", "%s was deleted, and is back with %+v", uid, *r)
+		}
+		d.deleted = true
+		return
+	}
 	if r.snap.Index > 0 {
 		t.snapshot(uid, r.snap.Index, r.snap.Term)
 	} else if d.snap.Index > 0 {

@@ -8,35 +8,122 @@ import (
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
+// faultKind is a kind of what goes wrong at once, and not with each message or sync.
+type faultKind uint8
+
+const (
+	faultCrash     faultKind = iota // nodes stop, perhaps in the middle of something, and lose what was not durable
+	faultPower                      // a node will, at one of the next changes of its disk
+	faultStop                       // a node is stopped in good order
+	faultKill                       // a member's process ends
+	faultSuspect                    // a failure detector is wrong
+	faultCampaign                   // a member campaigns without need
+	faultTransfer                   // a leader hands over
+	faultDisk                       // some of the next operations of a disk fail
+	faultRot                        // all operations of a kind do for a while, also when the node is started
+	faultFull                       // a disk is full for a while
+	faultIsolate                    // a leader's node is cut off
+	faultPartition                  // links are cut
+
+	faultKinds
+)
+
+var faultNames = [...]string{
+	"crash", "power", "stop", "kill", "suspect", "campaign", "transfer", "disk", "rot", "full", "isolate", "partition",
+}
+
 // fault breaks something and plans its repair.
 func (s *sim) fault() {
 	if s.healing || s.profile.Fault == 0 {
 		return
 	}
 	s.plan(s.dice.between(s.profile.Fault/4, 2*s.profile.Fault), event{kind: evFault})
-	if s.dice.oneIn(s.profile.CrashOneIn) {
+	switch s.drawFault() {
+	case faultCrash:
 		s.crashSome()
-		return
-	}
-	switch s.dice.IntN(9) {
-	case 8:
-		c := s.clusters[s.dice.IntN(len(s.clusters))]
-		if p := c.members[s.dice.IntN(len(c.members))]; p.alive() {
-			p.kill()
-		}
-	case 0:
+	case faultPower:
+		s.cutPower()
+	case faultStop:
+		s.stopSome()
+	case faultKill:
+		s.killSome()
+	case faultSuspect:
 		s.suspectSomebody()
-	case 1:
+	case faultCampaign:
 		s.askForElection()
-	case 2:
+	case faultTransfer:
 		s.handOver()
-	case 3:
+	case faultDisk:
 		s.failDisk()
-	case 4, 5:
+	case faultRot:
+		s.rotDisk()
+	case faultFull:
+		s.fillDisk()
+	case faultIsolate:
 		s.isolate(s.someLeader())
-	default:
+	case faultPartition:
 		s.partition()
 	}
+}
+
+// drawFault draws a kind of fault by its weight, faultKinds for none.
+func (s *sim) drawFault() faultKind {
+	total := 0
+	for _, w := range s.profile.Weights {
+		total += w
+	}
+	if total == 0 {
+		return faultKinds
+	}
+	at := s.dice.IntN(total)
+	for k, w := range s.profile.Weights {
+		if at -= w; at < 0 {
+			return faultKind(k)
+		}
+	}
+	return faultKinds
+}
+
+// killSome ends the process of a member.
+func (s *sim) killSome() {
+	c := s.clusters[s.dice.IntN(len(s.clusters))]
+	if p := c.members[s.dice.IntN(len(c.members))]; p.alive() {
+		p.kill()
+	}
+}
+
+// cutPower lets a node crash at one of the next changes of its disk, whatever that will be part of.
+func (s *sim) cutPower() {
+	n := s.nodes[s.dice.IntN(len(s.nodes))]
+	if n.up && n.fuse.left == 0 {
+		n.light(1+n.chaos.IntN(20), vfs.CrashModel(n.chaos.IntN(int(vfs.CrashModels))))
+	}
+}
+
+// stopSome stops a node in good order.
+func (s *sim) stopSome() {
+	if n := s.nodes[s.dice.IntN(len(s.nodes))]; n.up {
+		n.stop()
+	}
+}
+
+// rotDisk makes all operations of one kind fail for a while. The node may not be able to start meanwhile.
+func (s *sim) rotDisk() {
+	n := s.nodes[s.dice.IntN(len(s.nodes))]
+	op := pick(s.dice, vfs.OpOpen, vfs.OpCreate, vfs.OpRename, vfs.OpRemove, vfs.OpSyncDir, vfs.OpRead, vfs.OpWrite,
+		vfs.OpZero, vfs.OpSync, vfs.OpSize, vfs.OpClose, vfs.OpList, vfs.OpLock, vfs.OpMkdir)
+	n.rot, n.rotUntil = op, s.now+s.dice.between(time.Millisecond, s.profile.LieDown)
+	if n.up && s.dice.oneIn(2) {
+		n.crash()
+		n.returnLater()
+	}
+}
+
+// fillDisk lets a disk have room for little more. Somebody makes room after a while.
+func (s *sim) fillDisk() {
+	n := s.nodes[s.dice.IntN(len(s.nodes))]
+	n.disk.SetCapacity(n.disk.Used() + 1 + int64(s.dice.IntN(8)*s.dice.IntN(16<<10)))
+	s.plan(s.dice.between(time.Millisecond, s.profile.LieDown), event{kind: evRoom, node: n})
 }
 
 // someLeader returns the node of a member that leads, or believes so, of a cluster drawn at random; any node if nobody

@@ -30,6 +30,16 @@ const (
 	OpClose   Op = "close"
 )
 
+// Changes reports whether the operation may change what is on the disk. A crash between two that do not is like one before
+// both.
+func (o Op) Changes() bool {
+	switch o {
+	case OpOpen, OpList, OpLock, OpRead, OpSize, OpClose:
+		return false
+	}
+	return true
+}
+
 // ErrInjected is what a fault returns that names no other error.
 var ErrInjected = errors.New("vfs: injected error")
 
@@ -71,6 +81,7 @@ type Errs struct {
 	faults []*Fault
 	count  int
 	tracer func(op Op, name string)
+	judge  func(op Op, name string) *Fault
 }
 
 // NewErrs returns a file system that does what inner does until a fault is injected.
@@ -104,8 +115,19 @@ func (e *Errs) Trace(f func(op Op, name string)) {
 	e.tracer = f
 }
 
+// Judge has f asked at every operation from now on, before it happens, what becomes of it: a fault strikes it, of which
+// only Err and Short count; nil leaves it to the injected faults. f may itself inject some.
+func (e *Errs) Judge(f func(op Op, name string) *Fault) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.judge = f
+}
+
 // strike counts the operation and returns the fault that strikes it, if any.
 func (e *Errs) strike(op Op, name string) *Fault {
+	if f := e.asked(op, name); f != nil {
+		return f
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.count++
@@ -118,6 +140,17 @@ func (e *Errs) strike(op Op, name string) *Fault {
 		}
 	}
 	return nil
+}
+
+// asked returns what the judge says of the operation.
+func (e *Errs) asked(op Op, name string) *Fault {
+	e.mu.Lock()
+	judge := e.judge
+	e.mu.Unlock()
+	if judge == nil {
+		return nil
+	}
+	return judge(op, name)
 }
 
 // check returns the error that strikes the operation, if any.

@@ -62,6 +62,20 @@ func (m *Mem) SetCapacity(n int64) {
 	m.capacity = n
 }
 
+// Used returns the bytes in all files together, which SetCapacity bounds.
+func (m *Mem) Used() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.used()
+}
+
+func (m *Mem) used() (n int64) {
+	for _, node := range m.files {
+		n += node.size
+	}
+	return n
+}
+
 // Create implements Files.
 func (m *Mem) Create(name string, _ Mode) (File, error) {
 	m.mu.Lock()
@@ -227,11 +241,7 @@ func (m *Mem) grow(n int64) error {
 	if m.capacity == 0 {
 		return nil
 	}
-	used := n
-	for _, node := range m.files {
-		used += node.size
-	}
-	if used > m.capacity {
+	if m.used()+n > m.capacity {
 		return syscall.ENOSPC
 	}
 	return nil

@@ -226,3 +226,33 @@ func TestFaultsStrikeWhatTheyName(t *testing.T) {
 	_, err = wal.WriteAt([]byte("ijkl"), 0)
 	must(t, err)
 }
+
+// TestJudge: a judge decides over each operation before it happens, and may stop whoever does it by a panic.
+func TestJudge(t *testing.T) {
+	m := NewMem()
+	e := NewErrs(m)
+	put(t, e, "a", []byte("one"), 0)
+	asked := 0
+	e.Judge(func(op Op, name string) *Fault {
+		asked++
+		if op == OpRemove && name == "a" {
+			return &Fault{Err: ErrExist}
+		}
+		return nil
+	})
+	if err := e.Remove("a"); !errors.Is(err, ErrExist) || get(t, m, "a") == nil {
+		t.Errorf("remove that was judged: %v", err)
+	}
+	if err := e.SyncDir("."); err != nil || asked != 2 {
+		t.Errorf("%v, asked %d times", err, asked)
+	}
+	e.Judge(func(Op, string) *Fault { panic("power") })
+	func() {
+		defer func() { _ = recover() }()
+		_ = e.Remove("a")
+	}()
+	e.Judge(nil)
+	if err := e.Remove("a"); err != nil {
+		t.Errorf("after the panic: %v", err)
+	}
+}
