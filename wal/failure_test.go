@@ -253,8 +253,9 @@ func TestNoNewSpaceInSteadyState(t *testing.T) {
 	}
 }
 
-// TestStateFileDamaged flips bits of the newest state file: the one before it serves (I11, bug 41).
-func TestStateFileDamaged(t *testing.T) {
+// twoStates returns a log with two generations of the state file, and their names.
+func twoStates(t *testing.T) (*model, *vfs.Mem, []string) {
+	t.Helper()
 	m, _, disk := failing(t, 1)
 	m.script()
 	if m.err != nil {
@@ -273,6 +274,12 @@ func TestStateFileDamaged(t *testing.T) {
 	if len(states) != 2 {
 		t.Fatalf("there are %d state files, want two generations", len(states))
 	}
+	return m, disk, states
+}
+
+// TestStateFileDamaged flips bits of either state file: the other one serves (I11, bug 41).
+func TestStateFileDamaged(t *testing.T) {
+	m, disk, states := twoStates(t)
 	for _, name := range states {
 		for off := range offsets(t, disk, name) {
 			hurt := disk.Crash(vfs.CrashKept, m.rng)
@@ -282,11 +289,39 @@ func TestStateFileDamaged(t *testing.T) {
 			if m.err != nil {
 				t.Fatal(m.err)
 			}
-			if newest := name == states[1]; newest != (len(out.Quarantined) == 1) {
+			if len(out.Quarantined) != 1 {
 				t.Fatalf("%s, byte %d: quarantined %v", name, off, out.Quarantined)
 			}
 			out.Quarantined = nil
 			m.verify(out, fmt.Sprintf("%s, byte %d", name, off))
+		}
+	}
+}
+
+// TestStateFilesMixedUp: a state file is taken for what its content says, whatever its name (F10). The newest one is found
+// again by the next start too.
+func TestStateFilesMixedUp(t *testing.T) {
+	m, disk, states := twoStates(t)
+	for what, moves := range map[string][][2]string{
+		"swapped": {{states[0], "wal/x"}, {states[1], states[0]}, {"wal/x", states[1]}},
+		"older":   {{states[1], states[0]}},
+		"newer":   {{states[1], "wal/" + stateName(99)}},
+	} {
+		hurt := disk.Crash(vfs.CrashKept, m.rng)
+		for _, names := range moves {
+			if err := hurt.Rename(names[0], names[1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 {
+			m.cfg.FS = hurt
+			out := m.open()
+			if m.err != nil {
+				t.Fatalf("%s: %v", what, m.err)
+			}
+			out.Quarantined = nil
+			m.verify(out, what)
+			hurt = hurt.Crash(vfs.CrashLost, m.rng)
 		}
 	}
 }

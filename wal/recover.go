@@ -113,49 +113,90 @@ func (r *recovery) quarantine(name string) error {
 	return r.l.toQuarantine(name)
 }
 
-// loadState finds the newest state file that is sound, and starts the replay with it. One that cannot be read counts as
-// damaged only if an older one can: otherwise the disk may be at fault, and nothing is changed.
+// foundState is a state file under the generation in its name; without content if that is not sound.
+type foundState struct {
+	name uint64
+	*stateFile
+}
+
+// sound reports whether the file is what its name says.
+func (s *foundState) sound() bool { return s.stateFile != nil && s.gen == s.name }
+
+// loadState starts the replay with the newest state file. Which one that is its content tells and not its name, in case
+// files have changed places.
 func (r *recovery) loadState() error {
-	var state *stateFile
-	var unread []uint64
-	var cause error
-	for i := len(r.inv.states) - 1; i >= 0; i-- {
-		gen := r.inv.states[i]
-		if state != nil {
-			if i < len(r.inv.states)-2 {
-				if err := r.l.cfg.FS.Remove(r.l.path(stateName(gen))); err != nil {
-					return err
-				}
-			}
-			continue
-		}
-		r.l.states.gen = max(r.l.states.gen, gen)
-		s, err := r.l.readState(stateName(gen))
-		switch {
-		case err == nil && s.gen == gen:
-			state = s
-		case err == nil || errors.Is(err, ra.ErrCorrupt):
-			if err := r.quarantine(stateName(gen)); err != nil {
-				return err
-			}
-		case errors.Is(err, errUnreadable):
-			unread, cause = append(unread, gen), err
-		default:
-			return err
+	found, err := r.readStates()
+	if err != nil {
+		return err
+	}
+	var newest *foundState
+	for i := range found {
+		if s := &found[i]; s.stateFile != nil && (newest == nil || s.gen > newest.gen) {
+			newest = s
 		}
 	}
-	if state == nil && cause != nil {
-		return cause
+	if newest == nil {
+		r.replay = newReplay(nil)
+		return r.tidyStates(found, 0)
 	}
-	for _, gen := range unread {
-		if err := r.quarantine(stateName(gen)); err != nil {
+	state, gen := newest.stateFile, newest.gen
+	if !newest.sound() {
+		// The next start does not look for it in quarantine, so it gets a name of its own first.
+		r.l.states.gen++
+		again := *state
+		again.gen = r.l.states.gen
+		if err := r.l.writeState(&again); err != nil {
 			return err
 		}
 	}
 	r.replay = newReplay(state)
-	if state != nil {
-		r.l.states.released, r.next = state.released, state.batch
-		r.last.seq = state.released
+	r.l.states.released, r.next = state.released, state.batch
+	r.last.seq = state.released
+	return r.tidyStates(found, gen)
+}
+
+// readStates reads all state files, in the order of their names. There are two, or a few more after a crash. One that
+// cannot be read counts as damaged only if another can: otherwise the disk may be at fault, and nothing is changed.
+func (r *recovery) readStates() ([]foundState, error) {
+	var found []foundState
+	var cause error
+	sound := false
+	for _, name := range r.inv.states {
+		r.l.states.gen = max(r.l.states.gen, name)
+		s, err := r.l.readState(stateName(name))
+		switch {
+		case errors.Is(err, errUnreadable):
+			cause = err
+		case err != nil && !errors.Is(err, ra.ErrCorrupt):
+			return nil, err
+		}
+		found = append(found, foundState{name: name, stateFile: s})
+		sound = sound || s != nil
+	}
+	if !sound && cause != nil {
+		return nil, cause
+	}
+	return found, nil
+}
+
+// tidyStates moves what is no state file, or another one than its name says, to quarantine. Of those before the newest it
+// leaves one.
+func (r *recovery) tidyStates(found []foundState, newest uint64) error {
+	before := 0
+	for i := len(found) - 1; i >= 0; i-- {
+		s := &found[i]
+		var err error
+		switch {
+		case !s.sound():
+			err = r.quarantine(stateName(s.name))
+		case s.name < newest && before > 0:
+			err = r.l.cfg.FS.Remove(r.l.path(stateName(s.name)))
+		case s.name < newest:
+			before++
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
