@@ -148,6 +148,9 @@ func (s *Server) load(reader *snapshot.Reader) (snapshot.Meta, error) {
 // restoredMachine makes a machine with the state that reader reads. It may run on any goroutine.
 func (s *Server) restoredMachine(meta snapshot.Meta, reader *snapshot.Reader) (b *machine.Bound, err error) {
 	defer recoverPanic(&err)
+	if of, named := meta.Fields[clusterField]; named && string(of) != s.cfg.Cluster {
+		return nil, fmt.Errorf("%w: the snapshot is one of cluster %q", ra.ErrCorrupt, of)
+	}
 	if b, err = s.makeMachine(); err != nil {
 		return nil, err
 	}
@@ -226,8 +229,12 @@ func (s *Server) replayOne(r *raft.Restored, e *ra.Entry, fx *machine.Effects) (
 	return err
 }
 
-// clockField is the name under which snapshots keep the machine's clock.
-const clockField = "time"
+// The names under which snapshots keep the machine's clock, and the name of their cluster: two clusters may well have
+// snapshots of the same index and term, which nothing else would keep apart if their files changed places.
+const (
+	clockField   = "time"
+	clusterField = "cluster"
+)
 
 // clockOf returns the machine's clock as a snapshot has it, in milliseconds since 1970.
 func clockOf(meta snapshot.Meta) int64 {

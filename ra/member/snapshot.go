@@ -239,7 +239,10 @@ func (s *Server) metaAt(index ra.Index) (snapshot.Meta, error) {
 	}
 	return snapshot.Meta{
 		Index: index, Term: term, MachineVersion: uint32(m.version), Members: m.members,
-		Fields: map[string][]byte{clockField: binary.LittleEndian.AppendUint64(nil, uint64(m.time))},
+		Fields: map[string][]byte{
+			clockField:   binary.LittleEndian.AppendUint64(nil, uint64(m.time)),
+			clusterField: []byte(s.cfg.Cluster),
+		},
 	}, err
 }
 
