@@ -1,0 +1,117 @@
+package damagetest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"path"
+	"strings"
+	"testing"
+
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
+)
+
+// sector is what a disk loses or garbles at once.
+const sector = 512
+
+// damage is one change of one data directory. Its text is enough to repeat it on the same reference.
+type damage struct {
+	// How is one of the words of apply, and File what it is done to.
+	How, File string
+	// At is the number of a bit for "flip", of a sector for "zero" and "garble", and the new length for "cut".
+	At int64
+	// Other is the second file of "swap" and the name of the new one for "copy".
+	Other string
+}
+
+// String returns the words that parseDamage reads.
+func (d damage) String() string {
+	return strings.TrimSpace(fmt.Sprintf("%s %s %d %s", d.How, d.File, d.At, d.Other))
+}
+
+// parseDamage is the reverse of String.
+func parseDamage(text string) (damage, error) {
+	var d damage
+	n, err := fmt.Sscan(text, &d.How, &d.File, &d.At, &d.Other)
+	if n < 3 {
+		return d, fmt.Errorf("damage %q: %w", text, err)
+	}
+	return d, nil
+}
+
+// apply damages a disk. older is an earlier state of it.
+func (d damage) apply(t testing.TB, disk, older *vfs.Mem) {
+	t.Helper()
+	switch d.How {
+	case "flip":
+		if !disk.Flip(d.File, d.At/8, 1<<(d.At%8)) {
+			t.Fatalf("no such bit: %s", d)
+		}
+	case "zero", "garble":
+		b := read(t, disk, d.File)
+		part := b[d.At*sector : min((d.At+1)*sector, int64(len(b)))]
+		clear(part)
+		if d.How == "garble" {
+			rng := rand.New(rand.NewPCG(uint64(d.At), 1))
+			for i := range part {
+				part[i] = byte(rng.Uint32())
+			}
+		}
+		write(t, disk, d.File, b)
+	case "cut":
+		disk.Cut(d.File, d.At)
+	case "remove":
+		remove(t, disk, d.File)
+	case "swap":
+		a, b := read(t, disk, d.File), read(t, disk, d.Other)
+		write(t, disk, d.File, b)
+		write(t, disk, d.Other, a)
+	case "copy":
+		write(t, disk, d.Other, read(t, disk, d.File))
+	case "old": // what the file once was takes the place of what it is, or comes back
+		write(t, disk, d.File, read(t, older, d.File))
+	default:
+		t.Fatalf("unknown damage: %s", d)
+	}
+}
+
+func remove(t testing.TB, disk *vfs.Mem, name string) {
+	t.Helper()
+	if err := disk.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	if err := disk.SyncDir(path.Dir(name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// kind says what a file of a data directory is. newest is the WAL file with the highest number.
+func kind(name, newest string) string {
+	switch {
+	case strings.Contains(name, "quarantine/"):
+		return "in quarantine"
+	case name == newest:
+		return "newest WAL file"
+	}
+	kinds := map[string]string{
+		".wal": "full WAL file", ".spare": "spare WAL file", ".state": "state file", ".seg": "segment", ".snap": "snapshot",
+		".ckpt": "checkpoint",
+	}
+	if k := kinds[path.Ext(name)]; k != "" && strings.Count(path.Base(name), ".") != 1 || k != "" && len(path.Base(name)) > 16 {
+		return k
+	}
+	if name == "LOCK" {
+		return "lock file"
+	}
+	return "stranger"
+}
+
+// newestWAL returns the name of the WAL file with the highest number.
+func newestWAL(names []string) string {
+	newest := ""
+	for _, name := range names {
+		if path.Dir(name) == "wal" && path.Ext(name) == ".wal" {
+			newest = max(newest, name)
+		}
+	}
+	return newest
+}

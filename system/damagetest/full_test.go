@@ -1,0 +1,252 @@
+package damagetest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+)
+
+// TestFlipsThroughRecovery opens nodes on disks with one flipped bit. With one-member clusters it costs at most the member
+// whose byte it is, which says so; with three members it costs nobody anything (I9, I10, I11, I21; F9; goal G7).
+func TestFlipsThroughRecovery(t *testing.T) {
+	count := 80
+	if testing.Short() {
+		count = 30
+	}
+	if *flips > 0 {
+		count = *flips
+	}
+	for _, nodes := range []int{1, 3} {
+		t.Run(fmt.Sprint(nodes, "-nodes"), func(t *testing.T) {
+			r := referenceOf(t, nodes)
+			plans := make([][]damage, nodes)
+			for k, node := range r.nodes {
+				plans[k] = r.flips(t, node, (count+nodes-1-k)/nodes)
+			}
+			total := 0
+			for _, plan := range plans {
+				total += len(plan)
+			}
+			campaign(t, fmt.Sprint("flips-", nodes), total, func(t *testing.T, i int) []finding {
+				k := 0
+				for ; i >= len(plans[k]); k++ {
+					i -= len(plans[k])
+				}
+				return []finding{r.finding(t, r.nodes[k], plans[k][i])}
+			})
+		})
+	}
+}
+
+// TestDamagesThroughRecovery does the same with files that are cut, swapped, missing, older or too many, and with sectors
+// that are zero or garbled. More members may be hurt then, but none in silence (I9, I10, I11, I12, I21; F10).
+func TestDamagesThroughRecovery(t *testing.T) {
+	for _, nodes := range []int{1, 3} {
+		t.Run(fmt.Sprint(nodes, "-nodes"), func(t *testing.T) {
+			r := referenceOf(t, nodes)
+			plan := r.damages(t, r.nodes[0])
+			if *flips == 0 {
+				count := 80
+				if testing.Short() {
+					count = 30
+				}
+				plan = thin(plan, count)
+			}
+			campaign(t, fmt.Sprint("damages-", nodes), len(plan), func(t *testing.T, i int) []finding {
+				return []finding{r.finding(t, r.nodes[0], plan[i])}
+			})
+		})
+	}
+}
+
+// TestReplay tries one damage again.
+func TestReplay(t *testing.T) {
+	if *replay == "" {
+		t.Skip("-replay names no damage")
+	}
+	part := strings.SplitN(*replay, ":", 3)
+	if len(part) != 3 {
+		t.Fatal("-replay is to be NODES:NODE:DAMAGE")
+	}
+	nodes, err := strconv.Atoi(part[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := parseDamage(part[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := referenceOf(t, nodes).finding(t, ra.NodeID(part[1]), d)
+	t.Logf("%s: %s", f.row, f.outcome)
+	if f.problem != "" {
+		t.Error(f.problem)
+	}
+}
+
+// thin keeps a part of a plan, spread over all of it.
+func thin(plan []damage, count int) []damage {
+	var out []damage
+	for _, i := range sample(int64(len(plan)), int64(count), 2) {
+		out = append(out, plan[i])
+	}
+	return out
+}
+
+// finding tries a damage and puts it into the table.
+func (r *reference) finding(t *testing.T, node ra.NodeID, d damage) finding {
+	t.Helper()
+	v := r.try(t, node, d, d.At%4 == 0)
+	if d.How == "flip" {
+		owner := clusterOf(ownerAt(owners(t, r.disks[node], d.File), d.At/8))
+		for _, cluster := range v.hurt {
+			if cluster != owner {
+				v.problems = append(v.problems, fmt.Sprintf("it is a byte of %q, and costs %q", owner, cluster))
+			}
+		}
+	}
+	f := finding{row: d.How + ", " + kind(d.File, newestWAL(list(t, r.disks[node]))), outcome: v.outcome}
+	if len(v.problems) > 0 {
+		f.outcome = wrong
+		f.problem = fmt.Sprintf("%s\n%s\nrepeat it with: go test ./system/damagetest -run TestReplay -v -campaign %s -replay '%d:%s:%s'",
+			d, strings.Join(v.problems, "\n"), r.keep(t), len(r.nodes), node, d)
+	}
+	return f
+}
+
+// clusterOf returns the name of the cluster whose member has a uid: the reference names no two alike.
+func clusterOf(uid ra.UID) string {
+	if len(uid) <= 12 {
+		return ""
+	}
+	return strings.ToLower(string(uid[:len(uid)-12]))
+}
+
+// flips returns about count flips, half of them spread over all bits, the other half over the kinds of files.
+func (r *reference) flips(t *testing.T, node ra.NodeID, count int) []damage {
+	disk := r.disks[node]
+	names := list(t, disk)
+	newest := newestWAL(names)
+	size, kinds, total := make(map[string]int), make(map[string]int), 0
+	for _, name := range names {
+		size[name] = len(read(t, disk, name))
+		total += size[name]
+		kinds[kind(name, newest)]++
+	}
+	var out []damage
+	for k, name := range names {
+		n := count*size[name]/total/2 + count/2/len(kinds)/kinds[kind(name, newest)] + 1
+		for _, bit := range sample(int64(size[name])*8, int64(n), int64(k)) {
+			out = append(out, damage{How: "flip", File: name, At: bit})
+		}
+	}
+	rng := rand.New(rand.NewPCG(uint64(count), 6))
+	rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	return out[:min(len(out), count)]
+}
+
+// damages returns the other damages.
+func (r *reference) damages(t *testing.T, node ra.NodeID) []damage {
+	disk := r.disks[node]
+	names := slices.DeleteFunc(list(t, disk), func(n string) bool { return strings.Contains(n, "quarantine/") })
+	newest := newestWAL(names)
+	var out []damage
+	last := make(map[string]string) // the file before of that kind
+	for _, name := range names {
+		size := int64(len(read(t, disk, name)))
+		out = append(out, damage{How: "remove", File: name})
+		for _, n := range append([]int64{0, 1, min(512, size-1), min(4096, size-1), size / 2, size - 1}, sample(size, 4, size)...) {
+			out = append(out, damage{How: "cut", File: name, At: n})
+		}
+		for _, n := range sample((size+sector-1)/sector, 12, size+1) {
+			out = append(out, damage{How: "zero", File: name, At: n}, damage{How: "garble", File: name, At: n})
+		}
+		if before := last[kind(name, newest)]; before != "" {
+			out = append(out, damage{How: "swap", File: before, Other: name})
+		}
+		last[kind(name, newest)] = name
+		for _, other := range copies(name) {
+			if other != name {
+				out = append(out, damage{How: "copy", File: name, Other: other})
+			}
+		}
+	}
+	for i, a := range names { // files of different kinds in each other's place
+		if b := names[(i*7+3)%len(names)]; kind(a, newest) != kind(b, newest) {
+			out = append(out, damage{How: "swap", File: a, Other: b})
+		}
+	}
+	for _, name := range list(t, r.older[node]) {
+		if !strings.Contains(name, "quarantine/") {
+			out = append(out, damage{How: "old", File: name})
+		}
+	}
+	for i, name := range names { // each snapshot as that of every other
+		for _, other := range names[i+1:] {
+			if filepath.Ext(name) == ".snap" && filepath.Ext(other) == ".snap" {
+				out = append(out, damage{How: "copy", File: name, Other: other}, damage{How: "copy", File: other, Other: name})
+			}
+		}
+	}
+	return out
+}
+
+// copies returns names under which a copy of a file could be taken for something that counts.
+func copies(name string) []string {
+	dir, base := path.Split(name)
+	switch path.Ext(name) {
+	case ".wal", ".spare", ".state", ".seg":
+		n, err := strconv.Atoi(strings.TrimSuffix(base, path.Ext(base)))
+		if err != nil {
+			return nil
+		}
+		ext := path.Ext(base)
+		return []string{fmt.Sprintf("%s%016d%s", dir, n+1, ext), fmt.Sprintf("%s%016d%s", dir, n+1000, ext), fmt.Sprintf("%s%d%s", dir, n, ext)}
+	case ".snap", ".ckpt":
+		part := strings.Split(base, ".")
+		return []string{
+			dir + part[0] + ".00000000000000FF." + part[2] + ".snap", dir + part[0] + ".0000000000000001." + part[2] + ".ckpt",
+			dir + "NOBODY." + part[1] + "." + part[2] + ".snap", dir + part[0] + "." + part[1] + "." + part[2] + ".snap",
+			dir + part[0] + "." + part[1] + "." + part[2] + ".ckpt",
+		}
+	}
+	return []string{dir + "copy-of-" + base}
+}
+
+// TestOldFindings repeats the damages that once went wrong: two clusters took each other's snapshots, which were of the same
+// index and term; a member was forgotten because its registration stood in state files only, and these had changed
+// places; and callers of a member whose entries could not be read were told that it was stopped.
+func TestOldFindings(t *testing.T) {
+	r := referenceOf(t, 1)
+	byKind := make(map[string][]string)
+	for _, name := range list(t, r.disks["n1"]) {
+		k := kind(name, "")
+		byKind[k] = append(byKind[k], name)
+	}
+	var twins []string
+	for _, name := range byKind["snapshot"] {
+		if strings.Contains(name, "TWIN-") {
+			twins = append(twins, name)
+		}
+	}
+	states, segments := byKind["state file"], byKind["segment"]
+	if len(twins) != 2 || len(states) != 2 || len(segments) == 0 {
+		t.Fatalf("the reference has %q", byKind)
+	}
+	for _, d := range []damage{
+		{How: "swap", File: twins[0], Other: twins[1]},
+		{How: "copy", File: twins[0], Other: twins[1]},
+		{How: "swap", File: states[0], Other: states[1]},
+		{How: "flip", File: segments[len(segments)-1], At: 8 * (64 + 40)},
+	} {
+		if f := r.finding(t, "n1", d); f.problem != "" {
+			t.Error(f.problem)
+		}
+	}
+}
