@@ -317,6 +317,9 @@ func (r *recovery) readOne(seq uint64, headers map[uint64]*fileHeader) error {
 	// A file has its full length before it has its name.
 	w.short = w.short || !w.confirmed && uint64(src.size) < h.size
 	w.run()
+	if src.dead != nil {
+		return src.dead
+	}
 	r.l.closed = append(r.l.closed, &Closed{
 		Seq: seq, Spans: w.spans, name: fileName(seq), size: src.size, damaged: w.damaged,
 	})

@@ -19,6 +19,7 @@ type source struct {
 	buf  []byte
 	at   int64           // offset of buf in the file
 	bad  map[int64]error // why the blocks at these offsets could not be read
+	dead error           // of many blocks not one could be read: that is not damage, it is a disk that fails
 }
 
 // bytes returns n bytes at offset off, which the file has. They are valid until the next call.
@@ -39,12 +40,19 @@ func (s *source) fill(off int64, n int) {
 	if k, err := s.f.ReadAt(s.buf, off); err == nil || k == want {
 		return
 	}
+	good := false
 	for p := 0; p < want; p += block {
 		part := s.buf[p:min(p+block, want)]
-		if k, err := s.f.ReadAt(part, off+int64(p)); err != nil && k < len(part) {
-			clear(part)
-			s.spoil(off+int64(p), len(part), err)
+		k, err := s.f.ReadAt(part, off+int64(p))
+		if err == nil || k == len(part) {
+			good = true
+			continue
 		}
+		clear(part)
+		s.spoil(off+int64(p), len(part), err)
+	}
+	if !good && want > block {
+		s.dead = fmt.Errorf("%w: %w", errUnreadable, s.unreadable(off, off+1))
 	}
 }
 

@@ -21,6 +21,9 @@ type powerCut struct{}
 
 // mount puts a disk under the node, and watches what is done to it.
 func (n *node) mount(d *vfs.Mem) {
+	if n.fs != nil {
+		n.sim.faults += n.fs.Struck()
+	}
 	n.disk, n.fs = d, vfs.NewErrs(d)
 	n.fuse = fuse{}
 	n.fs.Judge(n.judge)

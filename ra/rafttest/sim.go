@@ -40,6 +40,8 @@ type Outcome struct {
 	Events int
 	// Commits and Acknowledged count entries and commands, Crashes and Recoveries nodes, Elections leaderships.
 	Commits, Acknowledged, Crashes, Recoveries, Elections int
+	// Truncations counts ends of logs that were removed, Faults operations of disks that failed.
+	Truncations, Faults int
 	// Flushes counts files of the write-ahead log that went to segments, Snapshots those that members took themselves,
 	// Installs those that came from a leader, and Changes of configurations.
 	Flushes, Snapshots, Installs, Changes int
@@ -82,16 +84,20 @@ type sim struct {
 	cut      [][]bool          // cut[a][b]: messages from a to b vanish
 	arrivals [][]time.Duration // when the last message from a to b arrives that kept its place
 
-	digest     hash64
-	crashes    int
-	elections  int
-	acked      int
-	flushes    int
-	snapshots  int
-	installs   int
-	changes    int
-	recoveries int
-	broken     error
+	digest      hash64
+	crashes     int
+	elections   int
+	acked       int
+	flushes     int
+	snapshots   int
+	installs    int
+	changes     int
+	recoveries  int
+	truncations int
+	faults      int
+	script      func(*sim)
+	calmOps     Operations // before the healing
+	broken      error
 }
 
 type hash64 interface {
@@ -179,6 +185,10 @@ func (c *cluster) on(n *node) *peer {
 func (s *sim) outcome() Outcome {
 	o := Outcome{Hash: s.digest.Sum64(), Events: s.events, Acknowledged: s.acked, Crashes: s.crashes, Recoveries: s.recoveries, Elections: s.elections}
 	o.Flushes, o.Snapshots, o.Installs, o.Changes = s.flushes, s.snapshots, s.installs, s.changes
+	o.Truncations, o.Faults = s.truncations, s.faults
+	for _, n := range s.nodes {
+		o.Faults += n.fs.Struck()
+	}
 	for _, c := range s.clusters {
 		o.Commits += len(c.truth.committed)
 	}
@@ -204,6 +214,9 @@ func (s *sim) run() error {
 	}
 	if s.profile.Change > 0 {
 		s.plan(s.dice.between(0, s.profile.Change), event{kind: evChange})
+	}
+	if s.script != nil {
+		s.script(s)
 	}
 	for s.events < s.opts.Events && s.queue.len() > 0 && s.broken == nil {
 		s.happen()
@@ -288,6 +301,9 @@ const (
 // the same state within a bound (I18), with every acknowledged command in it (I9).
 func (s *sim) heal() {
 	s.healing = true
+	for _, n := range s.nodes {
+		s.calmOps.All, s.calmOps.Changes = append(s.calmOps.All, n.operations), append(s.calmOps.Changes, n.changes)
+	}
 	s.profile.LoseOneIn, s.profile.TwiceOneIn, s.profile.ReorderOneIn = 0, 0, 0
 	s.profile.StallOneIn, s.profile.LateOneIn, s.profile.StaleOneIn, s.profile.Fault = 0, 0, 0, 0
 	s.profile.Sync, s.profile.Delay = min(s.profile.Sync, time.Millisecond), min(s.profile.Delay, time.Millisecond)

@@ -12,7 +12,7 @@ import (
 // Strike is one misfortune at one operation of the disk of one node, counted over the whole schedule, restarts included.
 type Strike struct {
 	Node int
-	// At is the operation, from 1: of those that change the disk for a crash, of all for an error.
+	// At is the operation, from 1: of those that change the disk, for StrikeOnce and StrikeSticky of all.
 	At   int
 	Kind StrikeKind
 	// Model says what a crash leaves, and Nested at which change of the recovery from it the node crashes once more; 0 is
@@ -73,7 +73,10 @@ func (n *node) struck(op vfs.Op) *vfs.Fault {
 		}
 		return nil
 	}
-	if n.operations == s.At {
+	if s.Kind == StrikeFull && op.Changes() && n.changes+1 == s.At {
+		return s.fault()
+	}
+	if s.Kind != StrikeFull && n.operations == s.At {
 		n.sticky, n.stickyStart = op, n.starts
 		return s.fault()
 	}

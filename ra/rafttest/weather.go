@@ -194,15 +194,20 @@ func (s *sim) crashSome() {
 	}
 }
 
-// isolate cuts one node off.
+// isolate cuts one node off for a while.
 func (s *sim) isolate(n *node) {
+	s.cutOff(n)
+	s.plan(s.dice.between(time.Millisecond, s.profile.LieDown), event{kind: evRejoin})
+}
+
+// cutOff cuts all links of a node.
+func (s *sim) cutOff(n *node) {
 	for a := range s.cut {
 		if a != n.id {
 			s.cutLink(a, n.id)
 			s.cutLink(n.id, a)
 		}
 	}
-	s.plan(s.dice.between(time.Millisecond, s.profile.LieDown), event{kind: evRejoin})
 }
 
 // cutLink lets messages from node a to node b vanish. b will hear that a is gone.

@@ -80,6 +80,7 @@ type Errs struct {
 	mu     sync.Mutex
 	faults []*Fault
 	count  int
+	struck int
 	tracer func(op Op, name string)
 	judge  func(op Op, name string) *Fault
 }
@@ -108,6 +109,13 @@ func (e *Errs) Count() int {
 	return e.count
 }
 
+// Struck returns the number of operations so far that failed because of a fault.
+func (e *Errs) Struck() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.struck
+}
+
 // Trace has f called for every operation from now on, before it happens.
 func (e *Errs) Trace(f func(op Op, name string)) {
 	e.mu.Lock()
@@ -125,17 +133,20 @@ func (e *Errs) Judge(f func(op Op, name string) *Fault) {
 
 // strike counts the operation and returns the fault that strikes it, if any.
 func (e *Errs) strike(op Op, name string) *Fault {
-	if f := e.asked(op, name); f != nil {
-		return f
-	}
+	judged := e.asked(op, name)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.count++
 	if e.tracer != nil {
 		e.tracer(op, name)
 	}
+	if judged != nil {
+		e.struck++
+		return judged
+	}
 	for _, f := range e.faults {
 		if f.hits(op, name) {
+			e.struck++
 			return f
 		}
 	}
