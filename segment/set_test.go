@@ -126,6 +126,19 @@ func TestTruncate(t *testing.T) {
 	expect(t, mustOpen(t, fs), "a", 1, 55, term(1))
 }
 
+// Nothing is removed for a truncation that no file notes: the order may be lost in a crash, and the entries are needed then.
+func TestTruncateRemovesNothing(t *testing.T) { // I9
+	fs := vfs.NewMem()
+	s := mustOpen(t, fs)
+	mustFlush(t, s, part{uid: "a", lo: 1, hi: 50, term: 1})
+	mustFlush(t, s, part{uid: "a", lo: 51, hi: 100, term: 1})
+	s.Truncate("a", 1)
+	if n := clean(t, s); n != 0 {
+		t.Fatalf("removed %d files", n)
+	}
+	expect(t, mustOpen(t, fs), "a", 1, 100, term(1))
+}
+
 // A flush that begins above a truncation because a snapshot covers what is between shows again.
 func TestTruncateBelowFloor(t *testing.T) {
 	s := mustOpen(t, vfs.NewMem())

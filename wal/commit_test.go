@@ -138,3 +138,41 @@ func TestAcksNameEachMemberOnce(t *testing.T) { // WAL-03
 		t.Error("the batch is not empty after Reset")
 	}
 }
+
+// One order may have more entries than sixteen bits count, and more bytes than recovery reads at once or a file usually
+// holds; all of it comes back as it was (WAL-02, WAL-05).
+func TestManyEntries(t *testing.T) {
+	const count = 1<<16 + 100
+	cfg := Config{FS: vfs.NewMem(), FileSize: MinFileSize, MaxBatch: 16 << 20}
+	l, _, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := l.NewBatch()
+	w := register(t, l, b, "a")
+	want := entries(1, 1, count)
+	if err := b.Append(w, &Op{Seq: 2, Entries: want}); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, l, b)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, found, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if len(found.Members) != 1 || found.Members[0].Mark != (Mark{}) {
+		t.Fatalf("%+v", found)
+	}
+	got := found.Members[0].Entries.Read(nil, 1, count, 1<<30)
+	if len(got) != count {
+		t.Fatalf("%d entries, want %d", len(got), count)
+	}
+	for i := range got {
+		if got[i].Term != want[i].Term || !bytes.Equal(got[i].Body, want[i].Body) {
+			t.Fatalf("entry %d came back as another", want[i].Index)
+		}
+	}
+}

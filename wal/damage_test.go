@@ -2,6 +2,7 @@ package wal
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"iter"
 	"math/rand/v2"
@@ -276,6 +277,37 @@ func overwrite(t *testing.T, disk *vfs.Mem, name string, off, n int64, garbage b
 	}
 	if err := f.Sync(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestNoChecksumIsNoExcuse makes the checksums of a batch's head and tail zero and then changes a bit of what they are for:
+// no value of a checksum means that there is none (I11).
+func TestNoChecksumIsNoExcuse(t *testing.T) {
+	m, disk := reference(t, 1, true)
+	rng := rand.New(rand.NewPCG(1, 6))
+	name := walFiles(t, disk)[0]
+	b := content(t, disk, name)
+	tried := 0
+	for off := int64(headerSize); off < int64(len(b)); off += block {
+		if binary.LittleEndian.Uint32(b[off:]) != headMagic {
+			continue
+		}
+		h := decodeBatchHeader(b[off:])
+		fixed := [2]int64{off, off + int64(h.length) - batchFixed}      // head and tail
+		tables := [2]int64{off + batchFixed, fixed[1] - int64(h.table)} // the copy that belongs to each
+		for at := range int64(h.table) {
+			hurt := disk.Crash(vfs.CrashKept, rng)
+			mask := byte(1) << rng.IntN(8)
+			for i := range fixed {
+				overwrite(t, hurt, name, fixed[i]+4, 4, false, rng)
+				hurt.Flip(name, tables[i]+at, mask)
+			}
+			m.reopen(hurt, fmt.Sprintf("batch at %d, byte %d of the table, mask %02x", off, at, mask), false)
+			tried++
+		}
+	}
+	if tried == 0 {
+		t.Error("there is no batch")
 	}
 }
 

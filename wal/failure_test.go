@@ -326,6 +326,25 @@ func TestStateFilesMixedUp(t *testing.T) {
 	}
 }
 
+// TestStateFileCut cuts the newest state file short, at every byte: the one before takes its place (I11; F10).
+func TestStateFileCut(t *testing.T) {
+	m, disk, states := twoStates(t)
+	for size := range offsets(t, disk, states[1]) {
+		hurt := disk.Crash(vfs.CrashKept, m.rng)
+		hurt.Cut(states[1], size)
+		m.cfg.FS = hurt
+		out := m.open()
+		if m.err != nil {
+			t.Fatal(m.err)
+		}
+		if len(out.Quarantined) != 1 {
+			t.Fatalf("cut to %d bytes: quarantined %v", size, out.Quarantined)
+		}
+		out.Quarantined = nil
+		m.verify(out, fmt.Sprintf("cut to %d bytes", size))
+	}
+}
+
 // TestRepairedMemberIsSoundAgain damages a member, repairs it as its owner would, and opens the log again (I10).
 func TestRepairedMemberIsSoundAgain(t *testing.T) {
 	m, disk := reference(t, 1, true)

@@ -32,6 +32,8 @@ type rig struct {
 	arriving func(m *raft.Message)
 	policy   snapshot.Policy
 	version  machine.Version
+	// code is the highest version that the members' code knows, if it is above version.
+	code machine.Version
 	// onApply is what the machines do beside counting.
 	onApply func(n *rigNode, meta machine.Meta, id uint64, fx *machine.Effects)
 	ids     *rand.Rand
@@ -432,7 +434,7 @@ func (l *ledger) Apply(meta machine.Meta, command []byte, fx *machine.Effects) a
 	return len(l.ids)
 }
 
-func (l *ledger) Version() machine.Version { return l.node.version }
+func (l *ledger) Version() machine.Version { return max(l.node.version, l.node.code) }
 
 func (l *ledger) SnapshotInstalled(change machine.SnapshotChange, fx *machine.Effects) {
 	l.node.machine = l

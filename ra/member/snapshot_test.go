@@ -564,6 +564,16 @@ func TestVersionOfSnapshots(t *testing.T) {
 	if v := n.server.machine.Version(); v != 3 {
 		t.Errorf("restarts with version %d", v)
 	}
+	r = newRig(t)
+	r.code = 3 // but nobody has put it in force
+	n = r.add("a", "b")
+	r.elect("a")
+	r.onApply = releaseAfter(2)
+	n.propose(2)
+	r.settle()
+	if meta, _ := n.stored(); meta.Index == 0 || meta.MachineVersion != 0 {
+		t.Errorf("at %d the version is %d", meta.Index, meta.MachineVersion)
+	}
 }
 
 // The clock of a state travels as 8 bytes, little endian.

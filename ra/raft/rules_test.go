@@ -248,6 +248,24 @@ func TestCandidateTimers(t *testing.T) {
 	}
 }
 
+// FSM-08, SNX-03: a candidate of whatever kind gives way to the leader of its term, also if that sends a snapshot.
+func TestCandidateTakesSnapshot(t *testing.T) {
+	snapshot := func(term ra.Term) Message {
+		return Message{Kind: InstallSnapshot, From: "b", Term: term, Index: 9, LogTerm: 1, Chunk: 1}
+	}
+	r := restored(t, 1)
+	stepped(r, Message{Kind: Campaign})
+	if o := stepped(r, snapshot(1)); o.Role != ra.ReceiveSnapshot || o.Leader != "b" {
+		t.Errorf("while it asks: %v", o)
+	}
+	r = restored(t, 1)
+	stepped(r, Message{Kind: Campaign})
+	stepped(r, Message{Kind: PreVoteReply, From: "b", Term: 1, Token: 1})
+	if o := stepped(r, snapshot(2)); o.Role != ra.ReceiveSnapshot || o.Leader != "b" {
+		t.Errorf("in the election: %v", o)
+	}
+}
+
 // QRY-12, ELE-20: why a transfer is refused. A refused one leaves the leader as it was.
 func TestTransferRefused(t *testing.T) {
 	lead := func(c *ra.Member) *Raft {

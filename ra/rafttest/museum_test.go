@@ -1,128 +1,83 @@
 package rafttest
 
 import (
-	"encoding/json"
+	"bytes"
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
 
-var museum = flag.Bool("museum", false, "check that the simulator finds every bug in testdata/museum")
+var (
+	museum = flag.Bool("museum", false, "check that every bug in testdata/museum is noticed")
+	share  = flag.String("share", "1/1", "which part of the museum: 2/3 is the second of three")
+	table  = flag.String("table", "", "the file whose table of exhibits is written anew, if all of them were noticed")
+)
 
-// exhibit is a bug that somebody once had, as a change of our own code. Its file looks like this, with one or more
-// changes, each of which must fit at exactly one place:
-//
-//	bug: what it does
-//	source: where it happened
-//	number: its number in the catalogue
-//	killed by: wal TestName
-//	file: ra/raft/leader.go
-//	<<<<
-//	the right lines
-//	====
-//	the wrong ones
-//	>>>>
-//
-// The line "killed by" is for what no schedule can reach: it names the package and the test that must notice.
-type exhibit struct {
-	name, bug, source, number string
-	killer                    string // package and test, if not TestSchedules here
-	changes                   []change
+// museumSchedules is how many schedules a bug may survive.
+const museumSchedules = 100_000
+
+// finding is how an exhibit was noticed.
+type finding struct {
+	*exhibit
+	by        string // an invariant, or a test
+	schedules int    // 0 for a test
 }
 
-type change struct{ file, right, wrong string }
-
-var killerPattern = regexp.MustCompile(`(?m)^killed by: (\S+ Test\S+)$`)
-
-var changePattern = regexp.MustCompile(`(?ms)^file: (\S+)\n<<<<\n(.*?)^====\n(.*?)^>>>>\n`)
-
-func readExhibit(path string) (exhibit, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return exhibit{}, err
-	}
-	ex := exhibit{name: strings.TrimSuffix(filepath.Base(path), ".txt")}
-	for key, into := range map[string]*string{"bug": &ex.bug, "source": &ex.source, "number": &ex.number} {
-		m := regexp.MustCompile(`(?m)^` + key + `: (.+)$`).FindSubmatch(text)
-		if m == nil {
-			return ex, fmt.Errorf("%s has no line %q", path, key+":")
-		}
-		*into = string(m[1])
-	}
-	if m := killerPattern.FindSubmatch(text); m != nil {
-		ex.killer = string(m[1])
-	}
-	for _, m := range changePattern.FindAllSubmatch(text, -1) {
-		ex.changes = append(ex.changes, change{string(m[1]), string(m[2]), string(m[3])})
-	}
-	if len(ex.changes) == 0 {
-		return ex, fmt.Errorf("%s changes nothing", path)
-	}
-	return ex, nil
-}
-
-// overlay writes the changed files into dir and returns the file that tells the go command to use them.
-func (ex *exhibit) overlay(root, dir string) (string, error) {
-	replace := map[string]string{}
-	for i, c := range ex.changes {
-		original := filepath.Join(root, c.file)
-		from := original
-		if changed, ok := replace[original]; ok {
-			from = changed
-		}
-		text, err := os.ReadFile(from)
-		if err != nil {
-			return "", err
-		}
-		if n := strings.Count(string(text), c.right); n != 1 {
-			return "", fmt.Errorf("change %d fits at %d places of %s, not at one", i+1, n, c.file)
-		}
-		changed := filepath.Join(dir, fmt.Sprintf("%d.go", i))
-		if err := os.WriteFile(changed, []byte(strings.Replace(string(text), c.right, c.wrong, 1)), 0o600); err != nil {
-			return "", err
-		}
-		replace[original] = changed
-	}
-	list, err := json.Marshal(map[string]any{"Replace": replace})
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "overlay.json")
-	return path, os.WriteFile(path, list, 0o600)
-}
-
-var killedBy = regexp.MustCompile(`(?m)seed (\d+).*?: (I\d+|panic)`)
-
-// TestMuseum breaks our own code in the ways in which others' was broken, one at a time, and checks that the
-// simulator notices each. A harness that finds none of them proves nothing by its silence.
+// TestMuseum breaks our own code in the ways in which others' was broken, one at a time, and checks that the simulator or
+// a named test notices each. A harness that finds none of them proves nothing by its silence.
 func TestMuseum(t *testing.T) {
 	if !*museum {
-		t.Skip("builds the simulator once for each bug; asked for with -museum, as .ci/run does")
+		t.Skip("builds a test program for each bug; asked for with -museum, as .ci/run does")
 	}
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	paths, err := filepath.Glob("testdata/museum/*.txt")
-	if err != nil || len(paths) == 0 {
-		t.Fatalf("no exhibits: %v", err)
-	}
-	for _, path := range paths {
-		ex, err := readExhibit(path)
-		if err != nil {
-			t.Error(err)
-			continue
+	shown := selected(t, readMuseum(t))
+	found := make([]*finding, len(shown))
+	t.Run("exhibits", func(t *testing.T) {
+		for i, ex := range shown {
+			t.Run(ex.name, func(t *testing.T) {
+				t.Parallel()
+				found[i] = ex.check(t, root)
+			})
 		}
-		t.Run(ex.name, func(t *testing.T) { ex.check(t, root) })
+	})
+	if *table != "" && !t.Failed() {
+		writeTable(t, found)
 	}
 }
 
-func (ex *exhibit) check(t *testing.T, root string) {
+// selected returns the share of the exhibits that was asked for. What needs patience is dealt out and begun first.
+func selected(t *testing.T, all []*exhibit) []*exhibit {
+	var part, parts int
+	if n, err := fmt.Sscanf(*share, "%d/%d", &part, &parts); n != 2 || err != nil || part < 1 || part > parts {
+		t.Fatalf("-share %s is no part of anything", *share)
+	}
+	if *table != "" && parts != 1 {
+		t.Fatal("the table needs all exhibits")
+	}
+	slices.SortStableFunc(all, func(a, b *exhibit) int { return cmp.Compare(b.wait, a.wait) })
+	var out []*exhibit
+	for i, ex := range all {
+		if i%parts == part-1 {
+			out = append(out, ex)
+		}
+	}
+	return out
+}
+
+// check builds the broken program and has it notice. Exhibits run beside each other, so each keeps to one processor;
+// besides, the seed that notices first is then always the same one.
+func (ex *exhibit) check(t *testing.T, root string) *finding {
 	dir := t.TempDir()
 	overlay, err := ex.overlay(root, dir)
 	if err != nil {
@@ -133,38 +88,51 @@ func (ex *exhibit) check(t *testing.T, root string) {
 		pkg, run = "ra/rafttest", "TestSchedules"
 	}
 	binary := filepath.Join(dir, "broken.test")
-	build := exec.Command("go", "test", "-overlay", overlay, "-c", "-o", binary, "./"+pkg)
+	build := exec.Command("go", "test", "-p", "1", "-overlay", overlay, "-ldflags=-s -w", "-c", "-o", binary, "./"+pkg)
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("does not build: %v\n%s", err, out)
 	}
-	broken := exec.Command(binary, "-test.run", "^"+run+"$")
+	broken := exec.Command(binary, "-test.run", "^"+run+"$", "-test.timeout", "20m")
 	broken.Dir = filepath.Join(root, pkg)
 	if !named {
 		broken.Args = append(broken.Args, "-schedules", fmt.Sprint(museumSchedules))
+		broken.Env = append(os.Environ(), "GOMAXPROCS=1")
 	}
 	out, err := broken.CombinedOutput()
 	if err == nil {
-		t.Fatalf("survived %s of %s", run, pkg)
+		t.Fatalf("survived %s of %s: %s", run, pkg, ex.bug)
 	}
-	ex.autopsy(t, run, named, out)
+	f := ex.autopsy(t, run, named, out)
+	t.Logf("killed by %s%s: %s", f.by, f.after(), ex.bug)
+	return f
 }
 
+var killedBy = regexp.MustCompile(`(?m)seed (\d+).*?: (I\d+|panic)`)
+
 // autopsy checks that what noticed the bug is what was meant to.
-func (ex *exhibit) autopsy(t *testing.T, run string, named bool, out []byte) {
+func (ex *exhibit) autopsy(t *testing.T, run string, named bool, out []byte) *finding {
 	if named {
-		if !strings.Contains(string(out), "--- FAIL: "+run) {
+		if !bytes.Contains(out, []byte("--- FAIL: "+run)) && !bytes.Contains(out, []byte("\npanic: ")) {
 			t.Fatalf("%s did not get as far as to fail:\n%s", run, out)
 		}
-		t.Logf("killed by %s: %s", run, ex.bug)
-		return
+		return &finding{exhibit: ex, by: run}
 	}
 	m := killedBy.FindSubmatch(out)
 	if m == nil {
 		t.Fatalf("failed, but not by an invariant:\n%s", out)
 	}
-	t.Logf("killed by %s at seed %s: %s", m[2], m[1], ex.bug)
+	n, err := strconv.Atoi(string(m[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &finding{exhibit: ex, by: string(m[2]), schedules: n}
 }
 
-// museumSchedules is how many schedules a bug may survive.
-const museumSchedules = 100_000
+// after says how many schedules it took.
+func (f *finding) after() string {
+	if f.schedules == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" after %d schedules", f.schedules)
+}
