@@ -3,6 +3,7 @@ package member
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/heliopolis-raft/heliopolis/machine"
@@ -113,6 +114,20 @@ func TestMeta(t *testing.T) {
 	}
 	if !slices.Equal(metas, want) {
 		t.Errorf("got  %+v\nwant %+v", metas, want)
+	}
+}
+
+// I5: what is committed at once and is more than is read at once is applied without a gap.
+func TestApplyInPieces(t *testing.T) {
+	w := newWorld(t, nil).begin()
+	w.leadAlone()
+	word := strings.Repeat("x", applyChunk/3)
+	for range 8 {
+		w.do(word)
+	}
+	w.commit()
+	if st := w.Status(); len(w.script.applied) != 8 || st.Applied != st.Commit {
+		t.Errorf("%d commands applied, %+v", len(w.script.applied), st)
 	}
 }
 

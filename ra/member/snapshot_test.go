@@ -272,10 +272,11 @@ func TestCheckpoints(t *testing.T) {
 	n.check("a")
 }
 
-// CKPT-02, I6: a checkpoint may be ahead of what is durable of the log. The log's end is not taken for committed then.
-func TestCheckpointAheadOfTheLog(t *testing.T) {
-	r := newRig(t, "a", "b", "c")
-	a := r.elect("a")
+// checkpointAhead returns a cluster of three whose member a has crashed and left a checkpoint at index 8, while its log ends
+// with entries 5 and 6 of another history. b leads; onB is what its machine does meanwhile.
+func checkpointAhead(t *testing.T, onB func(*rigNode, machine.Meta)) (r *rig, a, b *rigNode) {
+	r = newRig(t, "a", "b", "c")
+	a = r.elect("a")
 	a.propose(3)
 	r.settle()
 	r.cut = away("a")
@@ -285,14 +286,17 @@ func TestCheckpointAheadOfTheLog(t *testing.T) {
 		n.server.Step(&raft.Message{Kind: raft.LeaderDown, From: "a"})
 		n.server.Flush()
 	}
-	b := r.elect("b")
-	b.propose(4) // in the place of these
-	r.settle()
+	b = r.elect("b")
 	r.onApply = func(n *rigNode, meta machine.Meta, _ uint64, fx *machine.Effects) {
-		if meta.Index == 8 && n == a {
+		switch {
+		case n == b:
+			onB(b, meta)
+		case n == a && meta.Index == 8:
 			fx.Checkpoint()
 		}
 	}
+	b.propose(4) // in the place of these
+	r.settle()
 	r.cut = nil
 	for round := 0; a.server.snaps.checkpoint == 0; round++ {
 		if round > 1000 {
@@ -309,6 +313,12 @@ func TestCheckpointAheadOfTheLog(t *testing.T) {
 		}
 	}
 	a.crash(vfs.CrashKept)
+	return r, a, b
+}
+
+// CKPT-02, I6: a checkpoint may be ahead of what is durable of the log. The log's end is not taken for committed then.
+func TestCheckpointAheadOfTheLog(t *testing.T) {
+	r, a, b := checkpointAhead(t, func(*rigNode, machine.Meta) {})
 	a.start()
 	if st := a.server.Core(); st.Commit > 4 || a.server.Status().Applied != 8 {
 		t.Errorf("applied %d, %v", a.server.Status().Applied, st)
@@ -316,6 +326,31 @@ func TestCheckpointAheadOfTheLog(t *testing.T) {
 	b.propose(1)
 	r.tick(40)
 	r.check("a", "b", "c")
+}
+
+// I14: a snapshot of the leader that lies below such a checkpoint takes the place of the log, and not of the state.
+func TestSnapshotBelowTheCheckpoint(t *testing.T) {
+	var state machine.Capture
+	r, a, b := checkpointAhead(t, func(b *rigNode, meta machine.Meta) {
+		if meta.Index == 7 {
+			state, _ = b.machine.Snapshot()
+		}
+	})
+	r.onApply = func(n *rigNode, _ machine.Meta, _ uint64, fx *machine.Effects) {
+		if n == b {
+			fx.ReleaseCursorAt(7, state)
+		}
+	}
+	b.propose(1)
+	r.settle()
+	r.onApply = nil
+	a.start()
+	b.propose(1)
+	r.tick(40)
+	r.check("a", "b", "c")
+	if a.log.Snapshot().Index != 7 || len(a.installed) > 0 {
+		t.Errorf("the log of a begins after %v, its machine saw %+v", a.log.Snapshot(), a.installed)
+	}
 }
 
 // A machine that never asks gets a snapshot when its log has grown; one that asks is left alone.
