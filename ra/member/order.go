@@ -62,11 +62,20 @@ func (s *Server) beginOrders() {
 }
 
 // Written says that the orders up to number seq are durable. It counts from the next Flush on.
-func (s *Server) Written(seq uint64) {
+func (s *Server) Written(seq uint64) { s.confirm(seq, false) }
+
+// Acknowledged is Written where what Promise gave for seq was sent in the member's name. It comes before everything else
+// that the member is told of since then.
+func (s *Server) Acknowledged(seq uint64) {
+	s.acked = max(s.acked, s.status.Commit)
+	s.confirm(seq, true)
+}
+
+func (s *Server) confirm(seq uint64, told bool) {
 	s.begin()
 	if core := s.orders.confirm(seq); core != 0 && s.stopped == nil {
 		s.readClock()
-		s.stepOwn(raft.Message{Kind: raft.Written, Seq: core})
+		s.stepOwn(raft.Message{Kind: raft.Written, Seq: core, Done: told})
 	}
 }
 

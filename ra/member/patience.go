@@ -10,3 +10,15 @@ func (s *Server) Patience() raft.Patience {
 	}
 	return s.core.Patience()
 }
+
+// Promise fills in what the member says to its leader when orders of its become durable, as of the last Flush, by the
+// Server's own numbers; see raft.Promise. It holds until the member is told of anything. What of it was sent, the member
+// is told by Acknowledged.
+func (s *Server) Promise(p *raft.Promise) {
+	n := &s.orders
+	if s.core == nil || s.restored != nil || s.stopped != nil || s.deleting != 0 || len(n.own) > 0 || len(n.backlog) > 0 {
+		*p = raft.Promise{}
+		return
+	}
+	s.core.Promise(p, n.shift)
+}

@@ -205,10 +205,10 @@ func (r *Raft) appendEntries(entries []ra.Entry) {
 	}
 }
 
-// written takes note that orders are on disk. New durable entries are acknowledged (REP-08).
+// written takes note that orders are on disk. New durable entries are acknowledged (REP-08), unless that was done.
 func (r *Raft) written(m *Message) {
 	before := r.disk.index
-	if r.disk.confirm(m.Seq) && r.disk.index > before {
+	if r.disk.confirm(m.Seq) && r.disk.index > before && !m.Done {
 		r.ackDue = true
 	}
 }

@@ -51,7 +51,7 @@ const (
 	// Query asks for a proof of leadership for the queries up to number Query; the shell numbers queries from 1 and
 	// never uses a number again in the life of this Raft.
 	Query
-	// Written confirms that all durable orders up to Seq are on disk.
+	// Written confirms that all durable orders up to Seq are on disk. Done: what Promise gave for Seq was sent already.
 	Written
 	// Sent says what became of an Append of the Orders just given: To and Last repeat the message's, Index is the
 	// last entry that was really sent, Bytes their size. Reject: the entries are compacted, nothing was sent. With

@@ -61,6 +61,7 @@ func (s *sim) change() {
 		return
 	}
 	caller := &changing{sim: s, about: about, op: op}
+	leader.hear()
 	leader.server.Change(op, ra.Member{ID: about.id(), UID: about.uid, Membership: kind}, caller)
 	leader.end()
 }
@@ -96,6 +97,7 @@ func (p *peer) leave() {
 		return
 	}
 	if p.server != nil && p.server.Failed() == nil {
+		p.hear()
 		p.server.Stop(member.ErrRemoved)
 	}
 	p.gone = true
@@ -148,6 +150,7 @@ var errKilled = errors.New("killed")
 
 // kill ends a member's process, as a failure of its machine would. It will start again, with the log that it has.
 func (p *peer) kill() {
+	p.hear()
 	p.server.Stop(errKilled)
 	p.late = p.server.Backlog()
 	p.server = nil

@@ -137,6 +137,7 @@ func (s *sim) command(c *client, p *peer, probe bool) {
 	binary.LittleEndian.PutUint64(payload, b.next)
 	cl := &call{sim: s, cluster: p.cluster, client: c, peer: p, life: p.node.life, id: b.next, probe: probe}
 	p.node.calls = append(p.node.calls, cl)
+	p.hear()
 	p.server.Command(member.Command{Proposal: raft.NewProposal(ra.KindCommand, 0, payload), Caller: cl})
 }
 
@@ -145,6 +146,7 @@ func (s *sim) query(c *client, p *peer) {
 	p.cluster.book.open++
 	cl := &call{sim: s, cluster: p.cluster, client: c, peer: p, life: p.node.life, floor: p.cluster.book.highest}
 	p.node.calls = append(p.node.calls, cl)
+	p.hear()
 	p.server.Query(nil, cl)
 	p.end()
 }

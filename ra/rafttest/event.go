@@ -155,9 +155,9 @@ func (s *sim) dispatchPeer(e *event, p *peer) {
 	case evCampaign:
 		p.step(&raft.Message{Kind: raft.Campaign})
 	case evWritten:
-		p.server.Written(e.gen)
-		p.end()
+		p.wrote(e.gen)
 	case evDone:
+		p.hear()
 		e.job.done()
 		p.end()
 	case evTransfer:

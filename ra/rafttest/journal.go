@@ -74,6 +74,7 @@ func (n *node) wrote() {
 func (n *node) resume() {
 	for _, p := range n.peers {
 		if p.alive() && p.server.Stalled() {
+			p.hear()
 			p.server.Resume()
 			p.end()
 		}

@@ -195,7 +195,7 @@ func (p *peer) begin() {
 		p.sim.breach("I9", "%s does not start: %v", p.uid, err)
 		return
 	}
-	p.server, p.open, p.ticking, p.fresh = server, false, false, false
+	p.server, p.open, p.ticking, p.fresh, p.promise = server, false, false, false, promised{}
 	p.timer++
 	p.ticks++
 	p.flush()

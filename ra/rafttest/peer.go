@@ -40,7 +40,8 @@ type peer struct {
 	ticking bool
 	open    bool // a batch is gathering
 	leading ra.Term
-	term    ra.Term  // of the newest order; it may not be durable yet
+	term    ra.Term // of the newest order; it may not be durable yet
+	promise promised
 	maybe   *durable // after a crash: what was durable and what was just being made so
 }
 
@@ -54,6 +55,7 @@ func (p *peer) alive() bool { return p.node.up && !p.gone && p.server != nil }
 
 // step takes a message in. Some batches end at once, others gather for a moment.
 func (p *peer) step(m *raft.Message) {
+	p.hear()
 	p.server.Step(m)
 	p.end()
 }
@@ -73,7 +75,13 @@ func (p *peer) end() {
 
 func (p *peer) flush() {
 	p.open = false
+	if p.promise.expect == nil {
+		p.hear()
+	}
 	p.server.Flush()
+	if p.alive() {
+		p.server.Promise(&p.promise.Promise)
+	}
 	p.look()
 }
 
@@ -186,6 +194,7 @@ func (p *peer) NewMessage() *raft.Message { return new(raft.Message) }
 
 // Send sends a message through the weather.
 func (p *peer) Send(m *raft.Message) {
+	p.keeps(m)
 	t := p.cluster.truth
 	switch {
 	case m.Kind == raft.VoteReply && !m.Reject:

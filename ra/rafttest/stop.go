@@ -34,6 +34,7 @@ func (p *peer) rest() {
 	if !p.alive() {
 		return
 	}
+	p.hear()
 	p.server.Stop(ra.ErrClosed)
 	mark := p.server.Mark()
 	p.late = p.server.Backlog()

@@ -1,0 +1,61 @@
+package raft
+
+import "github.com/heliopolis-raft/heliopolis/ra"
+
+// maxPromised bounds the orders under way of a follower that gives a Promise.
+const maxPromised = 4
+
+// Promise is what a follower says to its leader when orders of its become durable and nothing else happens to it: as
+// long as it is told of nothing else, whoever learns that the orders are durable can say it in the follower's name, and
+// tell the follower itself later. So an acknowledgement costs no activation. The zero value promises nothing.
+//
+// It is no other rule than Written's, only known in advance: between two batches nothing that the answer is made of can
+// change. Whatever else happens to the follower withdraws the Promise before it is decided; see Raft.Promise.
+type Promise struct {
+	from, to        ra.UID
+	term            ra.Term
+	commit, matched ra.Index
+	durable         ra.Index
+	orders          [maxPromised]write
+	count           int
+}
+
+// Given reports whether anything is promised.
+func (p *Promise) Given() bool { return p.count > 0 }
+
+// To returns the leader that waits for the acknowledgement.
+func (p *Promise) To() ra.UID { return p.to }
+
+// Ack fills in what the follower says when the orders up to number seq are durable, and reports whether it says
+// anything. Other fields of m stay.
+func (p *Promise) Ack(seq uint64, m *Message) bool {
+	durable := p.durable
+	for i := range p.orders[:p.count] {
+		if p.orders[i].seq <= seq {
+			durable = max(durable, p.orders[i].last)
+		}
+	}
+	if durable <= p.durable {
+		return false
+	}
+	m.Kind, m.From, m.To, m.Term = AppendReply, p.from, p.to, p.term
+	m.Index, m.Last, m.Commit = min(durable, p.matched), p.matched, p.commit
+	return true
+}
+
+// Promise fills in what Written would bring about, as of the last Orders, if that is an acknowledgement and no more; else
+// nothing is promised. It holds until the next Step. The orders are numbered shift higher than here. Once an Ack was
+// sent, the next Step must be a Written with that Seq and Done.
+func (r *Raft) Promise(p *Promise, shift uint64) {
+	p.count = 0
+	n := len(r.disk.writes)
+	if n == 0 || n > maxPromised || r.role != ra.Follower || r.leader == "" || r.walDown || r.failed != nil || !r.stateDurable() {
+		return
+	}
+	p.from, p.to, p.term = r.self, r.leader, r.state.Term
+	p.commit, p.matched, p.durable = r.commit, r.matched, r.disk.index
+	for i, w := range r.disk.writes {
+		p.orders[i] = write{seq: w.seq + shift, last: w.last}
+	}
+	p.count = n
+}

@@ -1,0 +1,57 @@
+package rafttest
+
+import "github.com/heliopolis-raft/heliopolis/ra/raft"
+
+// promised is what a member left with its node between two batches, as on a real node its mailbox has it: the
+// acknowledgement of what is about to become durable.
+type promised struct {
+	raft.Promise
+	told   uint64        // what was sent up to here, and the member does not know yet; 0 for nothing
+	expect *raft.Message // what the batch under way has to send, and nothing else
+}
+
+// wrote lets a member know that its orders up to seq are durable. Every other time its promise does, and the member
+// hears of it by and by; the other times what it does must be what it had promised.
+func (p *peer) wrote(seq uint64) {
+	if seq <= p.promise.told {
+		return // late news
+	}
+	m := p.NewMessage()
+	if p.open || !p.promise.Ack(seq, m) {
+		p.hear()
+		p.server.Written(seq)
+		p.end()
+		return
+	}
+	if seq%2 == 0 {
+		p.promise.told = seq
+		p.Send(m)
+		return
+	}
+	p.hear()
+	p.promise.expect = m
+	p.server.Written(seq)
+	p.flush()
+	if p.promise.expect != nil {
+		p.cluster.truth.breach("promise", "%s did not say %+v", p.uid, m)
+	}
+}
+
+// hear tells the member what was said in its name. It comes before everything else that it is told, and ends the promise.
+func (p *peer) hear() {
+	told := p.promise.told
+	p.promise = promised{}
+	if told != 0 {
+		p.server.Acknowledged(told)
+	}
+}
+
+// keeps compares what a member sends with what it had promised, if it had.
+func (p *peer) keeps(m *raft.Message) {
+	if want := p.promise.expect; want != nil {
+		if p.promise.expect = nil; m.Kind != want.Kind || m.From != want.From || m.To != want.To || m.Term != want.Term ||
+			m.Index != want.Index || m.Last != want.Last || m.Commit != want.Commit || m.Reject {
+			p.cluster.truth.breach("promise", "%s says %+v, and had promised %+v", p.uid, m, want)
+		}
+	}
+}
