@@ -17,6 +17,7 @@ const (
 type inbox struct {
 	any     bool
 	written uint64 // orders up to this number of the log's are durable
+	told    uint64 // up to here the leader knows, by the promise
 	resume  bool   // the log may have room again
 	failed  error  // the node's storage has failed for good
 
@@ -76,15 +77,41 @@ func (in *inbox) note(node ra.NodeID, up bool) {
 // Empty reports whether nothing waits in the internal lane.
 func (p *process) Empty() bool { return !p.in.any }
 
-// Take moves what waits aside, for Receive.
-func (p *process) Take() { p.batch, p.in = p.in, inbox{} }
+// Take moves what waits aside, for Receive, which ends what was promised.
+func (p *process) Take() {
+	p.batch, p.in = p.in, inbox{}
+	p.promise = promise{}
+}
 
-// written posts that the Server's own orders up to seq are durable.
-func (p *process) written(seq uint64, ws *actor.Wakeups) {
+// written posts that the Server's own orders up to seq are durable. If that only leads to an acknowledgement that was
+// promised, the round takes it along, and the member hears of it with what comes next.
+func (p *process) written(seq uint64, r *round, ws *actor.Wakeups) {
 	p.ref.Lock()
 	p.in.any = true
 	p.in.written = max(p.in.written, seq)
-	p.unlock(p.patience.Written, ws)
+	l := p.acknowledgement(seq)
+	if l == nil {
+		p.unlock(p.patience.Written || seq <= p.in.told, ws)
+		return
+	}
+	to := p.promise.to
+	p.ref.Release()
+	l.slot, l.fromSlot, l.fromSpawn = to.slot, p.rec.slot, p.spawn
+	r.send(r.to(to.node), l)
+}
+
+// acknowledgement returns the letter that the promise gives for the orders up to seq, or nil. The mailbox is locked.
+func (p *process) acknowledgement(seq uint64) *letter {
+	if seq <= p.in.told || !p.promise.Given() {
+		return nil
+	}
+	l := newLetter()
+	if !p.promise.Ack(seq, &l.Message) {
+		l.free()
+		return nil
+	}
+	p.in.told = seq
+	return l
 }
 
 // unlock ends a post. What can wait does not wake the member: it is taken in with what comes next.

@@ -29,6 +29,7 @@ type process struct {
 	in       inbox
 	gone     bool
 	patience raft.Patience // of the Server since its last batch
+	promise  promise       // of the Server since its last batch
 
 	// What follows belongs to the worker's goroutine.
 	batch inbox
@@ -112,7 +113,7 @@ func (p *process) Stop(ctx *actor.Context, reason error) {
 	p.rec.proc.CompareAndSwap(p, nil)
 	p.ref.Lock()
 	rest := p.in
-	p.in, p.gone = inbox{}, true
+	p.in, p.gone, p.promise = inbox{}, true, promise{}
 	p.ref.Release()
 	freeLetters(rest.head)
 	defer p.node.ended(p) // also if the Server panics once more
@@ -136,7 +137,10 @@ func (p *process) takeNews(b *inbox) {
 	for _, done := range b.done {
 		done()
 	}
-	if b.written > 0 {
+	if b.told > 0 {
+		p.server.Acknowledged(b.told)
+	}
+	if b.written > b.told {
 		p.server.Written(b.written)
 	}
 	if b.resume {
@@ -255,14 +259,36 @@ func (p *process) conclude() error {
 	return nil
 }
 
-// rest lets those who post know what the Server need not hear of at once.
+// rest lets those who post know what the Server need not hear of at once, and what they can say for it.
 func (p *process) rest() {
-	// Only this goroutine changes it.
-	if now := p.server.Patience(); now != p.patience {
-		p.ref.Lock()
-		p.patience = now
-		p.ref.Release()
+	patience := p.server.Patience()
+	var promised promise
+	if p.server.Promise(&promised.Promise); promised.Given() {
+		if to := p.peers.find(promised.Leader()); to != nil {
+			promised.to = address{node: to.id.Node, slot: to.slot}
+		} else {
+			promised = promise{}
+		}
 	}
+	// Only this goroutine changes them, or takes the promise back.
+	if patience == p.patience && !promised.Given() {
+		return
+	}
+	p.ref.Lock()
+	p.patience, p.promise = patience, promised
+	p.ref.Release()
+}
+
+// promise is a raft.Promise with the way to the leader that it is made to.
+type promise struct {
+	raft.Promise
+	to address
+}
+
+// address is where letters to a member go.
+type address struct {
+	node ra.NodeID
+	slot uint32
 }
 
 // changed tells the board and those who look at the member from outside.

@@ -103,7 +103,7 @@ func (r *record) leave(backlog []wal.Op) {
 
 // written tells all who wait for it that the orders up to seq, as the log counts them, are durable. It is called on the
 // member's worker or the log's goroutine, so that of two calls the later one may bring the lower number.
-func (r *record) written(seq uint64, ws *actor.Wakeups) {
+func (r *record) written(seq uint64, on *round, ws *actor.Wakeups) {
 	for old := r.durable.Load(); old < seq && !r.durable.CompareAndSwap(old, seq); old = r.durable.Load() {
 	}
 	if w := r.await.Load(); w != nil && w.seq <= seq && w.seq != 0 {
@@ -111,7 +111,7 @@ func (r *record) written(seq uint64, ws *actor.Wakeups) {
 	}
 	base := r.base.Load()
 	if p := r.proc.Load(); p != nil && seq > base {
-		p.written(seq-base, ws)
+		p.written(seq-base, on, ws)
 	}
 }
 

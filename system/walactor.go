@@ -78,6 +78,7 @@ type walActor struct {
 	// The actor's own. taken: closing is to be written.
 	closing  *wal.Batch
 	taken    bool
+	round    *round
 	wake     actor.Wakeups
 	resuming []*record
 	sealing  actor.Timer
@@ -98,7 +99,7 @@ type walActor struct {
 
 func newWALActor(n *Node) *walActor {
 	return &walActor{
-		node: n, log: n.log, batch: n.log.NewBatch(), closing: n.log.NewBatch(), failed: make(chan struct{}),
+		node: n, log: n.log, batch: n.log.NewBatch(), closing: n.log.NewBatch(), round: newRound(n), failed: make(chan struct{}),
 	}
 }
 
@@ -345,14 +346,16 @@ func (a *walActor) tell(acks []wal.Ack, again []*record) {
 		return
 	}
 	if len(acks)+len(again) <= directTidings {
-		t := tiding{acks: acks, again: again}
+		t := tiding{acks: acks, again: again, round: a.round}
 		t.post(&a.wake)
 		a.wake.Wake()
+		a.round.End()
 		return
 	}
 	workers := uint32(a.node.actors.Workers())
 	for w := range workers {
 		t := tidings.Get().(*tiding)
+		t.round = a.node.rounds[w]
 		if workers == 1 {
 			t.acks, t.again = append(t.acks, acks...), append(t.again, again...)
 		} else {
@@ -380,10 +383,12 @@ func (t *tiding) pick(acks []wal.Ack, again []*record, w, workers uint32) {
 	}
 }
 
-// tiding is what the log has to tell the members of one worker.
+// tiding is what the log has to tell the members of one worker, and the round of who tells it: the worker's, or the log's
+// own.
 type tiding struct {
 	acks  []wal.Ack
 	again []*record
+	round *round
 }
 
 var tidings = sync.Pool{New: func() any { return new(tiding) }}
@@ -393,13 +398,13 @@ func (t *tiding) Run(ws *actor.Wakeups) {
 	t.post(ws)
 	clear(t.acks)
 	clear(t.again)
-	t.acks, t.again = t.acks[:0], t.again[:0]
+	t.acks, t.again, t.round = t.acks[:0], t.again[:0], nil
 	tidings.Put(t)
 }
 
 func (t *tiding) post(ws *actor.Wakeups) {
 	for i := range t.acks {
-		t.acks[i].Writer.Owner.(*record).written(t.acks[i].Seq, ws)
+		t.acks[i].Writer.Owner.(*record).written(t.acks[i].Seq, t.round, ws)
 	}
 	for _, r := range t.again {
 		r.resume(ws)

@@ -23,8 +23,8 @@ type Promise struct {
 // Given reports whether anything is promised.
 func (p *Promise) Given() bool { return p.count > 0 }
 
-// To returns the leader that waits for the acknowledgement.
-func (p *Promise) To() ra.UID { return p.to }
+// Leader returns who waits for the acknowledgement.
+func (p *Promise) Leader() ra.UID { return p.to }
 
 // Ack fills in what the follower says when the orders up to number seq are durable, and reports whether it says
 // anything. Other fields of m stay.
