@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/fuzztest"
 	"github.com/heliopolis-raft/heliopolis/wal"
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
@@ -109,7 +110,9 @@ func FuzzRegistration(f *testing.F) {
 	f.Add([]byte{registrationVersion})
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		g, err := decodeRegistration("UID1", wal.Registration{Name: "q", Config: b})
+		var g registration
+		var err error
+		fuzztest.Bounded(t, len(b), fuzztest.Slack, func() { g, err = decodeRegistration("UID1", wal.Registration{Name: "q", Config: b}) })
 		if err != nil {
 			if !errors.Is(err, ra.ErrCorrupt) && !errors.Is(err, errVersion) {
 				t.Errorf("error of another kind: %v", err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/fuzztest"
 )
 
 // subject is a machine under test, with commands for it.
@@ -222,7 +223,9 @@ func FuzzRestore(f *testing.F) {
 	f.Fuzz(func(t *testing.T, state []byte) {
 		for _, s := range subjects() {
 			m, again := s.make(machine.Init{}), s.make(machine.Init{})
-			if m.Restore(bytes.NewReader(state)) != nil {
+			var err error
+			fuzztest.Bounded(t, len(state), fuzztest.Slack, func() { err = m.Restore(bytes.NewReader(state)) })
+			if err != nil {
 				continue
 			}
 			out := written(t, capture(t, m))
@@ -231,6 +234,29 @@ func FuzzRestore(f *testing.F) {
 			}
 			if !bytes.Equal(written(t, capture(t, again)), out) {
 				t.Fatalf("%s: state changed", s.name)
+			}
+		}
+	})
+}
+
+// FuzzCommands: no bytes as a command panic, two machines make the same of them, and the state can be restored.
+func FuzzCommands(f *testing.F) {
+	f.Add(AppendPut(nil, "key", []byte("value")))
+	f.Add(AppendDelete(nil, "key"))
+	f.Add(AppendReplace(nil, "key", nil, 1))
+	f.Add(AppendAdd(nil, -1))
+	f.Add(nextAdd(rand.New(rand.NewPCG(1, 1))))
+	f.Fuzz(func(t *testing.T, command []byte) {
+		for _, s := range subjects() {
+			a, b := s.make(machine.Init{}), s.make(machine.Init{})
+			var fx machine.Effects
+			var one any
+			fuzztest.Bounded(t, len(command), fuzztest.Slack, func() { one = a.Apply(machine.Meta{Index: 1}, command, &fx) })
+			if other := b.Apply(machine.Meta{Index: 1}, bytes.Clone(command), &fx); fmt.Sprint(one) != fmt.Sprint(other) {
+				t.Fatalf("%s: %v and %v", s.name, one, other)
+			}
+			if err := b.Restore(bytes.NewReader(written(t, capture(t, a)))); err != nil {
+				t.Fatalf("%s: own state refused: %v", s.name, err)
 			}
 		}
 	})

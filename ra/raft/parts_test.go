@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/fuzztest"
 )
 
 // ELE-08, bug 17: the quorum of every number of voters, with every set of those who agree.
@@ -215,8 +216,22 @@ func TestMembersEncoding(t *testing.T) {
 func FuzzDecodeMembers(f *testing.F) {
 	f.Add(EncodeMembers(nil, members("a", "b")))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if all, err := DecodeMembers(b); err == nil && string(EncodeMembers(nil, all)) != string(b) {
+		var all []ra.Member
+		var err error
+		fuzztest.Bounded(t, len(b), fuzztest.Slack, func() { all, err = DecodeMembers(b) })
+		if err == nil && string(EncodeMembers(nil, all)) != string(b) {
 			t.Errorf("%q is not what its members encode to", b)
+		}
+	})
+}
+
+// FuzzDecodeVersion: a no-op's payload is a version, or none.
+func FuzzDecodeVersion(f *testing.F) {
+	f.Add(EncodeVersion(77))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if v, ok := DecodeVersion(b); ok && string(EncodeVersion(v)) != string(b) {
+			t.Errorf("%x is taken for version %d", b, v)
 		}
 	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/fuzztest"
 )
 
 // busy returns a queue with something everywhere.
@@ -139,7 +140,10 @@ func FuzzDecode(f *testing.F) {
 	}
 	p := Protocol()
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if c, err := p.Command.Decode(b); err == nil {
+		var c Command
+		var err error
+		fuzztest.Bounded(t, len(b), fuzztest.Slack, func() { c, err = p.Command.Decode(b) })
+		if err == nil {
 			if again, _ := p.Command.Append(nil, c); !bytes.Equal(again, b) {
 				t.Fatalf("%x is accepted as %#v, which is %x", b, c, again)
 			}
@@ -163,7 +167,9 @@ func FuzzRestore(f *testing.F) {
 	f.Add(h.snapshot())
 	f.Fuzz(func(t *testing.T, state []byte) {
 		q := newQueue("q")
-		if q.Restore(bytes.NewReader(state)) != nil {
+		var err error
+		fuzztest.Bounded(t, len(state), fuzztest.Slack, func() { err = q.Restore(bytes.NewReader(state)) })
+		if err != nil {
 			return
 		}
 		c, err := q.Snapshot()

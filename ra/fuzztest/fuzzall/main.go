@@ -1,0 +1,217 @@
+// Command fuzzall runs all fuzz targets of the module in turn until they have been executed often enough, and keeps count.
+//
+//	go run ./ra/fuzztest/fuzzall -n 10000000 -dir DIR
+//
+// It says after each turn how far it is. Stopped and started again with the same directory it goes on. When an input is
+// found that fails it ends with status 1; the input is in testdata/fuzz of its package then, and a plain go test fails.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func main() {
+	c := campaign{out: os.Stdout}
+	flag.Int64Var(&c.n, "n", 10_000_000, "executions of all targets together")
+	flag.Int64Var(&c.least, "least", 20_000, "executions of each target at least")
+	flag.DurationVar(&c.turn, "turn", 10*time.Second, "how long one target runs before the next has its turn")
+	flag.IntVar(&c.parallel, "parallel", 2, "processes at a time")
+	flag.StringVar(&c.dir, "dir", "", "where the count is kept; nowhere if empty")
+	flag.Parse()
+	if err := c.run(); err != nil {
+		fmt.Fprintln(os.Stderr, "fuzzall:", err)
+		os.Exit(1)
+	}
+}
+
+// target is what is known of one fuzz target.
+type target struct {
+	Package, Name string
+	Execs         int64
+	Seconds       float64
+	// Inputs is how many inputs there are that each reach something of their own.
+	Inputs int64
+}
+
+// campaign is a run of all targets.
+type campaign struct {
+	n, least int64
+	turn     time.Duration
+	parallel int
+	dir      string
+	out      io.Writer
+	targets  []*target
+}
+
+// run gives all targets their turns until there were enough. Those that are behind come first.
+func (c *campaign) run() error {
+	if err := c.find(); err != nil {
+		return err
+	}
+	if err := c.load(); err != nil {
+		return err
+	}
+	for due := c.due(); len(due) > 0; due = c.due() {
+		for _, t := range due {
+			if err := c.fuzz(t); err != nil {
+				return fmt.Errorf("%s %s: %w", t.Package, t.Name, err)
+			}
+			if err := c.save(); err != nil {
+				return err
+			}
+			fmt.Fprintf(c.out, "%d of %d: %s %s %d\n", c.sum(), c.n, t.Package, t.Name, t.Execs)
+		}
+	}
+	c.table()
+	return nil
+}
+
+// find lists the targets.
+func (c *campaign) find() error {
+	packages, err := exec.Command("go", "list", "./...").Output()
+	if err != nil {
+		return err
+	}
+	for _, p := range strings.Fields(string(packages)) {
+		list, err := exec.Command("go", "test", "-list", "^Fuzz", p).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%s: %w: %s", p, err, list)
+		}
+		for _, name := range strings.Fields(string(list)) {
+			if strings.HasPrefix(name, "Fuzz") {
+				c.targets = append(c.targets, &target{Package: p, Name: name})
+			}
+		}
+	}
+	if len(c.targets) == 0 {
+		return errors.New("there are no fuzz targets here")
+	}
+	return nil
+}
+
+// due returns those who have their turn now: who is below the least, or else everybody, as long as the sum is not reached.
+func (c *campaign) due() []*target {
+	var behind []*target
+	for _, t := range c.targets {
+		if t.Execs < c.least {
+			behind = append(behind, t)
+		}
+	}
+	if len(behind) > 0 || c.sum() >= c.n {
+		return behind
+	}
+	return c.targets
+}
+
+func (c *campaign) sum() (n int64) {
+	for _, t := range c.targets {
+		n += t.Execs
+	}
+	return n
+}
+
+// counts is how go test says how far it is.
+var counts = regexp.MustCompile(`execs: (\d+) .*\(total: (\d+)\)`)
+
+// fuzz gives a target its turn.
+func (c *campaign) fuzz(t *target) error {
+	cmd := exec.Command("go", "test", t.Package, "-run", "^$", "-fuzz", "^"+t.Name+"$", "-fuzztime", c.turn.String(),
+		"-parallel", strconv.Itoa(c.parallel))
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	cmd.Stderr = os.Stderr
+	begun := time.Now()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	var execs int64
+	var text strings.Builder
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		fmt.Fprintln(&text, lines.Text())
+		if m := counts.FindStringSubmatch(lines.Text()); m != nil {
+			execs, _ = strconv.ParseInt(m[1], 10, 64) // digits only
+			t.Inputs, _ = strconv.ParseInt(m[2], 10, 64)
+		}
+	}
+	err = cmd.Wait()
+	t.Execs += execs
+	t.Seconds += time.Since(begun).Seconds()
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, &text)
+	}
+	if execs == 0 {
+		return fmt.Errorf("nothing was executed\n%s", &text)
+	}
+	return nil
+}
+
+func (c *campaign) file() string { return filepath.Join(c.dir, "fuzz.json") }
+
+// load reads what was counted before.
+func (c *campaign) load() error {
+	if c.dir == "" {
+		return nil
+	}
+	b, err := os.ReadFile(c.file())
+	if errors.Is(err, fs.ErrNotExist) {
+		return os.MkdirAll(c.dir, 0o700)
+	}
+	if err != nil {
+		return err
+	}
+	var before []target
+	if err := json.Unmarshal(b, &before); err != nil {
+		return err
+	}
+	for _, t := range c.targets {
+		for i := range before {
+			if before[i].Package == t.Package && before[i].Name == t.Name {
+				*t = before[i]
+			}
+		}
+	}
+	return nil
+}
+
+// save notes what was counted, whole or not at all.
+func (c *campaign) save() error {
+	if c.dir == "" {
+		return nil
+	}
+	b, err := json.MarshalIndent(c.targets, "", " ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(c.file()+".tmp", b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(c.file()+".tmp", c.file())
+}
+
+// table prints what there was in all, in Markdown.
+func (c *campaign) table() {
+	fmt.Fprintf(c.out, "\n| package | target | executions | seconds | inputs kept |\n|---|---|---:|---:|---:|\n")
+	for _, t := range c.targets {
+		name := t.Package
+		if parts := strings.SplitN(name, "/", 4); len(parts) == 4 {
+			name = parts[3]
+		}
+		fmt.Fprintf(c.out, "| %s | %s | %d | %.0f | %d |\n", name, t.Name, t.Execs, t.Seconds, t.Inputs)
+	}
+	fmt.Fprintf(c.out, "\n%d executions\n", c.sum())
+}
