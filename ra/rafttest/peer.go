@@ -43,6 +43,9 @@ type peer struct {
 	term    ra.Term // of the newest order; it may not be durable yet
 	promise promised
 	maybe   *durable // after a crash: what was durable and what was just being made so
+
+	// ghosts are acknowledgements of the past; see haunt.
+	ghosts map[ra.UID]*raft.Message
 }
 
 // id returns the member's address.
@@ -122,12 +125,38 @@ func (p *peer) changed(st member.Status) {
 		p.leading = st.Term
 		p.sim.elections++
 		p.cluster.truth.leads(p.uid, st.Term, p.termAt)
+		p.haunt(st.Term)
 	}
 	if q := p.cluster.peer(st.Leader); q != nil && !q.alive() {
 		// Whoever starts to watch a process that has ended hears of it at once.
 		p.sim.plan(p.sim.dice.between(0, time.Second), event{
 			kind: evLearn, peer: p, life: p.node.life, gen: 1, message: &raft.Message{Kind: raft.LeaderDown, From: q.uid},
 		})
+	}
+}
+
+// haunt brings back the acknowledgements of former terms to a new leader, if messages may come twice at all: of each
+// member the one that promised most. Later than all others is when they could do the most harm.
+func (p *peer) haunt(term ra.Term) {
+	for _, q := range p.cluster.members {
+		if m := p.ghosts[q.uid]; m != nil && m.Term < term && p.sim.profile.TwiceOneIn > 0 {
+			again := *m
+			p.sim.plan(p.sim.profile.Delay, event{kind: evDeliver, peer: p, message: &again})
+		}
+	}
+}
+
+// remember keeps an acknowledgement on its way to the member, for haunt.
+func (p *peer) remember(m *raft.Message) {
+	if m.Kind != raft.AppendReply || m.Reject {
+		return
+	}
+	if old := p.ghosts[m.From]; old == nil || old.Index <= m.Index {
+		if p.ghosts == nil {
+			p.ghosts = map[ra.UID]*raft.Message{}
+		}
+		kept := *m
+		p.ghosts[m.From] = &kept
 	}
 }
 
@@ -259,6 +288,7 @@ func (s *sim) send(from *peer, m *raft.Message) {
 	if to == nil || s.cut[from.node.id][to.node.id] || s.dice.oneIn(s.profile.LoseOneIn) {
 		return
 	}
+	to.remember(m)
 	copies := 1
 	if s.dice.oneIn(s.profile.TwiceOneIn) {
 		copies = 2
