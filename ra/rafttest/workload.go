@@ -61,7 +61,7 @@ func Workloads() []*Workload {
 		{
 			Name: "membership", About: "members join, leave and are deleted", Events: 1200,
 			profile: calm(4, func(p *Profile) { p.Members, p.Change = 3, 25*time.Millisecond }),
-			reached: func(o Outcome) bool { return o.Changes > 4 },
+			reached: func(o Outcome) bool { return o.Changes > 3 },
 		},
 		{
 			Name: "registration", About: "many members are registered, a few at a time share a sync", Events: 700,
