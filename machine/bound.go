@@ -91,11 +91,11 @@ func (b *Bound) Upgrade(meta Meta, v Version, fx *Effects) error {
 	return nil
 }
 
-// Apply applies a user's command and returns the reply, perhaps NoReply. It sets Meta.Version (QRK-03).
-func (b *Bound) Apply(meta Meta, command []byte, fx *Effects) any {
+// Apply applies a user's command and returns the reply, perhaps NoReply. It sets meta.Version (QRK-03).
+func (b *Bound) Apply(meta *Meta, command []byte, fx *Effects) any {
 	fx.BeginEntry(meta.Index)
 	meta.Version = b.version
-	return fx.TakeReply(b.current.Apply(meta, command, fx))
+	return fx.TakeReply(b.current.Apply(*meta, command, fx))
 }
 
 // ApplyEntry applies an entry of any kind that reaches machines, and returns the reply to a command. For the library's
@@ -103,7 +103,7 @@ func (b *Bound) Apply(meta Meta, command []byte, fx *Effects) any {
 // nothing. A malformed payload fails with an error that wraps ra.ErrCorrupt; the machine is not called.
 func (b *Bound) ApplyEntry(meta Meta, kind ra.Kind, payload []byte, fx *Effects) (any, error) {
 	if kind == ra.KindCommand {
-		return b.Apply(meta, payload, fx), nil
+		return b.Apply(&meta, payload, fx), nil
 	}
 	fx.BeginEntry(meta.Index)
 	meta.Version = b.version

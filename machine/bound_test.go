@@ -169,7 +169,7 @@ func TestUpgrade(t *testing.T) {
 	s := &scribe{version: 3}
 	b := bind(t, s, 0)
 	var fx Effects
-	b.Apply(Meta{}, []byte("a"), &fx)
+	b.Apply(&Meta{}, []byte("a"), &fx)
 	for _, v := range []Version{0, 3, 3, 2} {
 		if err := b.Upgrade(Meta{Index: 5}, v, &fx); err != nil {
 			t.Fatal(err)
@@ -178,7 +178,7 @@ func TestUpgrade(t *testing.T) {
 	if err := b.Upgrade(Meta{Index: 6}, 4, &fx); !errors.Is(err, ErrVersion) || b.Version() != 3 {
 		t.Errorf("version %d, %v", b.Version(), err)
 	}
-	b.Apply(Meta{}, []byte("b"), &fx)
+	b.Apply(&Meta{}, []byte("b"), &fx)
 	expect(t, s.calls, "old apply a v0", "upgrade {0 3} v3", "apply b v3")
 }
 
@@ -235,11 +235,11 @@ func TestTypedHasTheOptionalInterfaces(t *testing.T) {
 	p := CBOR[add, int]()
 	b := bind(t, From(impl, p), 0)
 	var fx Effects
-	first := b.Apply(Meta{}, encode(t, p.Command, add{"a", 2}), &fx)
+	first := b.Apply(&Meta{}, encode(t, p.Command, add{"a", 2}), &fx)
 	if err := b.Upgrade(Meta{}, 1, &fx); err != nil {
 		t.Fatal(err)
 	}
-	second := b.Apply(Meta{}, encode(t, p.Command, add{"a", 2}), &fx)
+	second := b.Apply(&Meta{}, encode(t, p.Command, add{"a", 2}), &fx)
 	if first != 2 || second != 8 {
 		t.Errorf("replies %v, %v", first, second)
 	}
@@ -277,12 +277,12 @@ func TestRepliesAreVerbatim(t *testing.T) {
 	var fx Effects
 	for _, want := range []any{nil, 1, errors.New("no"), []int(nil), NoReply, struct{}{}} {
 		m.next = want
-		if got := b.Apply(Meta{}, nil, &fx); !reflect.DeepEqual(got, want) {
+		if got := b.Apply(&Meta{}, nil, &fx); !reflect.DeepEqual(got, want) {
 			t.Errorf("%v became %v", want, got)
 		}
 	}
 	m.next, m.defers = 1, true
-	if got := b.Apply(Meta{}, nil, &fx); got != NoReply {
+	if got := b.Apply(&Meta{}, nil, &fx); got != NoReply {
 		t.Errorf("deferred reply is %v", got)
 	}
 }

@@ -58,9 +58,9 @@ func ExampleVersioned() {
 		return
 	}
 	var fx machine.Effects
-	fmt.Println(b.Apply(machine.Meta{Index: 1}, []byte("xxx"), &fx))
+	fmt.Println(b.Apply(&machine.Meta{Index: 1}, []byte("xxx"), &fx))
 	fmt.Println(b.Upgrade(machine.Meta{Index: 2}, 1, &fx))
-	fmt.Println(b.Apply(machine.Meta{Index: 3}, []byte("x"), &fx))
+	fmt.Println(b.Apply(&machine.Meta{Index: 3}, []byte("x"), &fx))
 	fmt.Println(b.Upgrade(machine.Meta{Index: 4}, 2, &fx))
 	// Output:
 	// 3 coins
@@ -203,7 +203,7 @@ func ExampleEffects_ReleaseCursorAt() {
 	}
 	var fx machine.Effects
 	for i := range ra.Index(4) {
-		b.Apply(machine.Meta{Index: i + 1}, []byte("x"), &fx)
+		b.Apply(&machine.Meta{Index: i + 1}, []byte("x"), &fx)
 	}
 	fmt.Print(&fx)
 	fx.Reset() // releases the captures that nobody took
@@ -249,7 +249,7 @@ func ExampleAuxHandler() {
 	var fx machine.Effects
 	for range 2 {
 		for range 3 {
-			b.Apply(machine.Meta{}, nil, &fx)
+			b.Apply(&machine.Meta{}, nil, &fx)
 		}
 		aux.HandleAux(view{b.Machine()}, machine.AuxEvent{Kind: machine.AuxEval}, &fx)
 	}

@@ -271,8 +271,8 @@ func ExampleBound_Apply() {
 		return
 	}
 	var fx machine.Effects
-	fmt.Println(b.Apply(machine.Meta{Index: 1}, nil, &fx))
-	fmt.Println(b.Apply(machine.Meta{Index: 2}, []byte("x"), &fx))
+	fmt.Println(b.Apply(&machine.Meta{Index: 1}, nil, &fx))
+	fmt.Println(b.Apply(&machine.Meta{Index: 2}, []byte("x"), &fx))
 	// Output:
 	// command is empty
 	// ok

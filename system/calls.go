@@ -100,9 +100,16 @@ func (c *call) free() {
 		return
 	}
 	c.state.Store(callQueued)
-	c.age, c.op, c.entry, c.question, c.when, c.member = 0, 0, ra.Entry{}, nil, member.Condition{}, ra.Member{}
-	c.proc, c.number, c.id, c.peer, c.backNode, c.backID = nil, 0, 0, "", "", 0
-	c.done, c.result, c.err = nil, ra.Result{}, nil
+	if c.kind != callCommand { // what commands do not have
+		c.op, c.question, c.when, c.member, c.number = 0, nil, member.Condition{}, ra.Member{}, 0
+	}
+	if c.id != 0 || c.peer != "" || c.backID != 0 {
+		c.age, c.id, c.peer, c.backNode, c.backID = 0, 0, "", "", 0
+	}
+	if c.done == nil {
+		c.result, c.err = ra.Result{}, nil
+	}
+	c.entry, c.proc, c.done = ra.Entry{}, nil, nil
 	c.node.calls.pool.Put(c)
 }
 

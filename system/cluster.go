@@ -113,8 +113,9 @@ func (c *Cluster) Go(command []byte, done func(ra.Result, error)) {
 		done(ra.Result{}, err)
 		return
 	}
-	k, err := c.node.call(e, &request{kind: callCommand, command: command})
-	if err != nil {
+	k := c.node.newCall(callCommand)
+	if err := c.node.propose(e, command, k); err != nil {
+		k.discard()
 		done(ra.Result{}, err)
 		return
 	}

@@ -49,7 +49,7 @@ func (f *fakeQueue) apply(command []byte) any {
 	f.index++
 	f.fx.Reset()
 	f.fx.BeginEntry(f.index)
-	reply := f.m.Apply(machine.Meta{Index: f.index}, command, &f.fx)
+	reply := f.m.Apply(&machine.Meta{Index: f.index}, command, &f.fx)
 	f.carryOut()
 	return reply
 }

@@ -62,7 +62,7 @@ func feed(t *testing.T, m machine.Machine, from int, commands [][]byte) []string
 	for i, c := range commands {
 		fx.Reset()
 		meta := machine.Meta{Index: ra.Index(from + i + 1), Term: 1, Time: int64(i)}
-		seen = append(seen, fmt.Sprintf("%v\n%v", b.Apply(meta, c, &fx), &fx))
+		seen = append(seen, fmt.Sprintf("%v\n%v", b.Apply(&meta, c, &fx), &fx))
 	}
 	return seen
 }

@@ -74,7 +74,7 @@ func (s *Server) applyOne(e *ra.Entry, fx *machine.Effects) error {
 		s.wants(e, fx, first)
 	}
 	caller := s.waiting.applied(e.Index, e.Term)
-	if caller != nil || meta.Mode != machine.ModeNone && !meta.From.IsZero() {
+	if caller != nil || named(&meta) {
 		s.noteOutcome(caller, reply, &meta, fx.Len())
 	}
 	return nil
@@ -113,13 +113,16 @@ func (s *Server) applyEntry(e *ra.Entry, meta *machine.Meta, fx *machine.Effects
 
 // applyCommand applies a user's command. One that cannot be read, on no member, is answered with why.
 func (s *Server) applyCommand(e *ra.Entry, meta *machine.Meta, fx *machine.Effects) any {
-	payload, mode, from, err := s.scratch.command(e)
-	if err != nil {
-		fx.BeginEntry(e.Index)
-		return err
+	payload := e.Payload()
+	if e.Flags()&withCaller != 0 {
+		var err error
+		if payload, err = s.scratch.caller(payload, &meta.From); err != nil {
+			fx.BeginEntry(e.Index)
+			return err
+		}
 	}
-	meta.Mode, meta.From = mode, from
-	return s.machine.Apply(*meta, payload, fx)
+	meta.Mode = machine.ReplyMode(e.Flags() & modeMask)
+	return s.machine.Apply(meta, payload, fx)
 }
 
 // upgrade puts the machine version in force that a no-op carries (VER-05 to VER-07).

@@ -7,11 +7,17 @@ import (
 	"github.com/heliopolis-raft/heliopolis/ra"
 )
 
+// named reports whether an entry names a sender that wants to hear of it.
+func named(meta *machine.Meta) bool {
+	pid := &meta.From.PID
+	return meta.Mode != machine.ModeNone && (pid.Spawn != 0 || pid.Name != "")
+}
+
 // noteOutcome notes who is to be told of an entry that was just applied, when effects of the batch are carried out. A
 // caller on this member is told by any member; a sender whom the entry names, by the leader only, whoever had accepted
 // the command (CMD-13a).
 func (s *Server) noteOutcome(caller Caller, reply any, meta *machine.Meta, effects int) {
-	named := meta.Mode != machine.ModeNone && !meta.From.IsZero()
+	named := named(meta)
 	if reply == machine.NoReply {
 		if named {
 			return // the machine answers later, to the sender that the entry names (MAC-05)

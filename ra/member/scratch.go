@@ -158,19 +158,17 @@ func emptied[T any](list []T) []T {
 	return list[:0]
 }
 
-// command is DecodeCommand, for many commands of few senders.
-func (x *Scratch) command(e *ra.Entry) (payload []byte, mode machine.ReplyMode, from machine.Caller, err error) {
-	if e.Flags()&withCaller == 0 {
-		return DecodeCommand(e)
-	}
-	payload = e.Payload()
+// caller reads the sender that a command's payload begins with, and returns the rest. Senders send many commands each.
+func (x *Scratch) caller(payload []byte, from *machine.Caller) ([]byte, error) {
 	if n := len(x.encoded); n > 0 && len(payload) >= n+8 && bytes.Equal(payload[:n], x.encoded) {
-		from = machine.Caller{PID: x.pid, Correlation: binary.LittleEndian.Uint64(payload[n:])}
-		return payload[n+8:], machine.ReplyMode(e.Flags() & modeMask), from, nil
+		*from = machine.Caller{PID: x.pid, Correlation: binary.LittleEndian.Uint64(payload[n:])}
+		return payload[n+8:], nil
 	}
-	all := payload
-	if payload, mode, from, err = DecodeCommand(e); err == nil {
-		x.pid, x.encoded = from.PID, append(x.encoded[:0], all[:len(all)-len(payload)-8]...)
+	read, rest, err := machine.DecodeCaller(payload)
+	if err != nil {
+		return nil, err
 	}
-	return payload, mode, from, err
+	*from, x.pid = read, read.PID
+	x.encoded = append(x.encoded[:0], payload[:len(payload)-len(rest)-8]...)
+	return rest, nil
 }

@@ -38,7 +38,7 @@ func (h *host) apply(c Command) (any, string) {
 
 func (h *host) raw(command []byte) (any, string) {
 	h.begin()
-	reply := h.m.Apply(machine.Meta{Index: h.index, Term: 1}, command, &h.fx)
+	reply := h.m.Apply(&machine.Meta{Index: h.index, Term: 1}, command, &h.fx)
 	return reply, h.effects()
 }
 

@@ -229,9 +229,9 @@ func BenchmarkApply(b *testing.B) {
 		seq++
 		h.fx.Reset()
 		buf = Enqueue{Producer: "README.md", Seq: seq, Body: body}.appendTo(buf[:0])
-		h.m.Apply(meta, buf, &h.fx)
+		h.m.Apply(&meta, buf, &h.fx)
 		buf = Settle{Subscription: 1, IDs: []uint64{seq}}.appendTo(buf[:0])
-		h.m.Apply(meta, buf, &h.fx)
+		h.m.Apply(&meta, buf, &h.fx)
 	}
 }
 
