@@ -128,7 +128,7 @@ var counts = regexp.MustCompile(`execs: (\d+) .*\(total: (\d+)\)`)
 
 // fuzz gives a target its turn.
 func (c *campaign) fuzz(t *target) error {
-	cmd := exec.Command("go", "test", t.Package, "-run", "^$", "-fuzz", "^"+t.Name+"$", "-fuzztime", c.turn.String(),
+	cmd := exec.Command("go", "test", t.Package, "-run", "^$", "-fuzz", "^"+t.Name+"$", "-fuzztime", c.turn.String(), "-fuzzminimizetime", "20x",
 		"-parallel", strconv.Itoa(c.parallel))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
