@@ -44,6 +44,8 @@ type target struct {
 	Seconds       float64
 	// Inputs is how many inputs there are that each reach something of their own.
 	Inputs int64
+
+	dir, binary string
 }
 
 // campaign is a run of all targets.
@@ -53,11 +55,24 @@ type campaign struct {
 	parallel int
 	dir      string
 	out      io.Writer
-	targets  []*target
+	// bin is where the programs are, corpus where the inputs are kept that reach something of their own.
+	bin, corpus string
+	targets     []*target
 }
 
 // run gives all targets their turns until there were enough. Those that are behind come first.
 func (c *campaign) run() error {
+	var err error
+	if c.bin, err = os.MkdirTemp("", "fuzzall"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(c.bin)
+	c.corpus = filepath.Join(c.bin, "corpus")
+	if c.dir != "" {
+		if c.corpus, err = filepath.Abs(filepath.Join(c.dir, "corpus")); err != nil {
+			return err
+		}
+	}
 	if err := c.find(); err != nil {
 		return err
 	}
@@ -79,27 +94,67 @@ func (c *campaign) run() error {
 	return nil
 }
 
-// find lists the targets.
+// find lists the targets, and builds the programs that run them: with the counters of coverage that lead a fuzzer.
 func (c *campaign) find() error {
-	packages, err := exec.Command("go", "list", "./...").Output()
+	packages, err := output("go", "list", "-f", "{{.ImportPath}} {{.Dir}}", "./...")
 	if err != nil {
 		return err
 	}
-	for _, p := range strings.Fields(string(packages)) {
-		list, err := exec.Command("go", "test", "-list", "^Fuzz", p).CombinedOutput()
+	for line := range strings.Lines(packages) {
+		path, dir, _ := strings.Cut(strings.TrimSpace(line), " ")
+		names, err := fuzzNames(dir)
 		if err != nil {
-			return fmt.Errorf("%s: %w: %s", p, err, list)
+			return err
 		}
-		for _, name := range strings.Fields(string(list)) {
-			if strings.HasPrefix(name, "Fuzz") {
-				c.targets = append(c.targets, &target{Package: p, Name: name})
-			}
+		if len(names) == 0 {
+			continue
+		}
+		binary := filepath.Join(c.bin, strings.ReplaceAll(path, "/", "_")+".test")
+		if _, err := output("go", "test", "-c", "-fuzz", ".", "-o", binary, path); err != nil {
+			return err
+		}
+		for _, name := range names {
+			c.targets = append(c.targets, &target{Package: path, Name: name, dir: dir, binary: binary})
 		}
 	}
 	if len(c.targets) == 0 {
 		return errors.New("there are no fuzz targets here")
 	}
 	return nil
+}
+
+// output runs a command and returns what it says.
+func output(name string, args ...string) (string, error) {
+	var errs strings.Builder
+	cmd := exec.Command(name, args...)
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w\n%s", cmd, err, &errs)
+	}
+	return string(out), nil
+}
+
+// declared is how a target begins.
+var declared = regexp.MustCompile(`(?m)^func (Fuzz\w+)\(f \*testing\.F\)`)
+
+// fuzzNames returns the targets in a directory.
+func fuzzNames(dir string) ([]string, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range declared.FindAllSubmatch(b, -1) {
+			names = append(names, string(m[1]))
+		}
+	}
+	return names, nil
 }
 
 // due returns those who have their turn now: who is below the least, or else everybody, as long as the sum is not reached.
@@ -123,13 +178,14 @@ func (c *campaign) sum() (n int64) {
 	return n
 }
 
-// counts is how go test says how far it is.
+// counts is how a test says how far it is.
 var counts = regexp.MustCompile(`execs: (\d+) .*\(total: (\d+)\)`)
 
 // fuzz gives a target its turn.
 func (c *campaign) fuzz(t *target) error {
-	cmd := exec.Command("go", "test", t.Package, "-run", "^$", "-fuzz", "^"+t.Name+"$", "-fuzztime", c.turn.String(), "-fuzzminimizetime", "20x",
-		"-parallel", strconv.Itoa(c.parallel))
+	cmd := exec.Command(t.binary, "-test.run", "^$", "-test.fuzz", "^"+t.Name+"$", "-test.fuzztime", c.turn.String(),
+		"-test.fuzzminimizetime", "20x", "-test.fuzzcachedir", filepath.Join(c.corpus, t.Package), "-test.parallel", strconv.Itoa(c.parallel))
+	cmd.Dir = t.dir
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
@@ -181,7 +237,7 @@ func (c *campaign) load() error {
 	for _, t := range c.targets {
 		for i := range before {
 			if before[i].Package == t.Package && before[i].Name == t.Name {
-				*t = before[i]
+				t.Execs, t.Seconds, t.Inputs = before[i].Execs, before[i].Seconds, before[i].Inputs
 			}
 		}
 	}
