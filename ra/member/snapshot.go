@@ -193,8 +193,13 @@ func (s *Server) afterBatch() {
 }
 
 // take begins to write a snapshot or checkpoint of the state at index. Without a state it is the present one, which
-// must be that of index.
+// must be that of index. There is none of a cluster that is deleted: who got it would not hear of the deletion, and go
+// on (FSM-11).
 func (s *Server) take(index ra.Index, state machine.Capture, checkpoint bool) {
+	if s.deleting != 0 && index >= s.deleting {
+		letGo(state)
+		return
+	}
 	meta, err := s.metaAt(index)
 	if err == nil && state == nil {
 		state, err = s.captureNow()

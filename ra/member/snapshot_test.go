@@ -38,6 +38,25 @@ func (n *rigNode) stored() (snapshot.Meta, int) {
 	return in.Meta(), len(b)/8 - 1
 }
 
+// FSM-11, I12: no snapshot stands for the deletion of the cluster. A member that got it would go on behind it.
+func TestNoSnapshotOfDeletedCluster(t *testing.T) {
+	n := alone(t)
+	n.propose(5)
+	n.settle()
+	applied := n.server.Status().Applied
+	for _, c := range []struct {
+		deleting, want ra.Index
+	}{{applied, 0}, {applied + 1, applied}} {
+		n.server.deleting = c.deleting
+		n.server.take(applied, nil, false)
+		n.server.deleting = 0
+		n.settle()
+		if meta, _ := n.stored(); meta.Index != c.want {
+			t.Errorf("deleted at %d, applied %d: the snapshot is one of %d, want %d", c.deleting, applied, meta.Index, c.want)
+		}
+	}
+}
+
 // EFF-24, SNAP-01, SNAP-03: a snapshot holds exactly what was applied when the machine asked, and says what was in force
 // there, though more is applied in the same batch.
 func TestSnapshotIsOfTheIndexThatAsked(t *testing.T) {

@@ -42,7 +42,7 @@ func (n *node) work(e *event) {
 func (p *peer) stored() {
 	info, ok := p.node.snaps.Newest(p.uid)
 	if ok && !p.deleted && info.Index != p.cluster.truth.members[p.uid].snap.Index {
-		p.sim.snapshots++
+		p.sim.done.Snapshots++
 		p.cluster.truth.snapshot(p.uid, info.Index, info.Term)
 	}
 }

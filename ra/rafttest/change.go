@@ -29,7 +29,7 @@ func (c *changing) Done(r member.Result) {
 	if r.Err != nil {
 		return
 	}
-	c.sim.changes++
+	c.sim.done.Changes++
 	if c.op == raft.Remove {
 		c.sim.plan(c.sim.dice.between(0, c.sim.profile.LieDown), event{kind: evLeave, peer: c.about})
 	}
@@ -41,7 +41,7 @@ func (s *sim) change() {
 		return
 	}
 	s.plan(s.dice.between(s.profile.Change/4, 2*s.profile.Change), event{kind: evChange})
-	c := s.clusters[s.dice.IntN(len(s.clusters))]
+	c := s.someCluster()
 	leader := s.leaderOf(c)
 	if leader == nil {
 		return
@@ -96,15 +96,23 @@ func (p *peer) leave() {
 	if p.gone {
 		return
 	}
-	if p.server != nil && p.server.Failed() == nil {
+	p.quit()
+	if p.sim.dice.oneIn(2) {
+		p.condemn()
+	}
+}
+
+// quit ends a member's process for good.
+func (p *peer) quit() {
+	if p.gone {
+		return
+	}
+	if p.alive() && p.server.Failed() == nil {
 		p.hear()
 		p.server.Stop(member.ErrRemoved)
 	}
 	p.gone = true
 	p.sayDown()
-	if p.sim.dice.oneIn(2) {
-		p.bury()
-	}
 }
 
 // sayDown lets all peers see that the member's process has ended.

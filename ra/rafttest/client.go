@@ -91,7 +91,7 @@ func (c *call) acknowledged(r member.Result) {
 	b.acked[c.id] = r.Index
 	b.highest = max(b.highest, r.Index)
 	b.probed = b.probed || c.probe
-	c.sim.acked++
+	c.sim.done.Acknowledged++
 }
 
 // queried: I13, a consistent query sees everything that was acknowledged before it was asked.
@@ -108,9 +108,9 @@ func (s *sim) act(c *client) {
 	}
 	s.plan(s.dice.between(s.profile.Command/4, 2*s.profile.Command), event{kind: evClient, client: c})
 	if c.hint == nil {
-		c.hint = make([]*peer, len(s.clusters))
+		c.hint = make([]*peer, maxClusters+s.profile.Clusters)
 	}
-	cl := s.clusters[s.dice.IntN(len(s.clusters))]
+	cl := s.someCluster()
 	p := c.hint[cl.id]
 	if p == nil || !p.alive() || s.dice.oneIn(8) {
 		p = cl.members[s.dice.IntN(len(cl.members))]

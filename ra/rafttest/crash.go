@@ -22,7 +22,7 @@ type powerCut struct{}
 // mount puts a disk under the node, and watches what is done to it.
 func (n *node) mount(d *vfs.Mem) {
 	if n.fs != nil {
-		n.sim.faults += n.fs.Struck()
+		n.sim.done.Faults += n.fs.Struck()
 	}
 	n.disk, n.fs = d, vfs.NewErrs(d)
 	n.fuse = fuse{}
@@ -81,7 +81,7 @@ func (n *node) powerFailed() {
 		n.expect()
 		n.die(left)
 	} else {
-		n.sim.crashes++
+		n.sim.done.Crashes++
 		n.mount(left)
 	}
 	if s := n.strike(); s != nil && s.Nested > 0 && !n.nested {
@@ -116,7 +116,7 @@ func (n *node) expect() {
 
 // die is the moment after a crash that left the given disk.
 func (n *node) die(left *vfs.Mem) {
-	n.sim.crashes++
+	n.sim.done.Crashes++
 	n.up = false
 	for _, c := range n.calls {
 		if !c.ended { // its caller lived in the same process

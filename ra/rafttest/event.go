@@ -16,6 +16,7 @@ const (
 	evFlush                     // peer ends its batch
 	evTimer                     // election timer gen of peer expires
 	evTick                      // tick gen of peer
+	evMachine                   // tick of peer's machine
 	evCampaign                  // peer is told to campaign
 	evLearn                     // peer hears something of another member's process or node
 	evTake                      // node's log takes the batch that has gathered
@@ -31,6 +32,7 @@ const (
 	evWork                      // node does a job of worker
 	evDone                      // peer hears that its job is done
 	evSegments                  // node's segment writer takes a step
+	evRecreate                  // a user deletes a cluster and starts another one of that name
 	evChange                    // a user changes the members of a cluster
 	evLeave                     // peer is stopped for good
 	evBury                      // node deletes what it has of worker
@@ -41,8 +43,8 @@ const (
 )
 
 var eventNames = [...]string{
-	"deliver", "flush", "timer", "tick", "campaign", "learn", "take", "sync", "written", "client", "fault", "restart",
-	"rejoin", "transfer", "begin", "revive", "work", "done", "segments", "change", "leave", "bury", "space", "room",
+	"deliver", "flush", "timer", "tick", "machine", "campaign", "learn", "take", "sync", "written", "client", "fault", "restart",
+	"rejoin", "transfer", "begin", "revive", "work", "done", "segments", "recreate", "change", "leave", "bury", "space", "room",
 	"script", "nudge",
 }
 
@@ -113,6 +115,11 @@ func (s *sim) dispatch(e *event) {
 		s.act(e.client)
 	case evFault:
 		s.fault()
+	case evRecreate:
+		if !s.healing {
+			s.plan(s.dice.between(s.profile.Recreate/4, 2*s.profile.Recreate), event{kind: evRecreate})
+			s.recreate()
+		}
 	case evChange:
 		s.change()
 	case evBury:
@@ -152,6 +159,11 @@ func (s *sim) dispatchPeer(e *event, p *peer) {
 		}
 	case evTick:
 		p.tick(e.gen)
+	case evMachine:
+		p.machineTick = false
+		p.hear()
+		p.server.MachineTick()
+		p.end()
 	case evCampaign:
 		p.step(&raft.Message{Kind: raft.Campaign})
 	case evWritten:
@@ -198,6 +210,10 @@ func (s *sim) learn(on, about *node, kind raft.Kind, after time.Duration) {
 func (s *sim) nudge() {
 	for _, c := range s.clusters {
 		c.dismiss()
+		if c.closed() {
+			c.clearUp()
+			continue
+		}
 		var leader *peer
 		for _, p := range c.members {
 			if p.alive() && p.server.Status().Role == ra.Leader {

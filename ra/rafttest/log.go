@@ -31,7 +31,7 @@ func (p peerLog) Truncate(from ra.Index) {
 	if commit := p.server.Status().Commit; from <= commit {
 		p.cluster.truth.breach("I4", "%s removes index %d, committed up to %d", p.uid, from, commit)
 	}
-	p.sim.truncations++
+	p.sim.done.Truncations++
 	p.log.Truncate(from)
 }
 

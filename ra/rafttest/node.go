@@ -32,6 +32,8 @@ type node struct {
 	calls []*call
 	jobs  []*job
 
+	code machine.Version // what the machines' code can do
+
 	fuse fuse
 	// operations and changes count what was done to the disk, in all lives; starts counts attempts to open it.
 	operations, changes, starts int
@@ -137,15 +139,13 @@ func (n *node) start() {
 	}
 	n.up = true
 	n.life++
-	n.sim.recoveries++
+	n.sim.done.Recoveries++
 	n.wakeSegments()
 	for _, p := range n.peers {
 		p.recovered()
 	}
 	for _, p := range n.peers {
-		if !p.gone {
-			p.start()
-		}
+		p.comeBack()
 	}
 	for _, other := range n.sim.nodes {
 		if other != n && other.up {
@@ -157,10 +157,21 @@ func (n *node) start() {
 // restart opens a node that is down. It may crash again while it recovers.
 func (n *node) restart() {
 	for n.chaos.IntN(4) == 0 && !n.sim.healing && !n.sim.profile.Scripted {
-		n.sim.crashes++
+		n.sim.done.Crashes++
 		n.mount(n.crashIn(1+n.chaos.IntN(120), n.open))
 	}
 	n.start()
+}
+
+// comeBack starts a member after its node, or goes on deleting it.
+func (p *peer) comeBack() {
+	switch {
+	case p.deleted:
+	case !p.gone:
+		p.start()
+	case p.condemned:
+		p.condemn()
+	}
 }
 
 // start starts a member. A new one is registered first, and begins when that is durable.
@@ -175,19 +186,19 @@ func (p *peer) start() {
 // begin makes the member's Server.
 func (p *peer) begin() {
 	state := p.cluster.truth.members[p.uid].state
-	p.term, p.machine = state.Term, nil
+	p.term, p.machine, p.code, p.machineTick = state.Term, nil, p.node.code, false
 	limits := raft.DefaultLimits
 	limits.MaxEntriesPerAppend, limits.MaxInflightEntries = p.sim.profile.MaxEntries, p.sim.profile.MaxInflight
 	limits.MaxInflightBytes = p.sim.profile.MaxInflightBytes
 	server, err := member.New(member.Config{
-		Raft: raft.Config{Self: p.uid, Limits: &limits}, ID: p.id(), Initial: p.initial, State: state, Applied: p.hint,
+		Raft: raft.Config{Self: p.uid, Limits: &limits}, ID: p.id(), Cluster: p.cluster.name, Initial: p.initial, State: state, Applied: p.hint,
 		Log: peerLog{p}, Store: p, Net: p, Timer: p, Snapshots: p.node.snaps, Background: p,
-		Factory:        func(machine.Init) machine.Machine { return &replica{peer: p} },
+		Factory:        func(machine.Init) machine.Machine { return &replica{peer: p, code: p.code} },
 		Observer:       member.Observer{Changed: p.changed, Committed: p.committed},
 		Policy:         p.sim.profile.policy(),
 		MaxAppendBytes: p.sim.profile.MaxBytes, ChunkBytes: p.sim.profile.Chunk,
 	})
-	if errors.Is(err, vfs.ErrInjected) {
+	if deliberate(err) || errors.Is(err, machine.ErrVersion) && !p.sim.healing {
 		p.sim.plan(time.Second, event{kind: evRevive, node: p.node, worker: p, life: p.node.life})
 		return
 	}

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/member"
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
 	"github.com/heliopolis-raft/heliopolis/ra/raftlog"
 	"github.com/heliopolis-raft/heliopolis/wal"
-	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
 // peer is one member on its node: the shipping Server with the shipping log, between a network, a timer and a machine
@@ -34,15 +34,19 @@ type peer struct {
 	fresh   bool     // the member waits for its registration
 	gone    bool     // removed from the cluster, and stopped for good
 	deleted bool     // and its data are, too, or about to be
+	// condemned: its data are to be deleted.
+	condemned bool
+	code      machine.Version // the highest version of the machine that the process can do
 
-	timer   uint64 // number of the armed timer; older ones do nothing
-	ticks   uint64
-	ticking bool
-	open    bool // a batch is gathering
-	leading ra.Term
-	term    ra.Term // of the newest order; it may not be durable yet
-	promise promised
-	maybe   *durable // after a crash: what was durable and what was just being made so
+	timer       uint64 // number of the armed timer; older ones do nothing
+	ticks       uint64
+	ticking     bool
+	machineTick bool // a tick of the machine is planned
+	open        bool // a batch is gathering
+	leading     ra.Term
+	term        ra.Term // of the newest order; it may not be durable yet
+	promise     promised
+	maybe       *durable // after a crash: what was durable and what was just being made so
 
 	// ghosts are acknowledgements of the past; see haunt.
 	ghosts map[ra.UID]*raft.Message
@@ -50,7 +54,7 @@ type peer struct {
 
 // id returns the member's address.
 func (p *peer) id() ra.ServerID {
-	return ra.ServerID{Name: fmt.Sprint("c", p.cluster.id), Node: ra.NodeID(fmt.Sprint("n", p.node.id))}
+	return ra.ServerID{Name: p.cluster.name, Node: ra.NodeID(fmt.Sprint("n", p.node.id))}
 }
 
 // alive reports whether the member runs.
@@ -93,10 +97,13 @@ func (p *peer) look() {
 	t := p.cluster.truth
 	switch err := p.server.Failed(); {
 	case err == nil:
+	case errors.Is(err, member.ErrDeleted):
+		p.dissolve()
+		return
 	case errors.Is(err, member.ErrRemoved):
 		p.leave()
 		return
-	case errors.Is(err, vfs.ErrInjected):
+	case deliberate(err):
 		p.node.giveUp() // its disk cannot be read
 		return
 	default:
@@ -114,6 +121,10 @@ func (p *peer) look() {
 	if base, _ := p.log.Base(); base > st.Applied {
 		t.breach("I9", "%s has let go of its log up to %d, applied is %d", p.uid, base, st.Applied)
 	}
+	if p.server.WantsTick() && !p.machineTick {
+		p.machineTick = true
+		p.sim.plan(time.Second, event{kind: evMachine, peer: p, life: p.node.life, server: p.server})
+	}
 	if len(t.configs) > 0 {
 		t.configured(p.uid, p.log, p.initial, p.server.Configuration())
 	}
@@ -121,9 +132,9 @@ func (p *peer) look() {
 
 // changed hears of roles. It is called before the member does anything else in its new one.
 func (p *peer) changed(st member.Status) {
-	if st.Role == ra.Leader && st.Term != p.leading {
+	if (st.Role == ra.Leader || st.Role == ra.TerminatingLeader) && st.Term != p.leading {
 		p.leading = st.Term
-		p.sim.elections++
+		p.sim.done.Elections++
 		p.cluster.truth.leads(p.uid, st.Term, p.termAt)
 		p.haunt(st.Term)
 	}
@@ -164,7 +175,7 @@ func (p *peer) remember(m *raft.Message) {
 func (p *peer) committed(from, to ra.Index) {
 	st := p.server.Status()
 	c := commit{
-		uid: p.uid, leads: st.Role == ra.Leader || st.Role == ra.AwaitCondition, last: to, term: st.Term,
+		uid: p.uid, leads: p.leading == st.Term, last: to, term: st.Term,
 	}
 	c.configs = p.recentConfigs()
 	for i := from + 1; i <= to; i++ {
@@ -285,6 +296,11 @@ func (p *peer) Now() int64 { return 1_700_000_000_000 + p.sim.now.Milliseconds()
 // connection, but for those that the profile lets go astray.
 func (s *sim) send(from *peer, m *raft.Message) {
 	to := from.cluster.peer(m.To)
+	if to != nil && to.gone && s.dice.oneIn(2) {
+		if other := to.namesake(); other != nil {
+			to = other // I12: it must see that it is not meant
+		}
+	}
 	if to == nil || s.cut[from.node.id][to.node.id] || s.dice.oneIn(s.profile.LoseOneIn) {
 		return
 	}

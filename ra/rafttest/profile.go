@@ -48,6 +48,9 @@ type Profile struct {
 	Chunk    int
 	// Change is the mean time between changes of the configuration; 0 is never.
 	Change time.Duration
+	// Recreate is the mean time between deletions of clusters, after each of which another one of that name is started; 0 is
+	// never.
+	Recreate time.Duration
 
 	// Scripted: nothing happens but what a workload says and what follows from it.
 	Scripted bool
@@ -91,6 +94,7 @@ func drawProfile(d dice) Profile {
 		Chunk:            pick(d, 50, 500, 1<<20),
 		Change:           pick(d, 0, 0, 100*time.Millisecond, time.Second),
 	}
+	p.Recreate = pick(d, 0, 0, 0, 0, 500*time.Millisecond, 2*time.Second)
 	p.Members = p.Nodes
 	if p.Nodes > 3 && d.oneIn(2) {
 		p.Members = 3
@@ -102,7 +106,8 @@ func drawProfile(d dice) Profile {
 // crash hides what would have followed from a partition.
 func drawWeights(d dice) [faultKinds]int {
 	w := [faultKinds]int{
-		faultCrash: pick(d, 10, 20, 40), faultPower: pick(d, 0, 5, 20), faultStop: pick(d, 0, 2, 8), faultKill: 8,
+		faultCrash: pick(d, 10, 20, 40), faultPower: pick(d, 0, 5, 20), faultStop: pick(d, 0, 2, 8),
+		faultUpgrade: pick(d, 0, 0, 2, 8), faultKill: 8,
 		faultSuspect: 8, faultCampaign: 8, faultTransfer: 8, faultDisk: pick(d, 0, 8, 20), faultRot: pick(d, 0, 0, 4),
 		faultFull: pick(d, 0, 0, 8), faultIsolate: 16, faultPartition: 16,
 	}

@@ -13,23 +13,35 @@ import (
 type applied struct {
 	count, digest uint64
 	last          ra.Index
+	version       machine.Version
 }
 
 // apply is what a command does to the state.
 func (a *applied) apply(at ra.Index, sum uint32) {
 	a.last = at
 	a.count++
-	a.digest = a.digest*0x100000001b3 ^ uint64(at)<<32 ^ uint64(sum)
+	a.digest = a.digest*0x100000001b3 ^ uint64(at)<<32 ^ uint64(sum) + uint64(a.version)
 }
+
+// upgrade is what a step to a higher version of the machine does to it.
+func (a *applied) upgrade(at ra.Index, to machine.Version) {
+	a.last = at
+	a.digest ^= uint64(a.version)<<8 | uint64(to)
+	a.version = to
+}
+
+// appliedLen is the length of the part of an encoded state that means something.
+const appliedLen = 28
 
 // encode writes the state down, behind as many bytes as it says, so that snapshots have several chunks.
 func (a *applied) encode() []byte {
-	b := make([]byte, 24+a.digest%2048)
+	b := make([]byte, appliedLen+a.digest%2048)
 	binary.LittleEndian.PutUint64(b, a.count)
 	binary.LittleEndian.PutUint64(b[8:], a.digest)
 	binary.LittleEndian.PutUint64(b[16:], uint64(a.last))
+	binary.LittleEndian.PutUint32(b[24:], uint32(a.version))
 	x := a.digest
-	for i := 24; i < len(b); i++ {
+	for i := appliedLen; i < len(b); i++ {
 		x = x*6364136223846793005 + 1442695040888963407
 		b[i] = byte(x >> 56)
 	}
@@ -38,11 +50,12 @@ func (a *applied) encode() []byte {
 
 // decodeApplied is the reverse of encode.
 func decodeApplied(b []byte) (applied, error) {
-	if len(b) < 24 {
+	if len(b) < appliedLen {
 		return applied{}, fmt.Errorf("%w: state of %d bytes", ra.ErrCorrupt, len(b))
 	}
 	le := binary.LittleEndian
 	a := applied{count: le.Uint64(b), digest: le.Uint64(b[8:]), last: ra.Index(le.Uint64(b[16:]))}
+	a.version = machine.Version(le.Uint32(b[24:]))
 	if string(a.encode()) != string(b) {
 		return applied{}, fmt.Errorf("%w: state does not fit together", ra.ErrCorrupt)
 	}
@@ -52,7 +65,27 @@ func decodeApplied(b []byte) (applied, error) {
 // replica is the machine of a peer.
 type replica struct {
 	peer  *peer
+	code  machine.Version
+	rules machine.Version // in force, as the library says
 	state applied
+}
+
+// Version is the highest version that the replica can do.
+func (r *replica) Version() machine.Version { return r.code }
+
+// ForVersion takes note of the version that is in force.
+func (r *replica) ForVersion(v machine.Version) machine.Machine {
+	r.rules = v
+	return r
+}
+
+// Upgrade raises the state to a higher version.
+func (r *replica) Upgrade(meta machine.Meta, change machine.VersionChange, _ *machine.Effects) {
+	if change.From != r.state.version || change.To > r.code {
+		r.peer.cluster.truth.breach("I5", "%s goes from version %d to %d, its state is of %d, its code of %d", r.peer.uid,
+			change.From, change.To, r.state.version, r.code)
+	}
+	r.state.upgrade(meta.Index, change.To)
 }
 
 // Apply applies a committed command.
@@ -60,6 +93,12 @@ func (r *replica) Apply(meta machine.Meta, command []byte, fx *machine.Effects) 
 	p, t := r.peer, r.peer.cluster.truth
 	if meta.Index <= r.state.last {
 		t.breach("I14", "%s applies index %d after %d", p.uid, meta.Index, r.state.last)
+	}
+	if meta.Version != r.state.version || r.rules != r.state.version {
+		t.breach("I5", "%s applies index %d with version %d, rules of %d, to a state of %d", p.uid, meta.Index, meta.Version, r.rules, r.state.version)
+	}
+	if t.ended != 0 && meta.Index > t.ended {
+		t.breach("I12", "%s applies index %d, the cluster was deleted at %d", p.uid, meta.Index, t.ended)
 	}
 	r.state.apply(meta.Index, ra.Checksum(command))
 	if want, ok := t.stateAt(meta.Index); !ok || r.state != want {
@@ -76,7 +115,7 @@ func (r *replica) EnterState(ra.Role, *machine.Effects) { r.peer.machine = r }
 // SnapshotInstalled tells it too.
 func (r *replica) SnapshotInstalled(change machine.SnapshotChange, _ *machine.Effects) {
 	r.peer.machine = r
-	r.peer.sim.installs++
+	r.peer.sim.done.Installs++
 	if change.New.Index < change.Old.Index {
 		r.peer.cluster.truth.breach("I14", "%s goes back from index %d to a snapshot at %d", r.peer.uid, change.Old.Index, change.New.Index)
 	}

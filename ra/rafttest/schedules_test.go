@@ -80,22 +80,10 @@ type tally struct {
 func (t *tally) add(o Outcome) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.sum.Events += o.Events
-	t.sum.Commits += o.Commits
-	t.sum.Acknowledged += o.Acknowledged
-	t.sum.Crashes += o.Crashes
-	t.sum.Elections += o.Elections
-	t.sum.Flushes += o.Flushes
-	t.sum.Snapshots += o.Snapshots
-	t.sum.Installs += o.Installs
-	t.sum.Changes += o.Changes
+	t.sum.Add(o)
 }
 
-func (t *tally) String() string {
-	return fmt.Sprintf("%d events, %d elections, %d commits, %d acknowledged commands, %d crashes, %d flushes, %d snapshots, "+
-		"%d installed, %d changes", t.sum.Events, t.sum.Elections, t.sum.Commits, t.sum.Acknowledged, t.sum.Crashes,
-		t.sum.Flushes, t.sum.Snapshots, t.sum.Installs, t.sum.Changes)
-}
+func (t *tally) String() string { return t.sum.String() }
 
 // The same seed makes the same run (the rule that every other test here rests on).
 func TestSameSeedSameRun(t *testing.T) {

@@ -58,7 +58,7 @@ func (n *node) doStage(f *flushing) error {
 	case stageTell:
 		return f.flush.Tell()
 	case stageRelease:
-		n.sim.flushes++
+		n.sim.done.Flushes++
 		return f.flush.Release()
 	}
 	if n.sim.dice.oneIn(2) {

@@ -32,21 +32,6 @@ type Options struct {
 	Strike *Strike
 }
 
-// Outcome is what a run came to.
-type Outcome struct {
-	// Hash is a digest of all events: equal for equal runs.
-	Hash uint64
-	// Events counts all of them, those of the healing included.
-	Events int
-	// Commits and Acknowledged count entries and commands, Crashes and Recoveries nodes, Elections leaderships.
-	Commits, Acknowledged, Crashes, Recoveries, Elections int
-	// Truncations counts ends of logs that were removed, Faults operations of disks that failed.
-	Truncations, Faults int
-	// Flushes counts files of the write-ahead log that went to segments, Snapshots those that members took themselves,
-	// Installs those that came from a leader, and Changes of configurations.
-	Flushes, Snapshots, Installs, Changes int
-}
-
 // Run runs one schedule. The error, if any, is a *Failure.
 func Run(o Options) (Outcome, error) {
 	s := newSim(o)
@@ -84,20 +69,11 @@ type sim struct {
 	cut      [][]bool          // cut[a][b]: messages from a to b vanish
 	arrivals [][]time.Duration // when the last message from a to b arrives that kept its place
 
-	digest      hash64
-	crashes     int
-	elections   int
-	acked       int
-	flushes     int
-	snapshots   int
-	installs    int
-	changes     int
-	recoveries  int
-	truncations int
-	faults      int
-	script      func(*sim)
-	calmOps     Operations // before the healing
-	broken      error
+	done    Outcome // so far
+	digest  hash64
+	script  func(*sim)
+	calmOps Operations // before the healing
+	broken  error
 }
 
 type hash64 interface {
@@ -108,11 +84,17 @@ type hash64 interface {
 // cluster is one cluster and what is true of it.
 type cluster struct {
 	id      int
+	name    string
+	place   int     // the first node
 	members []*peer // all there ever were
 	initial []ra.Member
 	joined  int // members that came later
 	truth   *truth
 	book    book
+	// forced: the cluster was deleted by force. replaced: another one has its name, or will have.
+	forced, replaced bool
+	// waits counts how often somebody looked in vain for the end of a cluster that has deleted itself.
+	waits int
 }
 
 func newSim(o Options) *sim {
@@ -131,7 +113,7 @@ func newSim(o Options) *sim {
 		s.nodes = append(s.nodes, newNode(s, i))
 	}
 	for c := range p.Clusters {
-		s.clusters = append(s.clusters, s.newCluster(c))
+		s.clusters = append(s.clusters, s.newCluster(c, fmt.Sprint("c", c), c))
 	}
 	for i := range p.Clients {
 		s.clients = append(s.clients, &client{id: i})
@@ -139,11 +121,11 @@ func newSim(o Options) *sim {
 	return s
 }
 
-// newCluster plans a cluster with its members on as many nodes, starting with another one for each cluster.
-func (s *sim) newCluster(id int) *cluster {
-	c := &cluster{id: id, book: newBook(), truth: newTruth()}
+// newCluster plans a cluster with its members on as many nodes, from the given one on.
+func (s *sim) newCluster(id int, name string, place int) *cluster {
+	c := &cluster{id: id, name: name, place: place, book: newBook(), truth: newTruth()}
 	for i := range s.profile.Members {
-		n := s.nodes[(id+i)%len(s.nodes)]
+		n := s.nodes[(place+i)%len(s.nodes)]
 		p := s.newPeer(c, n, fmt.Sprintf("c%d_%d", id, n.id))
 		c.initial = append(c.initial, ra.Member{ID: p.id(), UID: p.uid})
 	}
@@ -182,19 +164,6 @@ func (c *cluster) on(n *node) *peer {
 	return nil
 }
 
-func (s *sim) outcome() Outcome {
-	o := Outcome{Hash: s.digest.Sum64(), Events: s.events, Acknowledged: s.acked, Crashes: s.crashes, Recoveries: s.recoveries, Elections: s.elections}
-	o.Flushes, o.Snapshots, o.Installs, o.Changes = s.flushes, s.snapshots, s.installs, s.changes
-	o.Truncations, o.Faults = s.truncations, s.faults
-	for _, n := range s.nodes {
-		o.Faults += n.fs.Struck()
-	}
-	for _, c := range s.clusters {
-		o.Commits += len(c.truth.committed)
-	}
-	return o
-}
-
 // run starts everything, lets it go wrong for a while, and then lets it heal.
 func (s *sim) run() error {
 	for _, n := range s.nodes {
@@ -211,6 +180,9 @@ func (s *sim) run() error {
 	}
 	if s.profile.Fault > 0 {
 		s.plan(s.dice.between(0, s.profile.Fault), event{kind: evFault})
+	}
+	if s.profile.Recreate > 0 {
+		s.plan(s.dice.between(0, s.profile.Recreate), event{kind: evRecreate})
 	}
 	if s.profile.Change > 0 {
 		s.plan(s.dice.between(0, s.profile.Change), event{kind: evChange})
@@ -308,7 +280,9 @@ func (s *sim) heal() {
 	s.profile.StallOneIn, s.profile.LateOneIn, s.profile.StaleOneIn, s.profile.Fault = 0, 0, 0, 0
 	s.profile.Sync, s.profile.Delay = min(s.profile.Sync, time.Millisecond), min(s.profile.Delay, time.Millisecond)
 	s.reconnect()
+	code := s.newestCode()
 	for _, n := range s.nodes {
+		n.code = code
 		n.fs.Heal()
 		n.fuse.left = 0
 		n.disk.SetCapacity(0)
@@ -316,6 +290,7 @@ func (s *sim) heal() {
 			n.restart()
 		}
 	}
+	s.modernize()
 	end, last := s.now+healTime, s.events+healEvents
 	s.plan(time.Second, event{kind: evNudge})
 	for !s.healed() {
@@ -344,6 +319,9 @@ func (s *sim) healed() bool {
 }
 
 func (c *cluster) healed() bool {
+	if c.closed() {
+		return c.dead()
+	}
 	if !c.book.probed || c.book.open > 0 {
 		return false
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
 	"github.com/heliopolis-raft/heliopolis/ra/raftlog"
@@ -31,7 +32,10 @@ type truth struct {
 	committed []position
 	states    []applied
 	members   map[ra.UID]*durable
-	broken    *Violation
+	// ended is where the deletion of the cluster is committed, 0 if it is not.
+	ended    ra.Index
+	upgrades int // of the machine
+	broken   *Violation
 }
 
 // position names an entry: no two entries of a cluster have the same one (I3).
@@ -43,8 +47,9 @@ type position struct {
 type content struct {
 	sum      uint32
 	prevTerm ra.Term
-	command  bool
-	payload  uint32 // checksum
+	kind     ra.Kind
+	payload  uint32          // checksum
+	version  machine.Version // of a no-op
 }
 
 // configuration is an entry that holds one.
@@ -111,7 +116,11 @@ func (t *truth) leads(uid ra.UID, term ra.Term, termAt func(ra.Index) (ra.Term, 
 // appended: uid put e behind an entry of prevTerm. I3.
 func (t *truth) appended(uid ra.UID, e *ra.Entry, prevTerm ra.Term) {
 	at := position{e.Index, e.Term}
-	what := content{ra.Checksum(e.Body), prevTerm, e.Kind() == ra.KindCommand, ra.Checksum(e.Payload())}
+	what := content{ra.Checksum(e.Body), prevTerm, e.Kind(), ra.Checksum(e.Payload()), 0}
+	if e.Kind() == ra.KindNoop {
+		v, _ := raft.DecodeVersion(e.Payload())
+		what.version = machine.Version(v)
+	}
 	old, seen := t.entries[at]
 	if !seen {
 		t.entries[at] = what
@@ -252,8 +261,15 @@ func (t *truth) commits(c *commit) {
 	}
 	t.committed = append(t.committed, c.at)
 	state, _ := t.stateAt(i - 1)
-	if what := t.entries[c.at]; what.command {
+	switch what := t.entries[c.at]; {
+	case t.ended != 0:
+	case what.kind == ra.KindCommand:
 		state.apply(i, what.payload)
+	case what.kind == ra.KindNoop && what.version > state.version:
+		state.upgrade(i, what.version)
+		t.upgrades++
+	case what.kind == ra.KindDelete:
+		t.ended = i
 	}
 	t.states = append(t.states, state)
 }

@@ -15,6 +15,7 @@ const (
 	faultCrash     faultKind = iota // nodes stop, perhaps in the middle of something, and lose what was not durable
 	faultPower                      // a node will, at one of the next changes of its disk
 	faultStop                       // a node is stopped in good order
+	faultUpgrade                    // a node is, and comes back with newer code of the machines
 	faultKill                       // a member's process ends
 	faultSuspect                    // a failure detector is wrong
 	faultCampaign                   // a member campaigns without need
@@ -29,7 +30,7 @@ const (
 )
 
 var faultNames = [...]string{
-	"crash", "power", "stop", "kill", "suspect", "campaign", "transfer", "disk", "rot", "full", "isolate", "partition",
+	"crash", "power", "stop", "upgrade", "kill", "suspect", "campaign", "transfer", "disk", "rot", "full", "isolate", "partition",
 }
 
 // fault breaks something and plans its repair.
@@ -45,6 +46,8 @@ func (s *sim) fault() {
 		s.cutPower()
 	case faultStop:
 		s.stopSome()
+	case faultUpgrade:
+		s.upgradeSome()
 	case faultKill:
 		s.killSome()
 	case faultSuspect:
@@ -86,7 +89,7 @@ func (s *sim) drawFault() faultKind {
 
 // killSome ends the process of a member.
 func (s *sim) killSome() {
-	c := s.clusters[s.dice.IntN(len(s.clusters))]
+	c := s.someCluster()
 	if p := c.members[s.dice.IntN(len(c.members))]; p.alive() {
 		p.kill()
 	}
@@ -129,7 +132,7 @@ func (s *sim) fillDisk() {
 // someLeader returns the node of a member that leads, or believes so, of a cluster drawn at random; any node if nobody
 // does. Faults that strike leaders are those that leave divergent logs behind.
 func (s *sim) someLeader() *node {
-	c := s.clusters[s.dice.IntN(len(s.clusters))]
+	c := s.someCluster()
 	if p := s.leaderOf(c); p != nil {
 		return p.node
 	}
@@ -149,7 +152,7 @@ func (s *sim) leaderOf(c *cluster) *peer {
 
 // askForElection lets one member campaign although there may be no need.
 func (s *sim) askForElection() {
-	c := s.clusters[s.dice.IntN(len(s.clusters))]
+	c := s.someCluster()
 	if p := c.members[s.dice.IntN(len(c.members))]; p.alive() {
 		s.plan(0, event{kind: evCampaign, peer: p, life: p.node.life})
 	}
@@ -157,7 +160,7 @@ func (s *sim) askForElection() {
 
 // handOver lets a leader hand over to another member, again and again for a while now and then.
 func (s *sim) handOver() {
-	c := s.clusters[s.dice.IntN(len(s.clusters))]
+	c := s.someCluster()
 	if p := s.leaderOf(c); p != nil {
 		to := uint64(s.dice.IntN(len(c.members)))
 		s.plan(0, event{kind: evTransfer, peer: p, life: p.node.life, gen: to})

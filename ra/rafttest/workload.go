@@ -69,6 +69,16 @@ func Workloads() []*Workload {
 			reached: func(o Outcome) bool { return o.Acknowledged > 10 },
 		},
 		{
+			Name: "rebirth", About: "clusters are deleted, and others started under their names", Events: 1000, script: rebirths,
+			profile: calm(2, func(p *Profile) { p.AskOneIn, p.Interval, p.Payload = 2, 3, 2000 }),
+			reached: func(o Outcome) bool { return o.Deletions > 2 },
+		},
+		{
+			Name: "upgrade", About: "nodes are stopped in good order, and come back with newer code", Events: 500, script: upgrades,
+			profile: calm(1, func(p *Profile) { p.AskOneIn, p.Interval = 3, 3 }),
+			reached: func(o Outcome) bool { return o.Upgrades > 2 },
+		},
+		{
 			Name: "recovery", About: "all nodes are stopped or crash again and again, and recover", Events: 700, script: restarts,
 			profile: calm(3, func(p *Profile) { p.Payload, p.AskOneIn, p.Interval = 2000, 4, 5 }),
 			reached: func(o Outcome) bool { return o.Recoveries > 8 },
@@ -153,6 +163,10 @@ func restarts(s *sim) {
 		}
 	})
 }
+
+func rebirths(s *sim) { s.every(50*time.Millisecond, s.recreate) }
+
+func upgrades(s *sim) { s.every(50*time.Millisecond, s.upgradeSome, s.askForElection) }
 
 func failures(s *sim) {
 	fail := func(op vfs.Op, after int, short bool) func() {
