@@ -32,7 +32,7 @@ func Workloads() []*Workload {
 			profile: calm(3, func(p *Profile) { p.Command = 30 * time.Millisecond }), reached: func(o Outcome) bool { return o.Elections > 6 },
 		},
 		{
-			Name: "overwrite", About: "leaders are cut off, and their divergent ends overwritten", Events: 1400, script: divergence,
+			Name: "overwrite", About: "leaders are cut off, and their divergent ends overwritten", Events: 2000, script: divergence,
 			profile: calm(3, func(p *Profile) { p.Command, p.MaxEntries = 8*time.Millisecond, 8 }),
 			reached: func(o Outcome) bool { return o.Truncations > 0 && o.Elections > 2 },
 		},
