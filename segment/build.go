@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"path"
+	"runtime"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
@@ -65,6 +66,7 @@ func (b *builder) write(p []byte) error {
 		if err := b.flushStep(); err != nil {
 			return err
 		}
+		runtime.Gosched() // a flush is long, and whoever waits for a processor has more urgent things to do
 	}
 	return nil
 }
