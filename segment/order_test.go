@@ -38,6 +38,21 @@ func TestCleanIsDurableInOrder(t *testing.T) {
 	}
 }
 
+// I9: a file whose name was not durable yet when its process died is durable, or gone, from the next Open on.
+func TestOpenedIsDurable(t *testing.T) {
+	mem := vfs.NewMem()
+	errs := vfs.NewErrs(mem)
+	s := mustOpen(t, errs)
+	errs.Inject(vfs.Fault{Op: vfs.OpSyncDir, Times: 1})
+	if _, err := s.Flush(ranges(part{uid: "a", lo: 1, hi: 100, term: 1})); err == nil {
+		t.Fatal("a flush whose names are not durable succeeds")
+	}
+	rng := rand.New(rand.NewPCG(1, 5))
+	left := mem.Crash(vfs.CrashKept, rng)
+	expect(t, mustOpen(t, left), "a", 1, 100, term(1))
+	expect(t, mustOpen(t, left.Crash(vfs.CrashLost, rng)), "a", 1, 100, term(1))
+}
+
 // A compaction keeps the cut of a row whose entries are all dead, as long as it holds something down, and no longer.
 func TestCompactKeepsCuts(t *testing.T) {
 	fs := vfs.NewMem()

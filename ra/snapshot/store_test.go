@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -287,6 +288,29 @@ func TestFallback(t *testing.T) {
 		t.Fatal(q)
 	}
 	mustOpen(t, fs)
+}
+
+// I9: a snapshot whose name was not durable yet when its process died is durable from the next Open on, before the one
+// before it goes.
+func TestOpenedIsDurable(t *testing.T) {
+	mem := vfs.NewMem()
+	errs := vfs.NewErrs(mem)
+	s := mustOpen(t, errs)
+	if err := take(s, "a", 5, 500); err != nil {
+		t.Fatal(err)
+	}
+	errs.Inject(vfs.Fault{Op: vfs.OpSyncDir, Times: 1})
+	if err := take(s, "a", 17, 500); err == nil {
+		t.Fatal("a snapshot whose name is not durable counts")
+	}
+	for seed := range uint64(20) {
+		rng := rand.New(rand.NewPCG(seed, 6))
+		left := mem.Crash(vfs.CrashKept, rng)
+		mustOpen(t, left)
+		if err := verifyAt(mustOpen(t, left.Crash(vfs.CrashSubset, rng)), "a", 17, 500); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+	}
 }
 
 func TestOpenTidies(t *testing.T) {
