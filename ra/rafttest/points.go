@@ -2,7 +2,6 @@ package rafttest
 
 import (
 	"fmt"
-	"runtime"
 
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
@@ -84,16 +83,11 @@ func scatter(i int) uint64 {
 }
 
 // Try runs the workload with point number i. The error says which point it was, and what broke.
-func (p *Points) Try(i int) (out Outcome, err error) {
+func (p *Points) Try(i int) (Outcome, error) {
 	strike := p.At(i)
-	defer func() {
-		if v := recover(); v != nil {
-			buf := make([]byte, 16<<10)
-			err = fmt.Errorf("panic: %v\n%s", v, buf[:runtime.Stack(buf, false)])
-		}
-		if err != nil {
-			err = fmt.Errorf("workload %s, point %d, %v: %w", p.Workload.Name, i, strike, err)
-		}
-	}()
-	return p.Workload.Run(strike)
+	out, err := p.Workload.Run(strike)
+	if err != nil {
+		err = fmt.Errorf("workload %s, point %d, %v: %w", p.Workload.Name, i, strike, err)
+	}
+	return out, err
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +17,10 @@ var (
 	first     = flag.Uint64("first", 1, "the first seed of a campaign")
 	schedules = flag.Int("schedules", 20_000, "how many schedules to run")
 	events    = flag.Int("events", 1000, "how many events happen in a schedule before it heals")
+	weather   = flag.Uint64("weather", 0, "with -seed: the seed of the weather, if it is another one")
+	calmed    = flag.String("calm", "", "with -seed: kinds of weather that do not come, with commas between")
+	skipped   = flag.String("skip", "", "with -seed: numbers of faults that do not happen, with commas between")
+	minimise  = flag.Uint64("minimise", 0, "look for the shortest schedule that fails like this one, with -events")
 )
 
 // TestSchedules runs seeded schedules, each with other weather. A failure names its seed and how to repeat it.
@@ -34,11 +40,12 @@ func TestSchedules(t *testing.T) {
 		wg.Go(func() {
 			for i := next.Add(1) - 1; i < int64(count) && failed.Load() == 0; i = next.Add(1) - 1 {
 				s := *first + uint64(i)
-				out, err := runSafely(Options{Seed: s, Events: *events})
+				out, err := Run(Options{Seed: s, Events: *events})
 				total.add(out)
 				if err != nil {
 					failed.Add(1)
-					t.Errorf("%v\nrepeat it with: go test ./ra/rafttest -run TestSchedules -v -events %d -seed %d", err, *events, s)
+					t.Errorf("%v\nrepeat it with: go test ./ra/rafttest -run TestSchedules -v -events %d -seed %d\n"+
+						"shorten it with: go test ./ra/rafttest -run TestMinimise -v -events %d -minimise %d", err, *events, s, *events, s)
 				}
 			}
 		})
@@ -49,26 +56,25 @@ func TestSchedules(t *testing.T) {
 
 // replay runs one schedule, and prints every event with -v.
 func replay(t *testing.T, s uint64) {
-	o := Options{Seed: s, Events: *events}
+	o := Options{Seed: s, Events: *events, Weather: *weather}
+	if *calmed != "" {
+		o.Calm = strings.Split(*calmed, ",")
+	}
+	for _, n := range strings.FieldsFunc(*skipped, func(r rune) bool { return r == ',' }) {
+		k, err := strconv.Atoi(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Skip = append(o.Skip, k)
+	}
 	if testing.Verbose() {
 		o.Trace = os.Stderr
 	}
-	out, err := runSafely(o)
+	out, err := Run(o)
 	t.Logf("%+v", out)
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// runSafely makes a panic a failure with a seed.
-func runSafely(o Options) (out Outcome, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			buf := make([]byte, 16<<10)
-			err = fmt.Errorf("seed %d, event ?: panic: %v\n%s", o.Seed, v, buf[:runtime.Stack(buf, false)])
-		}
-	}()
-	return Run(o)
 }
 
 // tally adds up outcomes.
@@ -88,8 +94,8 @@ func (t *tally) String() string { return t.sum.String() }
 // The same seed makes the same run (the rule that every other test here rests on).
 func TestSameSeedSameRun(t *testing.T) {
 	for s := uint64(1); s <= 50; s++ {
-		a, errA := runSafely(Options{Seed: s, Events: 500})
-		b, errB := runSafely(Options{Seed: s, Events: 500})
+		a, errA := Run(Options{Seed: s, Events: 500})
+		b, errB := Run(Options{Seed: s, Events: 500})
 		if a != b || fmt.Sprint(errA) != fmt.Sprint(errB) {
 			t.Fatalf("seed %d: %+v %v, then %+v %v", s, a, errA, b, errB)
 		}
@@ -103,7 +109,7 @@ func TestSameSeedSameRun(t *testing.T) {
 // snapshot of the leader that is older than the checkpoint that a member was restored from (1005818).
 func TestOldFailures(t *testing.T) {
 	for _, s := range []uint64{1228, 1463, 1581, 3301, 13434, 1005818} {
-		if _, err := runSafely(Options{Seed: s, Events: 1000}); err != nil {
+		if _, err := Run(Options{Seed: s, Events: 1000}); err != nil {
 			t.Error(err)
 		}
 	}

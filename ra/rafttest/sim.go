@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"runtime"
 	"time"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -26,8 +27,14 @@ type Options struct {
 	Events int
 	// Trace, if not nil, is told every event in a line.
 	Trace io.Writer
-	// Profile replaces the one that the seed draws, if not nil.
+	// Profile replaces the one that the seed draws, if not nil. Weather draws it instead of Seed, if not 0. Calm names the
+	// kinds of weather that do not come, see Kinds, and Skip the numbers of faults that do not happen, from 1 in their order.
 	Profile *Profile
+	Weather uint64
+	Calm    []string
+	Skip    []int
+	// tripwire, if not nil, is a test's own invariant.
+	tripwire func(*sim) error
 	// Strike, if not nil, is what happens beside what the profile brings.
 	Strike *Strike
 }
@@ -35,8 +42,25 @@ type Options struct {
 // Run runs one schedule. The error, if any, is a *Failure.
 func Run(o Options) (Outcome, error) {
 	s := newSim(o)
-	err := s.run()
+	err := s.runSafely()
 	return s.outcome(), err
+}
+
+// runSafely makes a panic a failure.
+func (s *sim) runSafely() (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			buf := make([]byte, 16<<10)
+			s.broken = fmt.Errorf("panic: %v\n%s", v, buf[:runtime.Stack(buf, false)])
+			err = s.failure()
+		}
+	}()
+	return s.run()
+}
+
+// failure describes what was broken.
+func (s *sim) failure() *Failure {
+	return &Failure{Seed: s.opts.Seed, Events: s.opts.Events, Event: s.events, Faults: s.hits, Err: s.broken}
 }
 
 // Failure is a run that broke an invariant.
@@ -44,6 +68,7 @@ type Failure struct {
 	Seed   uint64
 	Events int
 	Event  int // the one after which it showed
+	Faults int // how many came before
 	Err    error
 }
 
@@ -62,6 +87,7 @@ type sim struct {
 	now     time.Duration
 	events  int
 	healing bool
+	hits    int // faults so far, those that are skipped included
 
 	nodes    []*node
 	clusters []*cluster
@@ -102,8 +128,13 @@ func newSim(o Options) *sim {
 	if o.Profile != nil {
 		s.profile = *o.Profile
 	} else {
-		s.profile = drawProfile(s.dice)
+		weather := s.dice
+		if o.Weather != 0 && o.Weather != o.Seed {
+			weather = newDice(o.Weather)
+		}
+		s.profile = drawProfile(weather)
 	}
+	s.profile.soothe(o.Calm)
 	p := &s.profile
 	s.cut = make([][]bool, p.Nodes)
 	s.arrivals = make([][]time.Duration, p.Nodes)
@@ -197,7 +228,7 @@ func (s *sim) run() error {
 		s.heal()
 	}
 	if s.broken != nil {
-		return &Failure{Seed: s.opts.Seed, Events: s.opts.Events, Event: s.events, Err: s.broken}
+		return s.failure()
 	}
 	return nil
 }
@@ -228,6 +259,9 @@ func (s *sim) happen() {
 		if c.truth.broken != nil && s.broken == nil {
 			s.broken = fmt.Errorf("cluster %d: %w", c.id, c.truth.broken)
 		}
+	}
+	if s.opts.tripwire != nil && s.broken == nil {
+		s.broken = s.opts.tripwire(s)
 	}
 }
 

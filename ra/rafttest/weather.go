@@ -1,6 +1,7 @@
 package rafttest
 
 import (
+	"slices"
 	"time"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -39,7 +40,12 @@ func (s *sim) fault() {
 		return
 	}
 	s.plan(s.dice.between(s.profile.Fault/4, 2*s.profile.Fault), event{kind: evFault})
-	switch s.drawFault() {
+	s.hits++
+	kind := s.drawFault()
+	if slices.Contains(s.opts.Skip, s.hits) {
+		return
+	}
+	switch kind {
 	case faultCrash:
 		s.crashSome()
 	case faultPower:

@@ -201,7 +201,7 @@ func (w *Workload) Measure() (Operations, error) {
 // Run runs the workload with a strike. The error, if any, is a *Failure.
 func (w *Workload) Run(strike *Strike) (Outcome, error) {
 	s := w.sim(strike)
-	err := s.run()
+	err := s.runSafely()
 	return s.outcome(), err
 }
 
