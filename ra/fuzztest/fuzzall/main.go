@@ -190,7 +190,7 @@ func (c *campaign) fuzz(t *target) error {
 	if err != nil {
 		return err
 	}
-	cmd.Stderr = os.Stderr
+	cmd.Stderr = cmd.Stdout // there it says how far it is
 	begun := time.Now()
 	if err := cmd.Start(); err != nil {
 		return err
