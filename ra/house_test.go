@@ -31,10 +31,11 @@ var mayImport = map[string][]string{
 	"system": {"ra", "ra/raft", "ra/raftlog", "ra/member", "ra/snapshot", "actor", "machine", "segment", "wal",
 		"wal/vfs", "wal/memtable"},
 
-	"machine/reference":   {"ra", "machine"},
-	"system/damagetest":   {}, // tests only
-	"ra/fuzztest":         {},
-	"ra/fuzztest/fuzzall": {},
+	"machine/reference":    {"ra", "machine"},
+	"system/damagetest":    {}, // tests only
+	"ra/fuzztest":          {},
+	"ra/fuzztest/fuzzall":  {},
+	"ra/rafttest/campaign": {"ra/rafttest"},
 }
 
 // forbidden lists imports that would break a promise of the package: the core is deterministic, storage reaches the

@@ -20,10 +20,13 @@ var (
 // TestRandomNetwork runs seeded schedules of lossy, reordering networks, disks that confirm late, crashes, changes of
 // members, snapshots and transfers, and checks I1 to I8 after every event. Then the faults end, and I18 is checked.
 func TestRandomNetwork(t *testing.T) {
+	events := 0
+	defer func() { t.Logf("%d schedules, %d events", *simSeeds, events) }()
 	for k := range *simSeeds {
 		seed := *simFirst + uint64(k)
 		s := newSim(seed)
 		s.run(*simSteps)
+		events += s.events
 		if s.bad == "" {
 			s.heal()
 		}

@@ -114,6 +114,16 @@ func drawWeights(d dice) [faultKinds]int {
 	return w
 }
 
+// Storm is a schedule in which nodes crash and come back all the time, and little else happens.
+func Storm(seed uint64) Options {
+	p := drawProfile(newDice(seed))
+	p.Nodes, p.Members, p.Clusters = min(p.Nodes, 3), min(p.Members, 3), min(p.Clusters, 2)
+	p.Fault, p.LieDown, p.Change, p.Recreate, p.StallOneIn = 10*time.Millisecond, 20*time.Millisecond, 0, 0, 0
+	p.Sync, p.Command = min(p.Sync, time.Millisecond), 2*time.Millisecond
+	p.Weights = [faultKinds]int{faultCrash: 4, faultPower: 4, faultStop: 1, faultDisk: 1}
+	return Options{Seed: seed, Events: 1000, Profile: &p}
+}
+
 // policy returns when snapshots are taken.
 func (p *Profile) policy() snapshot.Policy {
 	return snapshot.Policy{MinInterval: p.Interval, MinCheckpoint: p.Interval, Growth: 2, MinBytes: 4 << 10}

@@ -20,6 +20,7 @@ var (
 	weather   = flag.Uint64("weather", 0, "with -seed: the seed of the weather, if it is another one")
 	calmed    = flag.String("calm", "", "with -seed: kinds of weather that do not come, with commas between")
 	skipped   = flag.String("skip", "", "with -seed: numbers of faults that do not happen, with commas between")
+	storm     = flag.Bool("storm", false, "with -seed: a schedule that crashes all the time")
 	minimise  = flag.Uint64("minimise", 0, "look for the shortest schedule that fails like this one, with -events")
 )
 
@@ -57,6 +58,9 @@ func TestSchedules(t *testing.T) {
 // replay runs one schedule, and prints every event with -v.
 func replay(t *testing.T, s uint64) {
 	o := Options{Seed: s, Events: *events, Weather: *weather}
+	if *storm {
+		o = Storm(s)
+	}
 	if *calmed != "" {
 		o.Calm = strings.Split(*calmed, ",")
 	}
