@@ -128,27 +128,37 @@ func clusterOf(uid ra.UID) string {
 	return strings.ToLower(string(uid[:len(uid)-12]))
 }
 
-// flips returns about count flips, half of them spread over all bits, the other half over the kinds of files.
+// flips returns count flips, half of them spread over all bits, the other half over the kinds of files. Of small files
+// that may be every bit; the rest then falls to the others.
 func (r *reference) flips(t *testing.T, node ra.NodeID, count int) []damage {
 	disk := r.disks[node]
 	names := list(t, disk)
 	newest := newestWAL(names)
-	size, kinds, total := make(map[string]int), make(map[string]int), 0
-	for _, name := range names {
-		size[name] = len(read(t, disk, name))
-		total += size[name]
+	bits, kinds, total := make([]int64, len(names)), make(map[string]int64), int64(0)
+	for k, name := range names {
+		bits[k] = 8 * int64(len(read(t, disk, name)))
+		total += bits[k]
 		kinds[kind(name, newest)]++
 	}
 	var out []damage
+	add := func(k int, bit int64) { out = append(out, damage{How: "flip", File: names[k], At: bit}) }
+	half := int64(count) / 2
 	for k, name := range names {
-		n := count*size[name]/total/2 + count/2/len(kinds)/kinds[kind(name, newest)] + 1
-		for _, bit := range sample(int64(size[name])*8, int64(n), int64(k)) {
-			out = append(out, damage{How: "flip", File: name, At: bit})
+		n := half*bits[k]/total + half/int64(len(kinds))/kinds[kind(name, newest)]
+		for _, bit := range sample(bits[k], n, int64(k)) {
+			add(k, bit)
 		}
+	}
+	for _, bit := range sample(total, int64(count-len(out)), 7) {
+		k := 0
+		for ; bit >= bits[k]; k++ {
+			bit -= bits[k]
+		}
+		add(k, bit)
 	}
 	rng := rand.New(rand.NewPCG(uint64(count), 6))
 	rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
-	return out[:min(len(out), count)]
+	return out
 }
 
 // damages returns the other damages.
