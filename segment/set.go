@@ -129,6 +129,21 @@ func (s *Set) Truncate(uid ra.UID, from ra.Index) {
 	}
 }
 
+// Restart says that the snapshot which stood for the entries of uid is lost, and the log begins anew at index 1: it takes
+// back Drop, and hides everything like Truncate.
+func (s *Set) Restart(uid ra.UID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.members[uid]
+	if m == nil {
+		return
+	}
+	s.update(m, func() {
+		m.floor, m.ceiling = 0, 1
+		m.settle()
+	})
+}
+
 // Forget says that uid is deleted for good, durably. Its entries can no longer be read, and files in which nothing else
 // is needed are removed by the next Clean. To be remembered after a restart it must be noted by a Flush, as a Range
 // without entries and with Cut 1; or be said again.

@@ -44,7 +44,7 @@ func (l *letter) free() {
 // that only grow, so that of many that wait for a busy leader the last one counts (REP-07).
 func (l *letter) supersedes(older *letter) bool {
 	return l.Kind == raft.AppendReply && older.Kind == raft.AppendReply && !l.Reject && !older.Reject &&
-		l.From == older.From && l.Term == older.Term && l.fromSpawn == older.fromSpawn &&
+		l.From == older.From && l.Term == older.Term && l.fromSpawn == older.fromSpawn && l.Token == older.Token &&
 		l.Last >= older.Last && l.Index >= older.Index && l.Commit >= older.Commit
 }
 

@@ -141,7 +141,7 @@ func (b *Batch) Append(w *Writer, op *Op) error {
 func (b *Batch) rowFor(w *Writer, op *Op) int {
 	if w.gen == b.gen {
 		r := &b.rows[w.slot]
-		fresh := op.Register != nil || op.Reset != 0 || op.Truncate != 0 || r.flags&rowMark != 0
+		fresh := op.Register != nil || op.Reset != 0 || op.Truncate != 0 || op.Damaged != nil || r.flags&rowMark != 0
 		if !fresh || r.seqLo == 0 {
 			return w.slot
 		}
@@ -183,9 +183,14 @@ func (b *Batch) order(w *Writer, op *Op, slot int) {
 		r.flags |= rowApplied
 		r.applied = op.Applied
 	}
+	if op.Damaged != nil {
+		w.mark.Add(*op.Damaged)
+		r.flags |= rowMark
+		r.mark = w.mark
+	}
 	if op.Repaired {
 		r.flags |= rowMark
-		r.mark, w.adrift = Mark{}, false
+		r.mark, w.mark, w.adrift = Mark{}, Mark{}, false
 	}
 	if op.Delete {
 		r.flags |= rowDelete

@@ -17,12 +17,25 @@ const (
 	anyDamage = DamagedLog | DamagedState | DamagedRegistration
 )
 
-// Mark is what recovery found damaged of a member. It is durable, and stays until an Op with Repaired takes it back: the
-// member takes no part until then (I10).
+// Mark is what recovery, or the member's owner, found damaged of a member. It is durable, and stays until an Op with
+// Repaired takes it back: the member takes no part until then (I10).
 type Mark struct {
 	What Damage
-	// From is the first index that is not to be trusted; 0 if that is unknown. It matters only with DamagedLog.
+	// From is the first index that is not to be trusted, with DamagedLog: what the member's log held below is known to
+	// have been there at the end. 0 and 1 mean that nothing is.
 	From ra.Index
+}
+
+// Add merges other into the mark.
+func (m *Mark) Add(other Mark) {
+	if other.What&DamagedLog != 0 {
+		if m.What&DamagedLog == 0 {
+			m.From = other.From
+		} else {
+			m.From = min(m.From, other.From)
+		}
+	}
+	m.What |= other.What
 }
 
 // live is what the log has durable of one member beside its entries: what goes into the state file.

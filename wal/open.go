@@ -115,8 +115,8 @@ func (r *recovery) collect() (again, marks *Batch) {
 func (m *replayed) writer() *Writer {
 	w := &Writer{uid: m.uid, seq: m.live.seq, last: m.live.last, registered: true, live: m.live}
 	w.live.mark = m.wasMarked
-	w.live.mark.add(m.found)
-	w.adrift = w.live.mark.What&DamagedLog != 0
+	w.live.mark.Add(m.found)
+	w.mark, w.adrift = w.live.mark, w.live.mark.What&DamagedLog != 0
 	return w
 }
 

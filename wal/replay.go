@@ -55,6 +55,7 @@ type replayed struct {
 	known      bool // registered, in a row or in the state file
 	loose      bool // live.last is not known, because all entries are elsewhere
 	table      *memtable.Table
+	sure       ra.Index // known to be committed as of the last row: a truncation that is lost cannot have been below
 	reset      ra.Index
 	truncated  ra.Index
 	found      Mark // damage that no later order made good
@@ -130,9 +131,9 @@ func (r *replay) reach(seq uint64) {
 // meet compares the member with what the state file says of it, which is right.
 func (m *replayed) meet(s *live, losses int) {
 	if m.live.seq != s.seq {
-		m.damage(DamagedLog, 0)
+		m.damage(DamagedLog, m.sure+1)
 	}
-	m.cleared = losses
+	m.cleared, m.sure = losses, max(m.sure, s.applied)
 	m.found.What &= DamagedLog
 	last := m.live.last
 	m.live, m.known, m.wasMarked = *s, true, s.mark
@@ -142,24 +143,13 @@ func (m *replayed) meet(s *live, losses int) {
 	m.loose = false
 }
 
-// damage notes damage; entries from from on are not to be trusted, 0 if nobody knows from where on.
+// damage notes damage; entries from from on are not to be trusted. When orders are lost, a truncation may be among them:
+// then only what was known to be committed before is what the log held in the end.
 func (m *replayed) damage(what Damage, from ra.Index) {
-	m.found.add(Mark{What: what, From: from})
-	if what&DamagedLog != 0 && from != 0 {
-		m.cut(from)
+	m.found.Add(Mark{What: what, From: from})
+	if what&DamagedLog != 0 {
+		m.cut(m.found.From)
 	}
-}
-
-// add merges other into the mark.
-func (m *Mark) add(other Mark) {
-	if other.What&DamagedLog != 0 {
-		if m.What&DamagedLog == 0 {
-			m.From = other.From
-		} else {
-			m.From = min(m.From, other.From)
-		}
-	}
-	m.What |= other.What
 }
 
 // cut removes what the member has from index from on.
@@ -170,15 +160,15 @@ func (m *replayed) cut(from ra.Index) {
 
 // order checks that the row follows the member's last one.
 func (m *replayed) order(row *row, losses int) {
-	if row.flags&rowMark != 0 && row.mark.What != 0 {
+	marks := row.flags&rowMark != 0 && row.mark.What != 0
+	switch {
+	case marks && row.seqLo == m.live.seq:
 		m.marked(row, losses)
 		return
-	}
-	if row.seqLo == 0 {
+	case row.seqLo == 0:
 		return
-	}
-	if row.seqLo != m.live.seq+1 {
-		m.damage(anyDamage, 0)
+	case row.seqLo != m.live.seq+1:
+		m.damage(anyDamage, m.sure+1)
 	}
 	m.cleared = losses
 }
@@ -205,6 +195,9 @@ func (r *replay) apply(row *row, uid ra.UID, got []ra.Entry) {
 	}
 	if row.flags&rowReset != 0 {
 		*m.table, m.reset, m.truncated, m.loose = memtable.Table{}, row.reset, 0, false
+	}
+	if row.flags&(rowReset|rowApplied) != 0 {
+		m.sure = max(m.sure, row.reset, row.applied)
 	}
 	if row.flags&rowTruncate != 0 {
 		m.truncate(row.truncate)
@@ -279,7 +272,7 @@ func (r *replay) finish() []*replayed {
 	out := make([]*replayed, 0, len(r.members))
 	for _, m := range r.members {
 		if m.cleared < r.losses {
-			m.damage(anyDamage, 0)
+			m.damage(anyDamage, m.sure+1)
 		}
 		if !m.known {
 			m.damage(DamagedRegistration, 0)

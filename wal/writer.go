@@ -36,7 +36,9 @@ type Op struct {
 	State *ra.HardState
 	// Applied, if not 0, is a hint how far the member has applied its log (LOG-07). It rides along.
 	Applied ra.Index
-	// Repaired takes back the mark that recovery put on a damaged member; see Mark.
+	// Damaged, if not nil, adds to the member's mark what was found damaged elsewhere, in its segments or snapshot.
+	Damaged *Mark
+	// Repaired takes back the mark of a damaged member; see Mark.
 	Repaired bool
 	// Delete forgets the member for good. No order may follow.
 	Delete bool
@@ -45,7 +47,7 @@ type Op struct {
 // numbered reports whether the order needs a Seq.
 func (op *Op) numbered() bool {
 	return op.Register != nil || op.Reset != 0 || op.Truncate != 0 || len(op.Entries) > 0 || op.State != nil ||
-		op.Repaired || op.Delete
+		op.Damaged != nil || op.Repaired || op.Delete
 }
 
 // Writer is one member as the log knows it. Its Owner may be set by whoever made it; everything else belongs to the log.
@@ -64,6 +66,7 @@ type Writer struct {
 	registered bool
 	deleted    bool
 	adrift     bool // the log is damaged: it may be truncated anywhere
+	mark       Mark // as of the last order accepted
 
 	// What the committing side needs.
 	fileSeq uint64 // the file in which number and span are valid

@@ -33,7 +33,7 @@ func (r *Raft) Patience() Patience {
 	out := Patience{Term: r.state.Term, Acks: r.commit, Written: true}
 	for i := range l.peers {
 		p := &l.peers[i]
-		if !p.voter || i != r.at && (p.status != replicating || p.next <= r.log.last || p.poke) {
+		if !p.voter || p.suspect || i != r.at && (p.status != replicating || p.next <= r.log.last || p.poke) {
 			return Patience{}
 		}
 		if i != r.at && p.match > r.commit {

@@ -124,6 +124,8 @@ func (r *Raft) endAwait() {
 func (r *Raft) awaitTick(m *Message) {
 	if r.lead != nil {
 		r.leaderTick(m)
+	} else {
+		r.followerTick(m)
 	}
 	r.await.ticks++
 	switch r.await.reason {

@@ -26,7 +26,7 @@ func (m Message) String() string {
 			fmt.Fprintf(&b, " %s=%d", f.name, f.value)
 		}
 	}
-	b.WriteString(word(m.Reject, " reject") + word(m.Force, " now") + word(m.Done, " done") + describeEntries(m.Entries))
+	b.WriteString(word(m.Reject, " reject") + word(m.Force, " now") + word(m.Done, " done") + word(m.Suspect, " suspect") + describeEntries(m.Entries))
 	return b.String()
 }
 
@@ -84,7 +84,7 @@ func (o *Orders) describeStorage(b *strings.Builder) {
 		if o.Truncate != 0 {
 			fmt.Fprintf(b, " truncate=%d", o.Truncate)
 		}
-		b.WriteString(describeEntries(o.Append) + "\n")
+		b.WriteString(describeEntries(o.Append) + word(o.Repaired, " repaired") + "\n")
 	}
 	switch s := &o.Snapshot; s.Op {
 	case SnapshotStore:

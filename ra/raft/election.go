@@ -8,9 +8,12 @@ func (r *Raft) electionTimeout(*Message) {
 		return
 	}
 	r.timerArmed = false
-	if r.mayLead() {
+	switch {
+	case r.suspect != nil:
+		r.announce()
+	case r.mayLead():
 		r.startPreVote(false)
-	} else {
+	default:
 		r.missLeader()
 	}
 }
@@ -86,6 +89,7 @@ func (r *Raft) wouldElect(m *Message) bool {
 	if m.Term < r.state.Term || m.Protocol > r.protocol {
 		return false
 	}
+	r.suspects = r.suspects.without(r.config().find(m.From))
 	if m.From == r.leader { // whoever asks for votes does not lead
 		r.loseLeader("", Long)
 	}
@@ -101,7 +105,7 @@ func (r *Raft) wouldElect(m *Message) bool {
 		}
 		return false
 	}
-	return !r.walDown
+	return !r.walDown && r.suspect == nil
 }
 
 // isUpToDate reports whether the sender's log is at least as complete as this one (Raft paper 5.4.1).
@@ -181,7 +185,7 @@ func (r *Raft) addVote(i int) {
 // answer leaves when the vote is durable; a refusal promises nothing and leaves at once.
 func (r *Raft) answerVote(m *Message) {
 	free := r.state.Vote == "" || r.state.Vote == m.From
-	if !free || r.leader != "" || m.Protocol > r.protocol || !r.isUpToDate(m) || r.walDown {
+	if !free || r.leader != "" || m.Protocol > r.protocol || !r.isUpToDate(m) || r.walDown || r.suspect != nil {
 		r.refuseVote(m)
 		return
 	}

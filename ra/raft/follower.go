@@ -52,7 +52,11 @@ func (r *Raft) follow(leader ra.UID) bool {
 	}
 	r.setLeader(leader)
 	r.silent = false
+	r.suspects = 0
 	r.cancelTimer()
+	if r.suspect != nil && r.suspect.goal == 0 {
+		r.ackDue = true // it may not know
+	}
 	return true
 }
 
@@ -164,7 +168,10 @@ func (r *Raft) sendReject(i ra.Index, term ra.Term) {
 		hint.Index = r.commit
 		hint.Term, _ = r.log.at(r.commit)
 	}
-	r.send(Message{Kind: AppendReply, To: r.leader, Reject: true, Index: hint.Index, LogTerm: hint.Term, Last: i})
+	r.send(Message{
+		Kind: AppendReply, To: r.leader, Reject: true, Index: hint.Index, LogTerm: hint.Term, Last: i,
+		Suspect: r.suspect != nil, Token: r.episode,
+	})
 }
 
 // truncateLog removes the entries from i on, in the log, in what is or will be durable, and in the configurations.
@@ -211,11 +218,14 @@ func (r *Raft) written(m *Message) {
 	if r.disk.confirm(m.Seq) && r.disk.index > before && !m.Done {
 		r.ackDue = true
 	}
+	if r.suspect != nil {
+		r.endSuspicion()
+	}
 }
 
 // followerHeartbeat confirms a round of queries (REP-32).
 func (r *Raft) followerHeartbeat(m *Message) {
-	if r.follow(m.From) {
+	if r.follow(m.From) && r.suspect == nil {
 		r.queryDue = max(r.queryDue, m.Query)
 	}
 }

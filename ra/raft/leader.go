@@ -126,7 +126,9 @@ func (r *Raft) appendConfig(members []ra.Member) ra.Index {
 func (r *Raft) promote() {
 	c := r.config()
 	for i := range c.Members {
-		if c.Members[i].Membership == ra.Promotable && r.lead.peers[i].match >= max(c.Index, r.lead.first) && r.changePermitted() {
+		p := &r.lead.peers[i]
+		caughtUp := p.match >= max(c.Index, r.lead.first) && !p.suspect
+		if c.Members[i].Membership == ra.Promotable && caughtUp && r.changePermitted() {
 			m := c.Members[i]
 			m.Membership = ra.Voter
 			if members, refused := c.changed(Set, m); refused == Accepted {
@@ -206,7 +208,7 @@ func (r *Raft) durableIn(c *Configuration) ra.Index {
 		switch {
 		case c.Members[i].UID == r.self:
 			value = r.disk.index
-		case k >= 0:
+		case k >= 0 && !l.peers[k].suspect:
 			value = l.peers[k].match
 		}
 		l.values = append(l.values, uint64(value))
@@ -287,7 +289,7 @@ func (r *Raft) transfer(m *Message) {
 
 // sentAll reports whether p has been sent the log, or will have been when the batch is closed.
 func (r *Raft) sentAll(p *peer) bool {
-	return p.status == replicating && int(r.log.last+1-p.next) <= len(r.out.Append)
+	return p.status == replicating && !p.suspect && int(r.log.last+1-p.next) <= len(r.out.Append)
 }
 
 // abdicate gives up leadership of one's own will, because this member cannot do its work: the voter that has most of
@@ -304,7 +306,7 @@ func (r *Raft) bestVoter() ra.UID {
 	best := -1
 	for i := range r.lead.peers {
 		p := &r.lead.peers[i]
-		if i != r.at && p.voter && !r.down.has(i) && (best < 0 || p.match > r.lead.peers[best].match) {
+		if i != r.at && p.voter && !p.suspect && !r.down.has(i) && (best < 0 || p.match > r.lead.peers[best].match) {
 			best = i
 		}
 	}

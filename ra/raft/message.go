@@ -21,7 +21,7 @@ const (
 	Append
 	// AppendReply says that the log equals the leader's up to Last, and that up to Index it is durable. Commit is the
 	// follower's. With Reject: the append whose Index was Last did not fit; the follower's log may fit at Index,
-	// where its term is LogTerm.
+	// where its term is LogTerm. Suspect and Token are those of the follower's episode.
 	AppendReply
 	// Heartbeat asks whether the sender still leads, for the queries up to number Query (REP-31).
 	Heartbeat
@@ -37,9 +37,15 @@ const (
 	TimeoutNow
 	// StepDown says that the sender does not lead, or leads no more, in Term.
 	StepDown
+	// SuspectNotice says that the sender has lost entries that it may have acknowledged, and has its log durably up to
+	// Index. Token is its episode. Term is its durable one: only a leader of that term or a later one can help it.
+	SuspectNotice
+	// SuspectReply says that the sender leads and counts on the receiver no more, in the episode Token. The receiver is
+	// sound again when it holds the sender's log durably up to Index.
+	SuspectReply
 
 	// lastPeerKind is the last kind that another member may send.
-	lastPeerKind = StepDown
+	lastPeerKind = SuspectReply
 )
 
 // What happens on this node. Term, To and From are empty unless listed.
@@ -95,7 +101,8 @@ const (
 
 var kindNames = [kinds]string{
 	"PreVoteRequest", "PreVoteReply", "VoteRequest", "VoteReply", "Append", "AppendReply", "Heartbeat",
-	"HeartbeatReply", "InstallSnapshot", "InstallSnapshotReply", "TimeoutNow", "StepDown", "Propose", "Change",
+	"HeartbeatReply", "InstallSnapshot", "InstallSnapshotReply", "TimeoutNow", "StepDown", "SuspectNotice",
+	"SuspectReply", "Propose", "Change",
 	"Query", "Written", "Sent", "ReadFailed", "ElectionTimeout", "Tick", "Campaign", "Transfer", "LeaderDown",
 	"LeaderLost", "NodeDown", "NodeUp", "SnapshotTaken", "LogTruncated", "SnapshotStored", "SnapshotFailed", "WALDown",
 	"WALUp", "VersionInForce",
@@ -120,7 +127,9 @@ type Message struct {
 	Reject bool
 	Force  bool
 	Done   bool
-	Chunk  uint32
+	// Suspect: the sender has lost entries that it may have acknowledged, and its word counts for nothing.
+	Suspect bool
+	Chunk   uint32
 	// Protocol is the version of this package's messages that the sender speaks, Version that of a machine.
 	Protocol uint32
 	Version  uint32

@@ -58,9 +58,11 @@ type Orders struct {
 
 	// Seq is the number of the durable part below, to be confirmed by Written once all of it is on disk; 0: there is
 	// none. In it: store State if SaveState; remove the entries from Truncate on, if not 0; append Append, whose
-	// first entry follows the last one then. Different parts are carried out in the order of their Seq.
+	// first entry follows the last one then; note that this member is suspect no more if Repaired. Different parts are
+	// carried out in the order of their Seq.
 	Seq       uint64
 	SaveState bool
+	Repaired  bool
 	State     ra.HardState
 	Truncate  ra.Index
 	Append    []ra.Entry
@@ -139,11 +141,14 @@ func (r *Raft) begin() {
 // orderDurable numbers what the batch wants on disk.
 func (r *Raft) orderDurable() {
 	o := r.out
-	if !r.stateDirty && o.Truncate == 0 && len(o.Append) == 0 {
+	if !r.stateDirty && o.Truncate == 0 && len(o.Append) == 0 && !o.Repaired {
 		return
 	}
 	o.Seq = r.disk.order(r.log.last)
 	r.ordered = r.log.last
+	if o.Repaired {
+		r.suspect.order = o.Seq
+	}
 	if r.stateDirty {
 		r.stateDirty = false
 		r.disk.stateSeq = o.Seq
@@ -161,6 +166,9 @@ func (r *Raft) closeFollower() {
 	if !r.stateDurable() {
 		return
 	}
+	if r.suspect != nil {
+		r.heal()
+	}
 	if r.grantDue {
 		r.grantDue = false
 		r.send(Message{Kind: VoteReply, To: r.state.Vote})
@@ -174,7 +182,10 @@ func (r *Raft) closeFollower() {
 	}
 	if r.ackDue {
 		r.ackDue = false
-		r.send(Message{Kind: AppendReply, To: r.leader, Index: min(r.disk.index, r.matched), Last: r.matched, Commit: r.commit})
+		r.send(Message{
+			Kind: AppendReply, To: r.leader, Index: min(r.disk.index, r.matched), Last: r.matched, Commit: r.commit,
+			Suspect: r.suspect != nil, Token: r.episode,
+		})
 	}
 }
 
@@ -205,6 +216,8 @@ func (r *Raft) cancelTimer() {
 // needTick reports whether there is something that only time can bring on: every state that waits has a way out.
 func (r *Raft) needTick() bool {
 	switch r.role {
+	case ra.Follower:
+		return r.suspect != nil
 	case ra.AwaitCondition:
 		return true
 	case ra.ReceiveSnapshot:

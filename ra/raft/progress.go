@@ -35,6 +35,12 @@ type peer struct {
 	commit    ra.Index // newest commit index sent
 	committed ra.Index // commit index that the peer has said to have
 	snapshot  Position // sending: which
+
+	// suspect: what it has confirmed counts for nothing until it says that it holds the log durably up to goal. episode
+	// is the newest that was heard of.
+	suspect bool
+	goal    ra.Index
+	episode uint64
 }
 
 // follow makes the peers those of c, with what is known of them.
@@ -112,6 +118,9 @@ func (r *Raft) sendAppend(p *peer, last ra.Index, now bool) {
 // one, and nothing above what was sent is believed.
 func (r *Raft) appendReply(m *Message) {
 	p := r.peerOf(m)
+	if m.Token != p.episode && !r.newEpisode(p, m) {
+		return
+	}
 	if m.Reject {
 		r.appendRejected(p, m)
 		return
@@ -119,7 +128,9 @@ func (r *Raft) appendReply(m *Message) {
 	if m.Index > m.Last || m.Last > p.sent {
 		return
 	}
-	p.moved = true
+	if !p.suspect || m.Index > p.match { // a suspect peer answers every second
+		p.moved = true
+	}
 	p.confirm(m.Index)
 	p.committed = max(p.committed, min(m.Commit, r.commit))
 	r.lead.acked = true
@@ -254,6 +265,10 @@ func (r *Raft) leaderTick(*Message) {
 
 // tickPeer lets a second pass for one peer.
 func (r *Raft) tickPeer(p *peer) {
+	if p.suspect {
+		p.poke = true
+		r.answerSuspect(p)
+	}
 	switch p.status {
 	case replicating:
 		if p.match+1 < p.next && !p.moved {
@@ -284,7 +299,7 @@ func (r *Raft) leaderNeedsTick() bool {
 	}
 	for i := range r.lead.peers {
 		p := &r.lead.peers[i]
-		behind := p.status != replicating || p.match < r.log.last || p.committed < r.commit
+		behind := p.status != replicating || p.match < r.log.last || p.committed < r.commit || p.suspect
 		if behind && i != r.at && !r.down.has(i) {
 			return true
 		}

@@ -81,6 +81,13 @@ type Restored struct {
 	Commit ra.Index
 	// Version is the machine version in force (VER-01).
 	Version uint32
+	// Suspect: entries above Last were lost that this member may have acknowledged, or that is not known to be otherwise.
+	// It takes part in nothing until a leader has repaired it; see Orders.Repaired. Term and vote must be sound, and
+	// what is left of the log must be what it once was.
+	Suspect bool
+	// Epoch is the number of the last durable order of this member, of all its lives. It never falls, and grows by at
+	// least one whenever a member becomes suspect or sound.
+	Epoch uint64
 }
 
 // Raft is the algorithm's state of one member. It must not be copied. Nothing in it is safe for concurrent use.
@@ -125,6 +132,11 @@ type Raft struct {
 	receiving receiving
 	lead      *leadership // not nil exactly while this member leads, or waits as the leader
 
+	suspect  *suspicion // not nil exactly while this member is suspect
+	suspects memberSet  // others that are, as far as was heard since a leader was last known
+	epoch    uint64     // Restored.Epoch
+	episode  uint64     // see episodeOf
+
 	now        int64 // clock for new entries
 	protocol   uint32
 	local      uint32 // newest machine version that can run here
@@ -157,6 +169,7 @@ func New(cfg Config, restored Restored) (*Raft, error) {
 	r.commit = min(r.commit, r.log.last)
 	r.matched, r.disk.index = r.commit, r.log.last
 	r.silent = r.log.last == 0 && r.state.Term == 0
+	r.beginEpisode(&restored)
 	r.begin()
 	for _, c := range restored.Configurations {
 		r.configs = append(r.configs, Configuration{c.Index, sortMembers(slices.Clone(c.Members))})
@@ -239,7 +252,7 @@ func (r *Raft) admit(m *Message) bool {
 	case r.config().find(m.From) < 0 && r.ignoresStranger(m):
 		r.answerMistaken(m)
 		return false
-	case m.Kind == PreVoteRequest || m.Term == r.state.Term:
+	case m.Kind == PreVoteRequest || m.Kind == SuspectNotice || m.Term == r.state.Term:
 		return true
 	case m.Term > r.state.Term:
 		r.becomeFollower(m.Term, "")
@@ -309,6 +322,9 @@ func (r *Raft) isVoter() bool { return r.config().isVoter(r.at) }
 // mayLead reports whether this member may stand for election: it is a voter, or was one before a change that may not
 // be committed. It may be the only one whose log can still win (thesis 4.2.2). Its own vote then does not count.
 func (r *Raft) mayLead() bool {
+	if r.suspect != nil {
+		return false
+	}
 	for i := range r.configs {
 		c := &r.configs[i]
 		if c.isVoter(c.find(r.self)) {
@@ -327,7 +343,7 @@ func (r *Raft) configInForce(before []ra.Member) {
 			down = down.with(k)
 		}
 	}
-	r.down, r.at = down, c.find(r.self)
+	r.down, r.at, r.suspects = down, c.find(r.self), 0
 	r.out.Configuration = c
 	if r.lead != nil {
 		r.lead.follow(c, r.log.last)
@@ -384,6 +400,9 @@ func (r *Raft) setState(s ra.HardState) {
 		r.matched = r.commit
 		r.grantDue, r.ackDue, r.queryDue, r.requestsDue = false, false, 0, false
 		r.silent = false
+		if r.suspect != nil {
+			r.suspect.goal = 0
+		}
 	}
 	if s != r.state {
 		r.state, r.stateDirty = s, true

@@ -54,6 +54,7 @@ type simOrder struct {
 	truncate ra.Index
 	entries  []ra.Entry
 	state    *ra.HardState
+	repaired bool
 }
 
 // simDisk is a log with a snapshot below it.
@@ -62,6 +63,8 @@ type simDisk struct {
 	snapshot Position
 	members  []ra.Member // of the snapshot; the initial ones without
 	log      []ra.Entry  // after snapshot
+	orders   uint64      // that are on it, or more
+	suspect  bool
 }
 
 func (d *simDisk) last() ra.Index { return d.snapshot.Index + ra.Index(len(d.log)) }
@@ -74,6 +77,8 @@ func (d *simDisk) term(i ra.Index) ra.Term {
 }
 
 func (d *simDisk) apply(o simOrder) {
+	d.orders++
+	d.suspect = d.suspect && !o.repaired
 	if o.state != nil {
 		d.state = *o.state
 	}
@@ -122,6 +127,7 @@ type simNode struct {
 	query     uint64
 	walDown   bool
 	sent      []Message
+	intact    *simDisk // what the disk had before it was damaged, until that is repaired
 }
 
 type simQuery struct {
@@ -143,6 +149,7 @@ type sim struct {
 	trace     hashSum
 	healing   bool
 	stormy    bool
+	frail     bool // disks lose entries, and the configuration stays
 	limits    Limits
 }
 
@@ -159,6 +166,7 @@ func newSim(seed uint64) *sim {
 		votes: map[string]ra.UID{}, trace: fnv.New64a(), limits: DefaultLimits,
 	}
 	s.stormy = s.rng.IntN(2) == 0
+	s.frail = s.rng.IntN(3) == 0
 	s.limits.MaxEntriesPerAppend = 1 + s.rng.IntN(8)
 	s.limits.MaxInflightEntries = s.limits.MaxEntriesPerAppend * (1 + s.rng.IntN(4))
 	s.limits.MaxInflightBytes = 100 + s.rng.IntN(1000)
@@ -197,6 +205,7 @@ func (s *sim) start(n *simNode) {
 	restored := Restored{
 		State: n.disk.state, Snapshot: n.disk.snapshot, Last: n.disk.last(),
 		Configurations: []Configuration{{n.disk.snapshot.Index, n.disk.members}},
+		Suspect:        n.disk.suspect, Epoch: n.disk.orders,
 	}
 	for _, e := range n.disk.log {
 		if k := len(restored.Runs); k == 0 || restored.Runs[k-1].Term != e.Term {
@@ -296,7 +305,7 @@ func (s *sim) carryOut(n *simNode) {
 
 func (s *sim) store(n *simNode, o *Orders) {
 	if o.Seq != 0 {
-		order := simOrder{seq: o.Seq, truncate: o.Truncate, entries: slices.Clone(o.Append)}
+		order := simOrder{seq: o.Seq, truncate: o.Truncate, entries: slices.Clone(o.Append), repaired: o.Repaired}
 		if o.SaveState {
 			state := o.State
 			order.state = &state
@@ -329,11 +338,13 @@ func (s *sim) sync(n *simNode) {
 		s.checkVote(n)
 	}
 	n.orders = n.orders[k:]
+	s.checkRepair(n)
 	s.step(n, Message{Kind: Written, Seq: seq})
 }
 
 // send puts a message on the net, with what the shell attaches to it.
 func (s *sim) send(n *simNode, m Message) {
+	s.checkSuspect(n, &m)
 	switch m.Kind {
 	case VoteReply:
 		if !m.Reject && (n.disk.state != ra.HardState{Term: m.Term, Vote: m.To}) {
@@ -418,7 +429,8 @@ func (s *sim) checkQuorum(n *simNode, i ra.Index) {
 		c = &n.raft.configs[len(n.raft.configs)-2]
 	}
 	for _, other := range s.nodes {
-		if k := c.find(other.uid); k >= 0 && (other.disk.term(i) == term || other.disk.snapshot.Index >= i) {
+		had := other.disk.term(i) == term || other.disk.snapshot.Index >= i || other.lost(i, term)
+		if k := c.find(other.uid); k >= 0 && had {
 			have = have.with(k)
 		}
 	}
@@ -471,6 +483,9 @@ func (s *sim) check(n *simNode, o *Orders) {
 	if s.leaders[term] == "" {
 		s.leaders[term] = n.uid
 		for i := n.mem.snapshot.Index + 1; int(i) <= len(s.committed); i++ {
+			if s.committed[i-1].Term > term {
+				return // a leader of the past, which has not heard of the later ones yet
+			}
 			if n.mem.term(i) != s.committed[i-1].Term {
 				s.fail("I4: leader %s of term %d lacks committed %d", n.uid, term, i)
 				return

@@ -47,6 +47,7 @@ func (s *sim) fault(n *simNode, p int) {
 		}
 	case p < 944:
 		if n.raft == nil {
+			s.damage(n)
 			s.start(n)
 		}
 	case p < 947:
@@ -199,6 +200,9 @@ func (s *sim) membersAt(i ra.Index) []ra.Member {
 
 // change asks a member to add, promote, demote or remove one.
 func (s *sim) change(n *simNode) {
+	if s.frail {
+		return
+	}
 	m := member(s.any().uid)
 	m.Membership = ra.Membership(s.rng.IntN(3))
 	op := Set
@@ -254,7 +258,8 @@ func (s *sim) heal() {
 		}
 	}
 	if len(s.leaders) == 0 { // brand-new members wait to be told (API-07)
-		s.step(s.nodes[0], Message{Kind: Campaign})
+		sound := slices.IndexFunc(s.nodes, func(n *simNode) bool { return !n.disk.suspect })
+		s.step(s.nodes[sound], Message{Kind: Campaign})
 	}
 	const rounds = 400
 	for range rounds {

@@ -15,6 +15,8 @@ type PeerStatus struct {
 	Query                   uint64
 	// Status is replicating, probing, sending_snapshot, snapshot_backoff or disconnected.
 	Status string
+	// Suspect: the peer has lost entries, and does not count until it has them again.
+	Suspect bool
 }
 
 // Status describes a member, for people, tests and overviews (QRY-09).
@@ -30,6 +32,8 @@ type Status struct {
 	// Configuration is the one in force. It must not be changed.
 	Configuration   Configuration
 	ChangePermitted bool
+	// Suspect: this member has lost entries that it may have acknowledged, and takes part in nothing.
+	Suspect bool
 	// Waiting says what a member in the role AwaitCondition waits for.
 	Waiting string
 	// Peers are those of a leader, without itself, in order of UID; nil in other roles.
@@ -69,7 +73,7 @@ func (r *Raft) ReplicatedTo(i ra.Index) bool {
 func (r *Raft) Status() Status {
 	s := Status{
 		UID: r.self, Role: r.role, State: r.state, Leader: r.leader, Last: r.log.end(), Snapshot: r.snapshot,
-		Durable: r.disk.index, Commit: r.commit, Configuration: *r.config(),
+		Durable: r.disk.index, Commit: r.commit, Configuration: *r.config(), Suspect: r.suspect != nil,
 	}
 	if r.role == ra.AwaitCondition {
 		s.Waiting = awaitNames[r.await.reason]
@@ -89,6 +93,7 @@ func (r *Raft) Status() Status {
 		}
 		s.Peers = append(s.Peers, PeerStatus{
 			UID: p.uid, Match: p.match, Next: p.next, CommitSent: p.commit, Query: p.query, Status: name,
+			Suspect: p.suspect,
 		})
 	}
 	return s
@@ -103,6 +108,7 @@ func (s Status) String() string {
 	if s.Waiting != "" {
 		fmt.Fprintf(&b, "(%s)", s.Waiting)
 	}
+	b.WriteString(word(s.Suspect, " suspect"))
 	fmt.Fprintf(&b, " term=%d vote=%s leader=%s last=%v durable=%d commit=%d",
 		s.State.Term, orNone(s.State.Vote), orNone(s.Leader), s.Last, s.Durable, s.Commit)
 	if s.Snapshot.Index > 0 {
@@ -110,7 +116,8 @@ func (s Status) String() string {
 	}
 	fmt.Fprintf(&b, " members=%v", s.Configuration)
 	for _, p := range s.Peers {
-		fmt.Fprintf(&b, "\n  %s %s match=%d next=%d commit=%d query=%d", p.UID, p.Status, p.Match, p.Next, p.CommitSent, p.Query)
+		fmt.Fprintf(&b, "\n  %s %s match=%d next=%d commit=%d query=%d%s",
+			p.UID, p.Status, p.Match, p.Next, p.CommitSent, p.Query, word(p.Suspect, " suspect"))
 	}
 	return b.String()
 }

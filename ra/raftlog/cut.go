@@ -38,6 +38,11 @@ func (l *Log) Truncate(from ra.Index) {
 		_ = l.fail("entry %d is removed, compacted are those up to %d", from, l.base.Index)
 		return
 	}
+	l.cut(from)
+}
+
+// cut removes the entries from an index above the base on.
+func (l *Log) cut(from ra.Index) {
 	l.cuts = append(l.cuts, cut{from: from, tail: l.table.View(from, l.last)})
 	l.table.Truncate(from)
 	l.last = min(l.last, from-1)

@@ -15,14 +15,13 @@ import (
 // segments should be cleaned only when all members are recovered.
 //
 // The snapshot may be ahead of the log, or of another history than the log's end, if the crash came before the log heard
-// of it. Then the log counts as empty, and NeedsReset. What else does not fit together is damage: a gap above the
-// snapshot, entries that cannot be read, an end that is not the one that the write-ahead log knows. The error then
-// matches ra.ErrDamaged.
+// of it. Then the log counts as empty, and NeedsReset. What else does not fit together is damage: entries that the
+// write-ahead log has marked as lost, a snapshot that is missing, a gap above it, entries that cannot be read, an end
+// that is not the one that the write-ahead log knows. The error then matches ra.ErrDamaged, and the log that is returned
+// with it holds what is certain: the snapshot and the entries that follow it without a gap, as the log once was. What it
+// leaves out, NeedsCut or NeedsReset tells.
 func Recover(m *wal.Member, segs *segment.Set, snap Position) (*Log, error) {
 	uid := m.Writer.UID()
-	if m.Mark.What&wal.DamagedLog != 0 {
-		return nil, fmt.Errorf("%w: the write-ahead log lost entries of %s from %d on", ra.ErrDamaged, uid, m.Mark.From)
-	}
 	switch {
 	case m.Reset != 0:
 		segs.Truncate(uid, 1)
@@ -31,17 +30,32 @@ func Recover(m *wal.Member, segs *segment.Set, snap Position) (*Log, error) {
 	}
 	l := &Log{uid: uid, segs: segs, table: m.Entries, recovered: m.Writer.Seq()}
 	l.ordered.Store(l.recovered)
-	if err := l.join(m.Writer.Last(), snap); err != nil {
-		return nil, err
+	from, err := l.marked(m, snap)
+	if err == nil {
+		if err = l.join(m.Writer.Last(), snap); err == nil {
+			return l, nil
+		}
+		from = m.Writer.Last() + 1
 	}
-	return l, nil
+	l.salvage(from, snap)
+	return l, err
+}
+
+// marked returns from where on entries are known to be lost, and an error if any are.
+func (l *Log) marked(m *wal.Member, snap Position) (ra.Index, error) {
+	switch {
+	case m.Mark.What&wal.DamagedLog != 0:
+		from := max(m.Mark.From, 1)
+		return from, fmt.Errorf("%w: entries of %s are lost from %d on", ra.ErrDamaged, l.uid, from)
+	case m.Reset > snap.Index:
+		return 1, fmt.Errorf("%w: the snapshot that stands for the log of %s up to %d is missing", ra.ErrDamaged, l.uid, m.Reset)
+	}
+	return 0, nil
 }
 
 // join joins the log to its snapshot.
 func (l *Log) join(end ra.Index, snap Position) error {
-	if l.last = l.table.Last(); l.last == 0 {
-		_, l.last = l.segs.Bounds(l.uid)
-	}
+	l.reach()
 	_, whole := l.term(snap.Index)
 	switch {
 	case end < snap.Index, whole && !l.has(snap):
@@ -51,11 +65,18 @@ func (l *Log) join(end ra.Index, snap Position) error {
 		// All of it was released, or came as a snapshot. What there is lies below the snapshot.
 		l.table, l.last = new(memtable.Table), end
 	}
-	if err := l.check(end, snap); err != nil {
-		return err
+	if next := l.intact(snap); next != end+1 {
+		return fmt.Errorf("%w: the log of %s is intact from %d to %d, but ended at %d", ra.ErrDamaged, l.uid, snap.Index, next-1, end)
 	}
 	l.release(snap)
 	return nil
+}
+
+// reach finds out up to where table or segments have entries.
+func (l *Log) reach() {
+	if l.last = l.table.Last(); l.last == 0 {
+		_, l.last = l.segs.Bounds(l.uid)
+	}
 }
 
 // has reports whether the log has the snapshot's last entry.
@@ -73,20 +94,28 @@ func (l *Log) startOver(snap Position) {
 	l.measure()
 }
 
-// check looks for damage above the snapshot.
-func (l *Log) check(end ra.Index, snap Position) error {
+// intact returns the index behind the entries that follow the snapshot without a gap and can be read as far as is known.
+func (l *Log) intact(snap Position) ra.Index {
 	next := snap.Index + 1
 	for _, r := range l.runs(snap.Index) {
 		if r.First != next || r.Damaged {
-			return lost(l.uid, next, r.Last)
+			break
 		}
 		next = r.Last + 1
 	}
-	if next != end+1 {
-		return fmt.Errorf("%w: the log of %s reaches from %d to %d, but the write-ahead log knows that it ended at %d",
-			ra.ErrDamaged, l.uid, snap.Index, next-1, end)
+	return next
+}
+
+// salvage makes the log that of what is certain, if it is not from from on.
+func (l *Log) salvage(from ra.Index, snap Position) {
+	l.reach()
+	_, whole := l.term(snap.Index)
+	if snap.Index > 0 && (from <= snap.Index || whole && !l.has(snap)) {
+		l.startOver(snap)
+		return
 	}
-	return nil
+	l.cut(min(from, l.intact(snap)))
+	l.release(snap)
 }
 
 // NeedsReset reports whether an order with Reset, up to the snapshot, must be the next that the write-ahead log gets.
@@ -94,4 +123,35 @@ func (l *Log) NeedsReset() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.reset
+}
+
+// NeedsCut returns the index from which on Recover, or Lose, has left the log out: an order with that Truncate must be
+// the next that the write-ahead log gets. 0: none is needed.
+func (l *Log) NeedsCut() ra.Index {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.cuts {
+		if c := &l.cuts[i]; c.seq == 0 && c.reset == 0 {
+			return c.from
+		}
+	}
+	return 0
+}
+
+// Lose says that the entries from an index on cannot be read, as a *segment.DamageError says: the log ends before. If
+// not even the snapshot can be, from is not above that, and the log is empty: everything is gone. It must not be called
+// while a member uses the log; see NeedsCut.
+func (l *Log) Lose(from ra.Index) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if from <= l.base.Index {
+		l.segs.Restart(l.uid)
+		l.base, l.reset, from = Position{}, false, 1
+		for i := range l.cuts {
+			if c := &l.cuts[i]; c.seq == 0 { // no snapshot takes the place of what it removed
+				c.reset = 0
+			}
+		}
+	}
+	l.cut(from)
 }
