@@ -11,7 +11,8 @@ import (
 
 // Clean removes the files in which nothing is needed any more, and returns their number (COMP-01, COMP-02). They go
 // oldest first, and one that holds others down only after these are gone for good, so that nothing comes back whenever a
-// crash comes. Damaged files go to quarantine. What fails is tried again by the next Clean.
+// crash comes. Damaged files go to quarantine, and so do those that Open could not read. What fails is tried again by
+// the next Clean.
 func (s *Set) Clean() (int, error) {
 	s.write.Lock()
 	defer s.write.Unlock()
@@ -20,6 +21,12 @@ func (s *Set) Clean() (int, error) {
 
 // clean is Clean for who holds write.
 func (s *Set) clean() (int, error) {
+	for len(s.lost) > 0 {
+		if err := toQuarantine(s.cfg.FS, s.cfg.Dir, s.lost[0]); err != nil {
+			return 0, err
+		}
+		s.lost = s.lost[1:]
+	}
 	total := 0
 	for {
 		n, err := s.cleanRound()

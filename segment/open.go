@@ -15,9 +15,10 @@ type Report struct {
 	// Damaged are the ranges that cannot be read, of exactly the members that they belong to. Floors are not known yet:
 	// what lies below a member's snapshot does it no harm. Bodies are checked only when they are read.
 	Damaged []DamagedRange
-	// Lost are files of which nothing is known any more, in quarantine now. Any member may have had entries there: one
-	// that has a gap certainly; but the last entries of a member may be missing too, or older ones that they replaced may
-	// be there again.
+	// Lost are files of which nothing is known any more. Any member may have had entries there: one that has a gap
+	// certainly; but the last entries of a member may be missing too, or older ones that they replaced may be there
+	// again. The first Clean moves them to quarantine: nothing shows the loss any more then, so whoever is concerned must
+	// have noted it durably before.
 	Lost []string
 	// Degraded are files of which one copy of what stands twice is damaged; nothing is lost of them.
 	Degraded []string
@@ -113,7 +114,9 @@ func (o *opening) load(name string, number uint64) error {
 			return err
 		}
 		o.report.Lost = append(o.report.Lost, name)
-		return o.quarantine(name)
+		o.report.Quarantined = append(o.report.Quarantined, name)
+		o.s.lost = append(o.s.lost, name)
+		return nil
 	}
 	if found.degraded {
 		o.report.Degraded = append(o.report.Degraded, name)

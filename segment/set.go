@@ -55,6 +55,7 @@ type Set struct {
 
 	write sync.Mutex // held by whoever changes files
 	next  uint64     // number of the next file; belongs to the holder of write
+	lost  []string   // files that are to go to quarantine; the same
 
 	mu      sync.Mutex // guards what follows; held for moments only
 	members map[ra.UID]*member

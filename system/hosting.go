@@ -174,7 +174,7 @@ func (n *Node) load(r *record) (*process, error) {
 		return nil, fmt.Errorf("system: start member %s: %w: %q", r.id.Name, ra.ErrUnknownMachine, r.reg.machine)
 	}
 	var err error
-	if p.server, err = member.New(cfg); err != nil {
+	if p.server, err = n.makeServer(r, &cfg); err != nil {
 		return nil, fmt.Errorf("system: start member %s: %w", r.id.Name, err)
 	}
 	p.entry = n.board.join(n, r.reg.cluster, r.reg.machine, idsOf(p.server.Configuration().Members))

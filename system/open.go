@@ -37,6 +37,7 @@ type Node struct {
 	pool      pool
 	registry  registry
 	report    Report
+	repaired  atomic.Int64 // members that were suspect and are sound again
 
 	// closing is set when Close begins, from when on calls fail with ra.ErrClosed; stopped is closed when the log takes
 	// nothing any more.
@@ -57,8 +58,9 @@ func (n *Node) Actors() *actor.Node { return n.actors }
 // isClosing reports whether Close was called.
 func (n *Node) isClosing() bool { return n.closing.Load() }
 
-// Open opens the node whose data are in cfg.Dir, and starts all members that are registered there. Damaged members are
-// not started, nor are those whose machine is not given; Report names them. It fails with a *LockedError if another
+// Open opens the node whose data are in cfg.Dir, and starts all members that are registered there. Members that have
+// lost entries are started too, and repaired from their peers; those that have lost more than that are not started, nor
+// are those whose machine is not given. Report names them. It fails with a *LockedError if another
 // node has the directory open, with the context's error if members could not all be started in time, and with errors of
 // the file system. It never deletes what it does not understand.
 func Open(ctx context.Context, cfg Config) (*Node, error) {
@@ -93,6 +95,7 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.openActors(); err != nil {
 		return err
 	}
+	n.markSuspects(ctx)
 	n.segwriter.cleanUp()
 	if n.cfg.NoAutoStart {
 		return nil
@@ -103,6 +106,7 @@ func (n *Node) open(ctx context.Context) error {
 // openActors starts the actors that all members share.
 func (n *Node) openActors() error {
 	n.wal, n.segwriter = newWALActor(n), &segmentWriter{node: n}
+	n.segwriter.busy.Store(true) // until members are marked: then open calls it
 	var err error
 	n.actors, err = actor.Open(actor.Config{
 		Name: n.cfg.Name, Workers: n.cfg.Workers, ClientLane: n.cfg.ClientLane, Logger: n.cfg.Logger, Fabric: n.cfg.Fabric,

@@ -10,7 +10,6 @@ import (
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/raftlog"
 	"github.com/heliopolis-raft/heliopolis/wal"
-	"github.com/heliopolis-raft/heliopolis/wal/memtable"
 )
 
 // record is one member that is registered on this node, whether or not it runs.
@@ -23,10 +22,8 @@ type record struct {
 	slot uint32
 
 	writer *wal.Writer
-	// log is the member's log; nil if it is damaged. Then table is what the write-ahead log has of it, which goes into
-	// segments like that of all others.
-	log   *raftlog.Log
-	table *memtable.Table
+	// log is the member's log, or what is left of it.
+	log *raftlog.Log
 	// proc is the member's process while it lives; nil while it is stopped.
 	proc atomic.Pointer[process]
 
@@ -46,7 +43,8 @@ type record struct {
 	deleting uint64 // the order that deletes it, 0 for none
 
 	mu      sync.Mutex
-	damage  error    // why the member takes no part
+	damage  error    // why the member does not run
+	lost    error    // what it has lost, if it is suspect, or was since the node was opened
 	backlog []wal.Op // what the last life decided and could not store
 }
 
@@ -56,6 +54,8 @@ type accepted struct {
 	applied ra.Index
 	// term is that of the last entry, 0 if that is not known.
 	term ra.Term
+	// mark is what the write-ahead log has noted as damaged of the member.
+	mark wal.Mark
 }
 
 // note takes an order in.
@@ -63,9 +63,18 @@ func (a *accepted) note(op *wal.Op) {
 	if op.State != nil {
 		a.state = *op.State
 	}
+	if op.Truncate != 0 {
+		a.applied = min(a.applied, op.Truncate-1)
+	}
 	a.applied = max(a.applied, op.Applied)
 	if op.Truncate != 0 || op.Reset != 0 {
 		a.term = 0
+	}
+	if op.Damaged != nil {
+		a.mark.Add(*op.Damaged)
+	}
+	if op.Repaired {
+		a.mark = wal.Mark{}
 	}
 	if n := len(op.Entries); n > 0 {
 		a.term = op.Entries[n-1].Term
@@ -84,7 +93,7 @@ func (r *record) damaged() error {
 	return r.node.storageErr()
 }
 
-// setDamaged notes that the member takes no part until the node is opened again. The first reason counts.
+// setDamaged notes that the member does not run until the node is opened again. The first reason counts.
 func (r *record) setDamaged(cause error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

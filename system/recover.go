@@ -11,7 +11,6 @@ import (
 
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/member"
-	"github.com/heliopolis-raft/heliopolis/ra/raftlog"
 	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
 	"github.com/heliopolis-raft/heliopolis/segment"
 	"github.com/heliopolis-raft/heliopolis/wal"
@@ -41,8 +40,8 @@ func (n *Node) openStorage() error {
 		return err
 	}
 	n.report = Report{
-		Damaged: make(map[ra.UID]error), NotStarted: make(map[ra.UID]error),
-		Torn: found.Torn, Losses: found.Losses, Segments: *segs, Snapshots: *shots,
+		Damaged: make(map[ra.UID]error), Suspect: make(map[ra.UID]error), NotStarted: make(map[ra.UID]error),
+		Torn: found.Torn, Losses: found.Losses, Quarantined: found.Quarantined, Segments: *segs, Snapshots: *shots,
 	}
 	return n.restore(found)
 }
@@ -70,9 +69,9 @@ func (n *Node) restore(found *wal.Recovery) error {
 
 // restoreMember makes the record of one member. It fails only if the node must not be opened.
 func (n *Node) restoreMember(m *wal.Member) error {
-	r := &record{node: n, uid: m.Writer.UID(), writer: m.Writer, table: m.Entries}
+	r := &record{node: n, uid: m.Writer.UID(), writer: m.Writer}
 	m.Writer.Owner = r
-	r.accepted = accepted{state: m.State, applied: m.Applied}
+	r.accepted = accepted{state: m.State, applied: m.Applied, mark: m.Mark}
 	r.durable.Store(m.Writer.Seq())
 	reg, err := decodeRegistration(r.uid, m.Registration)
 	switch {
@@ -93,29 +92,8 @@ func (n *Node) restoreMember(m *wal.Member) error {
 	if err := errors.Join(err, n.restoreLog(r, m)); err != nil {
 		n.report.Damaged[r.uid] = r.setDamaged(err)
 	}
-	return nil
-}
-
-// restoreLog puts a member's log together. It returns what is damaged of the member.
-func (n *Node) restoreLog(r *record, m *wal.Member) error {
-	var snap raftlog.Position
-	if info, ok := n.snapshots.Newest(r.uid); ok {
-		snap = raftlog.Position{Index: info.Index, Term: info.Term}
-	}
-	log, err := raftlog.Recover(m, n.segments, snap)
-	if err != nil {
-		return err
-	}
-	r.log, r.table = log, nil
-	r.accepted.term, _ = log.Term(log.Last())
-	switch {
-	case m.Reset > snap.Index:
-		return fmt.Errorf("%w: the snapshot that stands for the log up to %d is missing", ra.ErrCorrupt, m.Reset)
-	case m.Mark.What != 0:
-		return fmt.Errorf("%w: the write-ahead log is damaged (%d)", ra.ErrCorrupt, m.Mark.What)
-	case len(n.report.Segments.Lost) > 0 && log.FirstSegment() != 0:
-		// What was removed may have come back, and nothing shows it.
-		return fmt.Errorf("%w: segment files are lost", ra.ErrCorrupt)
+	if err := r.suspicion(); err != nil {
+		n.report.Suspect[r.uid] = err
 	}
 	return nil
 }
@@ -129,11 +107,10 @@ func (n *Node) startAll(ctx context.Context) error {
 	for range runtime.GOMAXPROCS(0) {
 		all.Go(func() {
 			for r := range todo {
-				if err := n.startMember(r); err != nil {
-					mu.Lock()
-					n.report.add(r, err)
-					mu.Unlock()
-				}
+				err := n.startMember(r)
+				mu.Lock()
+				n.report.add(r, err)
+				mu.Unlock()
 			}
 		})
 	}
@@ -188,6 +165,7 @@ func (n *Node) loadServer(ctx context.Context, r *record, c *member.Config) erro
 	c.Log, c.Snapshots, c.Background, c.Policy = r.log, n.snapshots, memberWork{r}, n.cfg.Snapshots
 	n.wal.ref.Lock()
 	c.State, c.Applied = r.accepted.state, r.accepted.applied
+	c.Suspect, c.Epoch = r.accepted.mark.What != 0, r.writer.Seq()
 	r.base.Store(r.writer.Seq())
 	n.wal.ref.Release()
 	return nil

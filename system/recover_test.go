@@ -17,7 +17,7 @@ import (
 )
 
 // flipWhere changes a byte behind the last place in a directory's files where mark stands.
-func flipWhere(t *testing.T, mem *vfs.Mem, dir string, mark []byte) {
+func flipWhere(t testing.TB, mem *vfs.Mem, dir string, mark []byte) {
 	t.Helper()
 	names, err := mem.List(dir)
 	if err != nil {
@@ -34,7 +34,7 @@ func flipWhere(t *testing.T, mem *vfs.Mem, dir string, mark []byte) {
 	t.Fatalf("%q stands nowhere", mark)
 }
 
-func readAll(t *testing.T, mem *vfs.Mem, name string) []byte {
+func readAll(t testing.TB, mem *vfs.Mem, name string) []byte {
 	t.Helper()
 	f, err := mem.Open(name, vfs.Buffered)
 	if err != nil {
@@ -51,7 +51,7 @@ func readAll(t *testing.T, mem *vfs.Mem, name string) []byte {
 	return b
 }
 
-// isolated checks that member bad is damaged, that it alone is, and that the others can go on.
+// isolated checks that member bad is suspect, that it alone is, and that the others can go on.
 func isolated(t *testing.T, n *Node, bad, good ra.UID) {
 	t.Helper()
 	r, other := n.registry.byUID(bad), n.registry.byUID(good)
@@ -59,13 +59,14 @@ func isolated(t *testing.T, n *Node, bad, good ra.UID) {
 		t.Fatal("a member is missing")
 	}
 	var c member.Config
-	if err := n.loadServer(t.Context(), r, &c); !errors.Is(err, ra.ErrDamaged) || !errors.Is(n.report.Damaged[bad], ra.ErrDamaged) {
-		t.Errorf("the damaged member is started: %v, reported as %v", err, n.report.Damaged[bad])
+	if err := n.loadServer(t.Context(), r, &c); err != nil || !c.Suspect || !errors.Is(n.report.Suspect[bad], ra.ErrDamaged) {
+		t.Errorf("the member that lost entries: %v, suspect %v, reported as %v", err, c.Suspect, n.report.Suspect[bad])
 	}
-	if err := n.loadServer(t.Context(), other, &c); err != nil || other.damaged() != nil || len(n.report.Damaged) != 1 {
-		t.Errorf("the sound member: %v; reported are %v", err, n.report.Damaged)
+	c = member.Config{}
+	if err := n.loadServer(t.Context(), other, &c); err != nil || c.Suspect || len(n.report.Suspect) != 1 {
+		t.Errorf("the sound member: %v; reported are %v", err, n.report.Suspect)
 	}
-	if s := n.Stats(); s.Damaged != 1 {
+	if s := n.Stats(); s.Suspect != 1 || s.Damaged != 0 {
 		t.Errorf("stats: %+v", s)
 	}
 	// The log goes on and hands its files back, whatever it has of the damaged member.
@@ -135,7 +136,7 @@ func TestDamagedSegment(t *testing.T) {
 	}
 }
 
-// TestDamagedBody: an entry in a segment that has decayed is found when the member starts, which then is damaged like one
+// TestDamagedBody: an entry in a segment that has decayed is found when the member starts, which then is suspect like one
 // whose index has: calls say so, and nobody else suffers (I10, I11).
 func TestDamagedBody(t *testing.T) {
 	w := newWorld(t, 1, func(c *Config) { c.WALFileSize = wal.MinFileSize })
@@ -161,7 +162,7 @@ func TestDamagedBody(t *testing.T) {
 	}
 	_, err = w.on("n1", "bad").Process(w.ctx(), reference.AppendDelete(nil, "k"))
 	wantErr(t, err, func(err error) bool { return errors.Is(err, ra.ErrDamaged) })
-	if r := n.Report(); len(r.Damaged) != 1 || len(r.NotStarted) != 0 || n.Stats().Damaged != 1 {
+	if r := n.Report(); len(r.Suspect) != 1 || len(r.NotStarted) != 0 || n.Stats().Suspect != 1 {
 		t.Errorf("report %+v, stats %+v", r, n.Stats())
 	}
 }

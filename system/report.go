@@ -9,27 +9,36 @@ import (
 
 // Report is what a node found when it was opened that is not as it should be.
 type Report struct {
-	// Damaged are the members whose data are damaged: they take no part, and calls fail with ra.ErrDamaged.
-	Damaged map[ra.UID]error
+	// Damaged are the members that cannot run because they have lost their term and vote, or their registration: calls to
+	// them fail with ra.ErrDamaged. Suspect are those that have lost entries: they run, but take part in nothing until
+	// they are repaired from their peers; that they were is not noted here.
+	Damaged, Suspect map[ra.UID]error
 	// NotStarted are sound members that could not be started.
 	NotStarted map[ra.UID]error
 	// Torn says that a crash had cut the last write to the log, which nobody had been told of.
 	Torn bool
-	// Losses are the damaged parts of the log, Segments and Snapshots what those packages found.
-	Losses    []wal.Loss
-	Segments  segment.Report
-	Snapshots snapshot.Report
+	// Losses are the damaged parts of the log, and Quarantined the names of its files that were moved to quarantine.
+	// Segments and Snapshots are what those packages found.
+	Losses      []wal.Loss
+	Quarantined []string
+	Segments    segment.Report
+	Snapshots   snapshot.Report
 	// Orphans are members of which there are segments or a snapshot, but no registration. Nothing of them is touched.
 	Orphans []ra.UID
 }
 
-// add notes a member that did not start.
+// add notes how the start of a member ended.
 func (r *Report) add(m *record, err error) {
-	if m.damaged() != nil {
-		r.Damaged[m.uid] = err
-		return
+	if lost := m.suspicion(); lost != nil {
+		r.Suspect[m.uid] = lost
 	}
-	r.NotStarted[m.uid] = err
+	switch {
+	case err == nil:
+	case m.damaged() != nil:
+		r.Damaged[m.uid] = err
+	default:
+		r.NotStarted[m.uid] = err
+	}
 }
 
 // Stats is what a node has done since it was opened, and how large it is. The numbers are read one after the other, not
@@ -40,8 +49,11 @@ type Stats struct {
 	Syncs, Entries, WALBytes int64
 	// RollOvers counts the files of the log whose entries went into segments.
 	RollOvers int64
-	// Members counts the members that are registered here, Running those that run, and Damaged those that may not.
-	Members, Running, Damaged int
+	// Members counts the members that are registered here, Running those that run, Suspect those that take part in nothing
+	// because they have lost entries, and Damaged those that may not run.
+	Members, Running, Suspect, Damaged int
+	// Repaired counts the members that were suspect and are sound again.
+	Repaired int64
 	// Segments is the size of the segments.
 	Segments segment.Stats
 	// WALFill is how full the current file of the log is, from 0 to 1.
@@ -56,6 +68,7 @@ func (n *Node) Stats() Stats {
 	s := Stats{
 		Syncs: n.wal.syncs.Load(), Entries: n.wal.entriesWritten.Load(), WALBytes: n.wal.bytes.Load(),
 		RollOvers: n.segwriter.rollOvers.Load(), Segments: n.segments.Stats(), WALFill: n.wal.fill(),
+		Repaired: n.repaired.Load(),
 	}
 	for _, r := range n.registry.all() {
 		s.Members++
@@ -64,6 +77,8 @@ func (n *Node) Stats() Stats {
 		}
 		if r.damaged() != nil {
 			s.Damaged++
+		} else if r.suspicion() != nil {
+			s.Suspect++
 		}
 	}
 	return s

@@ -172,7 +172,7 @@ func (w *segmentWriter) flushAll() (any bool, err error) {
 func (w *segmentWriter) flush(c *wal.Closed) error {
 	n := w.node
 	n.awaitWork(c)
-	f := raftlog.NewFlush(raftlog.Home{WAL: n.log, Segments: n.segments, Snapshots: n.snapshots, Find: n.holding}, c)
+	f := raftlog.NewFlush(raftlog.Home{WAL: n.log, Segments: n.segments, Snapshots: n.snapshots, Find: n.logOf}, c)
 	for _, step := range []func() error{f.Prepare, f.Write, f.Tell, f.Release} {
 		if err := step(); err != nil {
 			return err
@@ -193,11 +193,11 @@ func (n *Node) awaitWork(c *wal.Closed) {
 	}
 }
 
-// holding returns what there is of a member, nil if it is not registered here any more.
-func (n *Node) holding(uid ra.UID) *raftlog.Holding {
+// logOf returns the log of a member, nil if it is not registered here any more.
+func (n *Node) logOf(uid ra.UID) *raftlog.Log {
 	r := n.registry.byUID(uid)
 	if r == nil {
 		return nil
 	}
-	return &raftlog.Holding{Log: r.log, Table: r.table}
+	return r.log
 }

@@ -105,10 +105,8 @@ func newWALActor(n *Node) *walActor {
 
 // append takes an order, numbered as the log does.
 func (a *walActor) append(r *record, op *wal.Op) error {
-	if r.log != nil {
-		if err := r.log.Order(op); err != nil {
-			return err
-		}
+	if err := r.log.Order(op); err != nil {
+		return err
 	}
 	a.ref.Lock()
 	defer a.ref.Release()
@@ -120,6 +118,9 @@ func (a *walActor) append(r *record, op *wal.Op) error {
 	case err == nil:
 		a.entries += int64(len(op.Entries))
 		r.accepted.note(op)
+		if op.Repaired {
+			a.node.repaired.Add(1)
+		}
 	case !r.refused && errors.Is(err, ra.ErrOverloaded):
 		r.refused = true
 		a.refused = append(a.refused, r)

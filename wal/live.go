@@ -63,7 +63,8 @@ func (s *live) apply(r *row) {
 		s.last = r.reset
 	}
 	if r.flags&rowTruncate != 0 {
-		s.last = r.truncate - 1
+		// What is removed was not committed, unless it was lost: then nothing is known of what will take its place.
+		s.last, s.applied = r.truncate-1, min(s.applied, r.truncate-1)
 	}
 	if r.flags&rowEntries != 0 {
 		s.last = r.last()

@@ -196,12 +196,11 @@ func (r *replay) apply(row *row, uid ra.UID, got []ra.Entry) {
 	if row.flags&rowReset != 0 {
 		*m.table, m.reset, m.truncated, m.loose = memtable.Table{}, row.reset, 0, false
 	}
-	if row.flags&(rowReset|rowApplied) != 0 {
-		m.sure = max(m.sure, row.reset, row.applied)
-	}
 	if row.flags&rowTruncate != 0 {
 		m.truncate(row.truncate)
+		m.sure = min(m.sure, row.truncate-1)
 	}
+	m.sure = max(m.sure, row.reset, row.applied)
 	if row.flags&rowEntries != 0 {
 		m.append(row, got)
 	}

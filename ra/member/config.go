@@ -143,6 +143,11 @@ type Config struct {
 	// without effects (EFF-03).
 	State   ra.HardState
 	Applied ra.Index
+	// Suspect: the log has lost entries that the member may have acknowledged. It runs, and answers local queries from
+	// what is left, but takes part in nothing until it is repaired. Epoch is the number of the last order that the
+	// write-ahead log has of it. See raft.Restored.
+	Suspect bool
+	Epoch   uint64
 
 	Log   Log
 	Store Store

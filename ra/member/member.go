@@ -61,6 +61,7 @@ type Server struct {
 	status  Status
 	ledTerm ra.Term
 	stopped error
+	damage  error // found in what the member needs: it stops at the end of the batch
 
 	// stuck: the next entry raises the machine's version above what the code can do (VER-07).
 	stuck bool
@@ -179,6 +180,9 @@ func (s *Server) Flush() {
 		s.askQueries()
 		s.carryOut(s.core.Orders())
 		s.clockRead = false
+	}
+	if s.damage != nil && s.stopped == nil {
+		s.fail(s.damage)
 	}
 	s.giveBack()
 }

@@ -82,7 +82,7 @@ func (s *Server) confirm(seq uint64, told bool) {
 // storeOrder puts what the core wants on disk into the node's write-ahead log.
 func (s *Server) storeOrder(o *raft.Orders) {
 	op := &s.scratch.op
-	*op = wal.Op{Truncate: o.Truncate, Entries: o.Append}
+	*op = wal.Op{Truncate: o.Truncate, Entries: o.Append, Repaired: o.Repaired}
 	if o.SaveState {
 		op.State = &o.State
 	}

@@ -100,6 +100,8 @@ func (s *Server) attach(m *raft.Message) bool {
 	switch {
 	case errors.Is(err, ErrCompacted):
 		told.Reject = true
+	case err != nil && s.rescue(err):
+		told.Reject = true // until the snapshot is there, an older one
 	case err != nil:
 		told = raft.Message{Kind: raft.ReadFailed}
 	default:

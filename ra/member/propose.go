@@ -2,6 +2,7 @@ package member
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/heliopolis-raft/heliopolis/machine"
@@ -155,7 +156,7 @@ func (s *Server) payOwed() {
 
 // mayHold reports whether a request that was refused for this reason waits here for better times.
 func (s *Server) mayHold(why raft.Refusal) bool {
-	undecided := why == raft.Waiting || why == raft.NotLeader && s.core.Leader() == ""
+	undecided := why == raft.Waiting || why == raft.NotLeader && s.core.Leader() == "" && !s.core.QuorumDamaged()
 	return undecided && s.held() < s.cfg.MaxHeld
 }
 
@@ -169,6 +170,9 @@ func (s *Server) refusal(why raft.Refusal) error {
 	case raft.NotLeader:
 		if leader := s.core.Leader(); leader != "" {
 			return &ra.NotLeaderError{Member: s.serverID(s.cfg.Raft.Self), Leader: s.serverID(leader)}
+		}
+		if s.core.QuorumDamaged() {
+			return errQuorumDamaged
 		}
 	case raft.ChangeNotPermitted:
 		return ra.ErrChangeNotPermitted
@@ -194,14 +198,18 @@ func (s *Server) serverID(uid ra.UID) ra.ServerID {
 	return ra.ServerID{}
 }
 
+// errQuorumDamaged says why there will be no leader.
+var errQuorumDamaged = fmt.Errorf("%w: so many members have lost entries that the others are no majority, "+
+	"and nobody can be elected until a loss is accepted", ra.ErrDamaged)
+
 // mayRelease reports whether what is held can be decided: a leader is known, this member, or another to send the
-// callers to. A leader that waits decides nothing.
+// callers to; or there will be none. A leader that waits decides nothing.
 func (s *Server) mayRelease() bool {
 	if s.held() == 0 || s.stopped != nil {
 		return false
 	}
 	leader := s.core.Leader()
-	return leader != "" && (leader != s.cfg.Raft.Self || s.core.Role() == ra.Leader)
+	return s.core.QuorumDamaged() || leader != "" && (leader != s.cfg.Raft.Self || s.core.Role() == ra.Leader)
 }
 
 // release takes up what was held, before what came in later: the commands of a client keep their order.

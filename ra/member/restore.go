@@ -36,6 +36,7 @@ func (s *Server) restore(cfg *Config) (*raft.Restored, error) {
 	r := &raft.Restored{
 		State: cfg.State, Snapshot: raft.Position(s.cfg.Log.Snapshot()), Base: raft.Position{Index: base, Term: baseTerm},
 		Last: s.cfg.Log.Last(), Configurations: []raft.Configuration{{Members: cfg.Initial}},
+		Suspect: cfg.Suspect, Epoch: cfg.Epoch,
 	}
 	for first, term := range s.cfg.Log.Runs() {
 		r.Runs = append(r.Runs, raft.TermRun{First: first, Term: term})

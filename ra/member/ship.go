@@ -159,6 +159,7 @@ func (s *Server) shipped(t *transfer, c *chunk) {
 		s.shipReplaced(t, c)
 	case c.err != nil:
 		s.problem(c.err)
+		s.damaged(c.err)
 		s.sent = append(s.sent, raft.Message{Kind: raft.ReadFailed})
 	default:
 		s.snaps.ready = append(s.snaps.ready, c.order)

@@ -9,7 +9,6 @@ import (
 	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
 	"github.com/heliopolis-raft/heliopolis/segment"
 	"github.com/heliopolis-raft/heliopolis/wal"
-	"github.com/heliopolis-raft/heliopolis/wal/memtable"
 )
 
 // Home is the storage of a node, as a Flush needs it.
@@ -17,15 +16,8 @@ type Home struct {
 	WAL       *wal.Log
 	Segments  *segment.Set
 	Snapshots *snapshot.Store
-	// Find returns what the node has of a member; nil if it has no such member any more.
-	Find func(ra.UID) *Holding
-}
-
-// Holding is what a node has of one member. Log is nil if the member's log could not be put together; then Table has what
-// the write-ahead log holds of it, which is kept like that of all others.
-type Holding struct {
-	Log   *Log
-	Table *memtable.Table
+	// Find returns the log of a member, nil if the node has no such member any more.
+	Find func(ra.UID) *Log
 }
 
 // Flush is the way of one full file of the write-ahead log into segments (LOG-01, SEG-01): Prepare, Write, Tell and
@@ -60,33 +52,14 @@ func (f *Flush) Prepare() error {
 // rangeOf returns what one span brings to segments. Nobody needs anything of a member that is deleted: where its span
 // says so that is noted, and elsewhere there is a later file that says it.
 func (f *Flush) rangeOf(s *wal.Span) (segment.Range, error) {
-	h := f.home.Find(s.UID)
+	log := f.home.Find(s.UID)
 	switch {
 	case s.Deleted:
 		return segment.Range{UID: s.UID, Cut: 1}, nil
-	case h == nil:
+	case log == nil:
 		return segment.Range{UID: s.UID}, nil
-	case h.Log != nil:
-		return h.Log.Range(s)
 	}
-	return h.damagedRange(s), nil
-}
-
-// damagedRange is rangeOf for a member whose log could not be put together: whatever is there is kept.
-func (h *Holding) damagedRange(s *wal.Span) segment.Range {
-	out := segment.Range{UID: s.UID, Cut: s.Truncated}
-	if s.Reset != 0 {
-		out.Cut = 1
-	}
-	if s.First == 0 {
-		return out
-	}
-	if out.Cut == 0 {
-		out.Cut = s.First
-	}
-	out.Cut = min(out.Cut, s.First)
-	out.Entries = h.Table.View(s.First, s.Last).All()
-	return out
+	return log.Range(s)
 }
 
 // Write makes the file's entries durable in segments.
@@ -116,8 +89,8 @@ func (f *Flush) tell(s *wal.Span) error {
 		f.home.Segments.Forget(s.UID)
 		return nil
 	}
-	if h := f.home.Find(s.UID); h != nil && h.Log != nil {
-		h.Log.Flushed(s)
+	if log := f.home.Find(s.UID); log != nil {
+		log.Flushed(s)
 	}
 	return nil
 }

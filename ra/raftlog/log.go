@@ -27,6 +27,9 @@ var (
 	ErrOutOfStep = errors.New("raftlog: out of step")
 )
 
+// DamageError says which entries of a log cannot be read.
+type DamageError = segment.DamageError
+
 // Position names an entry by index and term. Equal positions in two logs mean equal logs up to there (Raft paper,
 // section 5.3).
 type Position struct {

@@ -110,7 +110,7 @@ func (l *Log) intact(snap Position) ra.Index {
 func (l *Log) salvage(from ra.Index, snap Position) {
 	l.reach()
 	_, whole := l.term(snap.Index)
-	if snap.Index > 0 && (from <= snap.Index || whole && !l.has(snap)) {
+	if snap.Index > 0 && (min(from-1, l.last) < snap.Index || whole && !l.has(snap)) {
 		l.startOver(snap)
 		return
 	}

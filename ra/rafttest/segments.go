@@ -76,7 +76,7 @@ func (n *node) doStage(f *flushing) error {
 
 // beginFlush asks the members what the file holds of them.
 func (n *node) beginFlush(f *flushing) error {
-	f.flush = raftlog.NewFlush(raftlog.Home{WAL: n.log, Segments: n.segs, Snapshots: n.snaps, Find: n.holding}, n.log.Closed()[0])
+	f.flush = raftlog.NewFlush(raftlog.Home{WAL: n.log, Segments: n.segs, Snapshots: n.snaps, Find: n.logOf}, n.log.Closed()[0])
 	err := f.flush.Prepare()
 	if errors.Is(err, raftlog.ErrOutOfStep) {
 		n.sim.breach("panic", "n%d cannot flush: %v", n.id, err)
@@ -84,11 +84,11 @@ func (n *node) beginFlush(f *flushing) error {
 	return err
 }
 
-// holding returns what the node has of a member, nil if there is none any more.
-func (n *node) holding(uid ra.UID) *raftlog.Holding {
+// logOf returns the log of a member, nil if there is none any more.
+func (n *node) logOf(uid ra.UID) *raftlog.Log {
 	for _, p := range n.peers {
-		if p.uid == uid && p.log != nil {
-			return &raftlog.Holding{Log: p.log}
+		if p.uid == uid {
+			return p.log
 		}
 	}
 	return nil

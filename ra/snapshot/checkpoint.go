@@ -132,13 +132,17 @@ func thin(all []Info, limit int) int {
 
 // dropCheckpoint removes one checkpoint. If that fails the next start does it, or keeps it: either is right.
 func (s *Store) dropCheckpoint(info Info) {
+	s.forgetCheckpoint(info)
+	_ = s.cfg.FS.Remove(s.path(info.checkpointID().String()))
+}
+
+func (s *Store) forgetCheckpoint(info Info) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.checkpoints[info.UID] = slices.DeleteFunc(s.checkpoints[info.UID], func(x Info) bool { return x.Index == info.Index })
 	if len(s.checkpoints[info.UID]) == 0 {
 		delete(s.checkpoints, info.UID)
 	}
-	s.mu.Unlock()
-	_ = s.cfg.FS.Remove(s.path(info.checkpointID().String()))
 }
 
 // removeCheckpoints removes the checkpoints of a member up to an index (SNAP-05).

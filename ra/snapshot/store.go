@@ -76,6 +76,9 @@ func (i *Info) id() id { return of(i.UID, i.Index, i.Term) }
 type Report struct {
 	// Damaged are snapshots that do not check. They are in quarantine.
 	Damaged []DamagedSnapshot
+	// Lost are all snapshots in quarantine, this time's and those of earlier times, unless their loss was accepted. Their
+	// members once had everything up to there: if log and snapshot of one do not reach so far, it has lost something.
+	Lost []Info
 	// Quarantined are the names of everything that was moved to quarantine, damaged snapshots included.
 	Quarantined []string
 }
@@ -158,6 +161,9 @@ func (o *opening) run() error {
 		if err := o.keepCheckpoints(uid, ids); err != nil {
 			return err
 		}
+	}
+	if o.report.Lost, err = o.s.inQuarantine(); err != nil {
+		return err
 	}
 	slices.SortFunc(o.report.Damaged, func(a, b DamagedSnapshot) int {
 		return cmp.Or(cmp.Compare(a.UID, b.UID), cmp.Compare(b.Index, a.Index))

@@ -1,0 +1,44 @@
+package member
+
+import (
+	"errors"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/raftlog"
+)
+
+// Rescue is told that what the disk has of this member is damaged: entries up to an index, or the snapshot, which the
+// caller has taken out of the way. If the member has applied them, what they made is in the machine's state, and a
+// snapshot of that is begun, below which nothing is missed any more. It reports false if that is not so: then the
+// member must be stopped, and starts again as one that has lost entries. Whether the snapshot came to be shows when the
+// disk is looked at the next time.
+func (s *Server) Rescue(upTo ra.Index) bool {
+	s.begin()
+	n := &s.snaps
+	switch applied := s.status.Applied; {
+	case s.stopped != nil:
+		return true // nothing of it is in memory any more
+	case s.cfg.Snapshots == nil || upTo > applied || !s.knows(applied):
+		return false
+	case n.writing == nil && !n.promoting:
+		s.take(applied, nil, false)
+	}
+	return true
+}
+
+// rescue does that for what a read has shown. If it cannot be done the member stops at the end of the batch.
+func (s *Server) rescue(err error) bool {
+	var d *raftlog.DamageError
+	if errors.As(err, &d) && s.Rescue(d.Last) {
+		return true
+	}
+	s.damaged(err)
+	return false
+}
+
+// damaged has the member stop if err tells of damage.
+func (s *Server) damaged(err error) {
+	if s.damage == nil && (errors.Is(err, ra.ErrDamaged) || errors.Is(err, ra.ErrCorrupt)) {
+		s.damage = err
+	}
+}

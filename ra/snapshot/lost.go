@@ -1,0 +1,104 @@
+package snapshot
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+)
+
+// acceptedSuffix ends the names of files in quarantine that nobody is to look for any more.
+const acceptedSuffix = ".accepted"
+
+// Condemn moves the snapshot of a member that has decayed to quarantine. The member has none from then on.
+func (s *Store) Condemn(uid ra.UID) error {
+	s.publish.Lock()
+	defer s.publish.Unlock()
+	info, ok := s.Newest(uid)
+	if !ok {
+		return fmt.Errorf("%w of %s", ErrNone, uid)
+	}
+	if err := toQuarantine(s.cfg.FS, s.cfg.Dir, info.id().String()); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.held, uid)
+	return nil
+}
+
+// AcceptLoss says that the member goes on without what it has lost: what of it lies in quarantine keeps lying there, but
+// is not in Report.Lost any more, and checkpoints above upTo, which belong to a history that is given up, go there too.
+func (s *Store) AcceptLoss(uid ra.UID, upTo ra.Index) error {
+	s.publish.Lock()
+	defer s.publish.Unlock()
+	for _, info := range s.Checkpoints(uid) {
+		if info.Index <= upTo {
+			continue
+		}
+		if err := toQuarantine(s.cfg.FS, s.cfg.Dir, info.checkpointID().String()); err != nil {
+			return err
+		}
+		s.forgetCheckpoint(info)
+	}
+	names, err := s.quarantined()
+	if err != nil {
+		return err
+	}
+	away := path.Join(s.cfg.Dir, quarantine)
+	for _, name := range names {
+		if n, ok := parseQuarantined(name); !ok || n.uid != uid {
+			continue
+		}
+		if err := s.cfg.FS.Rename(path.Join(away, name), path.Join(away, name+acceptedSuffix)); err != nil {
+			return err
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return s.cfg.FS.SyncDir(away)
+}
+
+// quarantined returns the names in quarantine.
+func (s *Store) quarantined() ([]string, error) {
+	away := path.Join(s.cfg.Dir, quarantine)
+	if err := s.cfg.FS.MkdirAll(away); err != nil {
+		return nil, err
+	}
+	return s.cfg.FS.List(away)
+}
+
+// inQuarantine returns the snapshots there. Their size is not known.
+func (s *Store) inQuarantine() ([]Info, error) {
+	names, err := s.cfg.FS.List(s.cfg.Dir)
+	if err != nil || !slices.Contains(names, quarantine+"/") {
+		return nil, err
+	}
+	if names, err = s.quarantined(); err != nil {
+		return nil, err
+	}
+	var out []Info
+	for _, name := range names {
+		if n, ok := parseQuarantined(name); ok && !n.checkpoint {
+			out = append(out, Info{UID: n.uid, Index: n.index, Term: n.term})
+		}
+	}
+	return out, nil
+}
+
+// parseQuarantined reads a name as toQuarantine gives it: perhaps with a number behind.
+func parseQuarantined(name string) (id, bool) {
+	for _, suffix := range [...]string{snapSuffix, ckptSuffix} {
+		if at := strings.LastIndex(name, suffix); at >= 0 {
+			rest := name[at+len(suffix):]
+			if strings.Trim(rest, ".0123456789") != "" {
+				return id{}, false
+			}
+			return parseName(name[:at+len(suffix)])
+		}
+	}
+	return id{}, false
+}

@@ -1,0 +1,125 @@
+package system
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/member"
+	"github.com/heliopolis-raft/heliopolis/wal"
+)
+
+// AcceptLoss has the members of a cluster on this node that have lost entries go on with what is left, as voters like any
+// other, and returns when they run. It is for a cluster that cannot repair itself: of which a majority of the members is
+// suspect, or whose only member is. Calls to such a cluster fail with ra.ErrDamaged.
+//
+// It gives up what makes a repair safe. Commands that were acknowledged may be gone for good, if no member that takes part
+// from now on has them; and a member that has applied more than the new leader's log holds stops, and has to be removed
+// and added again. So it should be called for as few members as a majority needs, those first that have most of the log,
+// and not while a sound member is only out of reach. What cannot be read stays in quarantine.
+//
+// A member that has lost its term and vote is accepted only if it is its cluster's only one: it must not vote again, and
+// others can replace it. AcceptLoss fails with ra.ErrUnknownCluster if the cluster has no member here, and with
+// ErrNothingLost if those that it has are sound.
+func (n *Node) AcceptLoss(ctx context.Context, cluster string) error {
+	all := n.registry.byCluster(cluster)
+	if len(all) == 0 {
+		return fmt.Errorf("%w: %s has no member on %s", ra.ErrUnknownCluster, cluster, n.Name())
+	}
+	var failed []error
+	accepted := 0
+	for _, r := range all {
+		if !r.hasLost() {
+			continue
+		}
+		accepted++
+		if err := n.acceptLossOf(ctx, r); err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", r.id, err))
+		}
+	}
+	if accepted == 0 {
+		return fmt.Errorf("%w: %s", ErrNothingLost, cluster)
+	}
+	return errors.Join(failed...)
+}
+
+// ErrNothingLost says that AcceptLoss found nothing to accept.
+var ErrNothingLost = errors.New("system: no member has lost anything")
+
+// hasLost reports whether the member is marked as damaged.
+func (r *record) hasLost() bool {
+	r.node.wal.ref.Lock()
+	defer r.node.wal.ref.Release()
+	return r.accepted.mark.What != 0
+}
+
+// acceptLossOf is AcceptLoss for one member.
+func (n *Node) acceptLossOf(ctx context.Context, r *record) error {
+	if err := n.stopMember(ctx, r); err != nil {
+		return err
+	}
+	op := wal.Op{Repaired: true}
+	if r.accepted.mark.What&wal.DamagedState != 0 {
+		state, err := n.newTerm(r)
+		if err != nil {
+			return err
+		}
+		op.State = &state
+	}
+	if err := n.forgive(ctx, r, &op); err != nil {
+		return err
+	}
+	n.logger.Warn("a loss was accepted", zap.String("member", r.id.Name), zap.Uint64("last", uint64(r.log.Last())))
+	return n.startMember(r)
+}
+
+// forgive takes a member's mark back, durably.
+func (n *Node) forgive(ctx context.Context, r *record, op *wal.Op) error {
+	r.life.Lock()
+	defer r.life.Unlock()
+	if err := n.snapshots.AcceptLoss(r.uid, r.log.Last()); err != nil {
+		return err
+	}
+	if r.log.NeedsCut() != 0 {
+		if err := n.mark(ctx, r); err != nil {
+			return err
+		}
+	}
+	op.Seq = n.wal.last(r) + 1
+	if err := n.storeNow(ctx, r, op); err != nil {
+		return err
+	}
+	if err := r.waitDurable(ctx, n.wal.last(r)); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.damage, r.lost = nil, nil
+	return nil
+}
+
+// newTerm returns term and vote for a member that has lost its own: a term in which it cannot have promised anything to
+// anybody, because it is the only one that could ask.
+func (n *Node) newTerm(r *record) (ra.HardState, error) {
+	if r.reg.cluster == "" {
+		return ra.HardState{}, r.damaged()
+	}
+	c := member.Config{ID: r.id, Cluster: r.reg.cluster, Factory: n.cfg.Machines[r.reg.machine], InitialVersion: r.reg.version}
+	c.Raft.Self, c.Initial, c.Log, c.Snapshots, c.Suspect = r.uid, r.reg.initial, r.log, n.snapshots, true
+	if c.Factory == nil {
+		return ra.HardState{}, fmt.Errorf("%w: %q of member %s", ra.ErrUnknownMachine, r.reg.machine, r.id)
+	}
+	term, _ := r.log.Term(r.log.Last())
+	c.State.Term = max(r.accepted.state.Term, term)
+	s, err := member.New(c)
+	if err != nil {
+		return ra.HardState{}, err
+	}
+	if members := s.Configuration().Members; len(members) != 1 || members[0].UID != r.uid {
+		return ra.HardState{}, r.damaged()
+	}
+	return ra.HardState{Term: c.State.Term + 1}, nil
+}

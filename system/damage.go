@@ -1,0 +1,178 @@
+package system
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/member"
+	"github.com/heliopolis-raft/heliopolis/ra/raftlog"
+	"github.com/heliopolis-raft/heliopolis/wal"
+)
+
+// errVoteLost says that a member cannot be repaired, and what is to be done.
+var errVoteLost = errors.New("its term and vote are lost, so it must not vote under its uid again: " +
+	"remove it from the cluster (Cluster.RemoveMember), delete it here (Member.Delete), and add a new member " +
+	"(Cluster.AddMember); a cluster's only member can go on by Node.AcceptLoss")
+
+// suspicion returns what a member has lost that takes part in nothing until it is repaired; nil for others.
+func (r *record) suspicion() error {
+	if r.node.wal != nil && r.node.wal.ref != nil {
+		r.node.wal.ref.Lock()
+		defer r.node.wal.ref.Release()
+	}
+	if r.accepted.mark.What == 0 {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lost
+}
+
+// setLost notes what a member has lost.
+func (r *record) setLost(cause error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !errors.Is(cause, ra.ErrDamaged) {
+		cause = fmt.Errorf("%w: %w", ra.ErrDamaged, cause)
+	}
+	r.lost = fmt.Errorf("member %s (%s) is suspect: %w", r.id.Name, r.uid, cause)
+}
+
+// restoreLog puts a member's log together. It returns why the member must not run. What it has lost of its log, if
+// anything, makes it suspect, which markSuspects makes durable.
+func (n *Node) restoreLog(r *record, m *wal.Member) error {
+	var snap raftlog.Position
+	if info, ok := n.snapshots.Newest(r.uid); ok {
+		snap = raftlog.Position{Index: info.Index, Term: info.Term}
+	}
+	if _, last := n.segments.Bounds(r.uid); last > snap.Index && len(n.report.Segments.Lost) > 0 {
+		// What was removed may have come back, and nothing shows it.
+		m.Mark.Add(wal.Mark{What: wal.DamagedLog, From: 1})
+	}
+	var err error
+	r.log, err = raftlog.Recover(m, n.segments, snap)
+	r.accepted.term, _ = r.log.Term(r.log.Last())
+	err = errors.Join(err, n.missingSnapshot(r.uid, r.log, snap))
+	switch what := m.Mark.What; {
+	case what&wal.DamagedRegistration != 0:
+		return fmt.Errorf("%w: its registration is lost", ra.ErrCorrupt)
+	case what&wal.DamagedState != 0:
+		return errVoteLost
+	case err != nil || what != 0:
+		r.setLost(err)
+		r.accepted.mark.Add(wal.Mark{What: wal.DamagedLog, From: r.log.Last() + 1})
+	}
+	return nil
+}
+
+// missingSnapshot returns an error if a member once had a snapshot, which now lies in quarantine, and neither a later one
+// nor a log that reaches so far. It may have acknowledged all of it before the write-ahead log heard of it.
+func (n *Node) missingSnapshot(uid ra.UID, log *raftlog.Log, snap raftlog.Position) error {
+	for i := range n.report.Snapshots.Lost {
+		lost := &n.report.Snapshots.Lost[i]
+		if lost.UID != uid || lost.Index <= snap.Index {
+			continue
+		}
+		if term, ok := log.Term(lost.Index); !ok || term != lost.Term {
+			return fmt.Errorf("%w: the snapshot at %d is lost", ra.ErrDamaged, lost.Index)
+		}
+	}
+	return nil
+}
+
+// markSuspects makes durable which members are suspect, and what their logs have left out, before anything is written
+// or moved that would hide it. A member for which that is not possible now does not run.
+func (n *Node) markSuspects(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, maxSettle)
+	defer cancel()
+	for _, r := range n.registry.all() {
+		if r.suspicion() == nil || r.damaged() != nil {
+			continue
+		}
+		n.logger.Warn("member has lost entries", zap.String("member", r.id.Name), zap.Error(r.suspicion()))
+		r.life.Lock()
+		err := n.mark(ctx, r)
+		r.life.Unlock()
+		if err != nil {
+			n.report.Damaged[r.uid] = r.setDamaged(err)
+		}
+	}
+}
+
+// mark orders that a member is suspect and what its log has left out, and returns when that is durable. The caller holds
+// r.life.
+func (n *Node) mark(ctx context.Context, r *record) error {
+	from := r.log.Last() + 1
+	for first := true; first || r.log.NeedsCut() != 0; first = false {
+		op := wal.Op{
+			Seq: n.wal.last(r) + 1, Damaged: &wal.Mark{What: wal.DamagedLog, From: from}, Truncate: r.log.NeedsCut(),
+		}
+		if err := n.storeNow(ctx, r, &op); err != nil {
+			return err
+		}
+	}
+	return r.waitDurable(ctx, n.wal.last(r))
+}
+
+// storeNow stores an order that is numbered as the log does, and waits for room if need be.
+func (n *Node) storeNow(ctx context.Context, r *record, op *wal.Op) error {
+	op.Seq -= r.base.Load() // storeLate is for those of a Server
+	return n.storeLate(ctx, r, op)
+}
+
+// makeServer makes a Server. If that shows that the disk has lost something of the member it is marked, and made once
+// more from what is left.
+func (n *Node) makeServer(r *record, cfg *member.Config) (*member.Server, error) {
+	for {
+		s, err := member.New(*cfg)
+		if err == nil {
+			return s, nil
+		}
+		from, lost := n.lostBy(r, err)
+		if !lost {
+			return nil, err
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), maxSettle)
+		again := n.lose(ctx, r, from, err)
+		if again == nil {
+			again = n.loadServer(ctx, r, cfg)
+		}
+		cancel()
+		if again != nil {
+			return nil, errors.Join(again, err)
+		}
+	}
+}
+
+// lostBy returns from where on a member has lost its log, if an error in restoring it says so: the entries that cannot
+// be read, or all of it because its snapshot has decayed.
+func (n *Node) lostBy(r *record, err error) (from ra.Index, lost bool) {
+	var d *raftlog.DamageError
+	if errors.As(err, &d) {
+		return d.First, d.First <= r.log.Last()
+	}
+	base, _ := r.log.Base()
+	info, _ := n.snapshots.Newest(r.uid)
+	return 1, base > 0 && (info.Index < base || errors.Is(n.snapshots.Check(r.uid), ra.ErrCorrupt))
+}
+
+// lose makes a member that does not run suspect: its log ends before an index. A snapshot that the log does not begin
+// with any more is in nobody's way.
+func (n *Node) lose(ctx context.Context, r *record, from ra.Index, cause error) error {
+	r.life.Lock()
+	defer r.life.Unlock()
+	n.logger.Warn("member has lost entries", zap.String("member", r.id.Name), zap.Error(cause))
+	r.setLost(cause)
+	r.log.Lose(from)
+	if err := n.mark(ctx, r); err != nil {
+		return r.setDamaged(err)
+	}
+	if _, ok := n.snapshots.Newest(r.uid); ok && r.log.Snapshot().Index == 0 {
+		return n.snapshots.Condemn(r.uid)
+	}
+	return nil
+}
