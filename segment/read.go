@@ -28,7 +28,7 @@ func (s *Set) Read(dst []ra.Entry, uid ra.UID, lo, hi ra.Index, maxBytes int) ([
 			if len(q.out) > q.start {
 				break
 			}
-			return dst, err
+			return dst, s.blame(err)
 		}
 		if len(q.out) == n {
 			break
