@@ -16,6 +16,7 @@ type Promise struct {
 	term            ra.Term
 	commit, matched ra.Index
 	durable         ra.Index
+	episode         uint64
 	orders          [maxPromised]write
 	count           int
 }
@@ -39,7 +40,7 @@ func (p *Promise) Ack(seq uint64, m *Message) bool {
 		return false
 	}
 	m.Kind, m.From, m.To, m.Term = AppendReply, p.from, p.to, p.term
-	m.Index, m.Last, m.Commit = min(durable, p.matched), p.matched, p.commit
+	m.Index, m.Last, m.Commit, m.Token = min(durable, p.matched), p.matched, p.commit, p.episode
 	return true
 }
 
@@ -52,8 +53,11 @@ func (r *Raft) Promise(p *Promise, shift uint64) {
 	if n == 0 || n > maxPromised || r.role != ra.Follower || r.leader == "" || r.walDown || r.failed != nil || !r.stateDurable() {
 		return
 	}
+	if r.suspect != nil { // more may follow than an acknowledgement
+		return
+	}
 	p.from, p.to, p.term = r.self, r.leader, r.state.Term
-	p.commit, p.matched, p.durable = r.commit, r.matched, r.disk.index
+	p.commit, p.matched, p.durable, p.episode = r.commit, r.matched, r.disk.index, r.episode
 	for i, w := range r.disk.writes {
 		p.orders[i] = write{seq: w.seq + shift, last: w.last}
 	}

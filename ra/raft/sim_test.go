@@ -144,6 +144,7 @@ type sim struct {
 	events    int
 	bad       string
 	committed []ra.Entry // of the whole cluster; committed[i] has index i+1
+	decided   []ra.Term  // in which terms
 	leaders   map[ra.Term]ra.UID
 	votes     map[string]ra.UID
 	trace     hashSum
@@ -411,7 +412,7 @@ func (s *sim) apply(n *simNode, o *Orders) {
 		case n.raft.lead == nil && s.leaders[o.Term] != n.uid:
 			s.fail("I6: follower %s is the first to commit %d", n.uid, i)
 		default:
-			s.committed = append(s.committed, e)
+			s.committed, s.decided = append(s.committed, e), append(s.decided, o.Term)
 		}
 	}
 	if o.Commit > n.commit && n.raft.lead != nil {
@@ -483,7 +484,7 @@ func (s *sim) check(n *simNode, o *Orders) {
 	if s.leaders[term] == "" {
 		s.leaders[term] = n.uid
 		for i := n.mem.snapshot.Index + 1; int(i) <= len(s.committed); i++ {
-			if s.committed[i-1].Term > term {
+			if s.decided[i-1] > term {
 				return // a leader of the past, which has not heard of the later ones yet
 			}
 			if n.mem.term(i) != s.committed[i-1].Term {

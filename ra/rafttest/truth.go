@@ -30,6 +30,7 @@ type truth struct {
 	configs []configuration
 	// committed holds what was decided, from index 1, and states what the machine is behind each.
 	committed []position
+	decided   []ra.Term // in which terms
 	states    []applied
 	members   map[ra.UID]*durable
 	// ended is where the deletion of the cluster is committed, 0 if it is not.
@@ -103,8 +104,8 @@ func (t *truth) leads(uid ra.UID, term ra.Term, termAt func(ra.Index) (ra.Term, 
 		t.breach("I1", "%s and %s both lead term %d", other, uid, term)
 	}
 	t.leaders[term] = uid
-	for _, c := range t.committed {
-		if c.term > term {
+	for i, c := range t.committed {
+		if t.decided[i] > term {
 			return // a leader of the past, which has not heard of the later ones yet
 		}
 		if got, known := termAt(c.index); known && got != c.term {
@@ -259,7 +260,7 @@ func (t *truth) commits(c *commit) {
 	if c.leads && i == c.last && c.at.term != c.term {
 		t.breach("I6", "%s commits up to index %d of term %d while it leads term %d", c.uid, i, c.at.term, c.term)
 	}
-	t.committed = append(t.committed, c.at)
+	t.committed, t.decided = append(t.committed, c.at), append(t.decided, c.term)
 	state, _ := t.stateAt(i - 1)
 	switch what := t.entries[c.at]; {
 	case t.ended != 0:
