@@ -56,7 +56,7 @@ func (n *Node) restoreLog(r *record, m *wal.Member) error {
 	var err error
 	r.log, err = raftlog.Recover(m, n.segments, snap)
 	r.accepted.term, _ = r.log.Term(r.log.Last())
-	err = errors.Join(err, n.missingSnapshot(r.uid, r.log, snap))
+	err = errors.Join(err, n.missingSnapshot(r.uid, r.log))
 	switch what := m.Mark.What; {
 	case what&wal.DamagedRegistration != 0:
 		return fmt.Errorf("%w: its registration is lost", ra.ErrCorrupt)
@@ -71,13 +71,10 @@ func (n *Node) restoreLog(r *record, m *wal.Member) error {
 
 // missingSnapshot returns an error if a member once had a snapshot, which now lies in quarantine, and neither a later one
 // nor a log that reaches so far. It may have acknowledged all of it before the write-ahead log heard of it.
-func (n *Node) missingSnapshot(uid ra.UID, log *raftlog.Log, snap raftlog.Position) error {
+func (n *Node) missingSnapshot(uid ra.UID, log *raftlog.Log) error {
 	for i := range n.report.Snapshots.Lost {
 		lost := &n.report.Snapshots.Lost[i]
-		if lost.UID != uid || lost.Index <= snap.Index {
-			continue
-		}
-		if term, ok := log.Term(lost.Index); !ok || term != lost.Term {
+		if lost.UID == uid && !log.Holds(raftlog.Position{Index: lost.Index, Term: lost.Term}) {
 			return fmt.Errorf("%w: the snapshot at %d is lost", ra.ErrDamaged, lost.Index)
 		}
 	}

@@ -85,6 +85,13 @@ func (l *Log) has(snap Position) bool {
 	return ok && term == snap.Term
 }
 
+// Holds reports whether the log has what a snapshot at p would stand for: a later one, or the entry there.
+func (l *Log) Holds(p Position) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return p.Index <= l.base.Index || l.has(p)
+}
+
 // startOver lets the snapshot take the place of the log. As long as the order is not durable that says so, nothing of the
 // log may go away, or what is left of it could pass for what follows the snapshot.
 func (l *Log) startOver(snap Position) {

@@ -171,6 +171,10 @@ func (p *peer) revive() {
 	if p.server != nil || p.gone {
 		return
 	}
+	if p.unmarked {
+		p.mark()
+		return
+	}
 	for len(p.late) > 0 && p.Store(&p.late[0]) == nil {
 		p.late = p.late[1:]
 	}

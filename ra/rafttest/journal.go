@@ -18,6 +18,7 @@ type order struct {
 	entries  []raft.Position
 	state    *ra.HardState
 	deletes  bool
+	repaired bool
 }
 
 // store puts an order into the batch that gathers.
@@ -28,7 +29,7 @@ func (n *node) store(p *peer, op *wal.Op) error {
 		}
 		return err
 	}
-	o := order{peer: p, seq: op.Seq, reset: op.Reset, truncate: op.Truncate}
+	o := order{peer: p, seq: op.Seq, reset: op.Reset, truncate: op.Truncate, repaired: op.Repaired}
 	for i := range op.Entries {
 		o.entries = append(o.entries, raft.Position{Index: op.Entries[i].Index, Term: op.Entries[i].Term})
 	}
@@ -65,6 +66,9 @@ func (n *node) wrote() {
 	for i := range n.syncing {
 		o := &n.syncing[i]
 		o.peer.cluster.truth.wrote(o.peer.uid, o)
+		if o.repaired {
+			o.peer.repaired()
+		}
 	}
 	clear(n.syncing)
 	n.syncing = n.syncing[:0]

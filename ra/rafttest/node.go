@@ -54,6 +54,8 @@ type node struct {
 	syncing []order // in closing
 	busy    bool    // closing is under way, or about to be
 	lacking bool    // somebody waits for space
+
+	decay decay
 }
 
 func newNode(s *sim, id int) *node {
@@ -96,6 +98,10 @@ func (n *node) open() error {
 
 // inspect looks at what was found that is not as it should be. I11: a crash alone leaves nothing that looks like damage.
 func (n *node) inspect(shots *snapshot.Report, parts *segment.Report, found *wal.Recovery) {
+	if n.decay.any() {
+		n.decay.snapshots = shots.Lost
+		return
+	}
 	if len(shots.Damaged)+len(shots.Quarantined) > 0 {
 		n.sim.breach("I11", "n%d takes a crash for damage: %+v", n.id, *shots)
 	}
@@ -121,6 +127,9 @@ func (n *node) restore(found *wal.Recovery) error {
 		}
 	}
 	n.exhume(found)
+	if n.decay.any() {
+		return nil // what cannot be read stays where it is until members are marked
+	}
 	_, err := n.segs.Clean()
 	return err
 }
@@ -138,6 +147,7 @@ func (n *node) start() {
 		return
 	}
 	n.up = true
+	n.decay.fresh = false
 	n.life++
 	n.sim.done.Recoveries++
 	n.wakeSegments()
@@ -156,6 +166,7 @@ func (n *node) start() {
 
 // restart opens a node that is down. It may crash again while it recovers.
 func (n *node) restart() {
+	n.decays()
 	for n.chaos.IntN(4) == 0 && !n.sim.healing && !n.sim.profile.Scripted {
 		n.sim.done.Crashes++
 		n.mount(n.crashIn(1+n.chaos.IntN(120), n.open))
@@ -176,11 +187,14 @@ func (p *peer) comeBack() {
 
 // start starts a member. A new one is registered first, and begins when that is durable.
 func (p *peer) start() {
-	if p.writer != nil {
+	switch {
+	case p.unmarked:
+		p.mark()
+	case p.writer != nil:
 		p.begin()
-		return
+	default:
+		p.register()
 	}
-	p.register()
 }
 
 // begin makes the member's Server.
@@ -192,6 +206,7 @@ func (p *peer) begin() {
 	limits.MaxInflightBytes = p.sim.profile.MaxInflightBytes
 	server, err := member.New(member.Config{
 		Raft: raft.Config{Self: p.uid, Limits: &limits}, ID: p.id(), Cluster: p.cluster.name, Initial: p.initial, State: state, Applied: p.hint,
+		Suspect: p.suspect, Epoch: p.base,
 		Log: peerLog{p}, Store: p, Net: p, Timer: p, Snapshots: p.node.snaps, Background: p,
 		Factory:        func(machine.Init) machine.Machine { return &replica{peer: p, code: p.code} },
 		Observer:       member.Observer{Changed: p.changed, Committed: p.committed},
@@ -200,6 +215,9 @@ func (p *peer) begin() {
 	})
 	if deliberate(err) || errors.Is(err, machine.ErrVersion) && !p.sim.healing {
 		p.sim.plan(time.Second, event{kind: evRevive, node: p.node, worker: p, life: p.node.life})
+		return
+	}
+	if err != nil && p.loses(err) {
 		return
 	}
 	if err != nil {
@@ -222,13 +240,14 @@ func (p *peer) restore(found *wal.Recovery) error {
 		if m.Writer.UID() != p.uid {
 			continue
 		}
-		if m.Mark != (wal.Mark{}) {
+		if m.Mark != (wal.Mark{}) && !p.node.decay.any() {
 			p.cluster.truth.breach("I9", "%s is damaged by a crash alone: %+v", p.uid, m.Mark)
 		}
 		info, _ := p.node.snaps.Newest(p.uid)
 		snap := raft.Position{Index: info.Index, Term: info.Term}
 		var err error
-		if p.log, err = raftlog.Recover(m, p.node.segs, raftlog.Position(snap)); err != nil {
+		p.log, err = raftlog.Recover(m, p.node.segs, raftlog.Position(snap))
+		if p.assess(m, err); err != nil && !p.unmarked {
 			return err
 		}
 		p.writer, p.base, p.hint = m.Writer, m.Writer.Seq(), m.Applied
@@ -249,7 +268,14 @@ func (p *peer) restore(found *wal.Recovery) error {
 
 // recovered compares what the disk had with the truth.
 func (p *peer) recovered() {
-	p.cluster.truth.recovered(p.uid, p.maybe, &p.back)
+	if p.unmarked {
+		p.cluster.truth.damaged(p.uid, p.maybe, &p.back)
+	} else {
+		if p.node.decay.any() {
+			p.cluster.truth.decayed(p.uid, &p.back)
+		}
+		p.cluster.truth.recovered(p.uid, p.maybe, &p.back)
+	}
 	p.maybe = nil
 	p.deleted = p.cluster.truth.members[p.uid].deleted
 }

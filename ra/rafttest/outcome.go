@@ -26,6 +26,9 @@ type Outcome struct {
 	Changes     int `json:"changes"`
 	// Upgrades counts steps of clusters to a higher version of their machine.
 	Upgrades int `json:"upgrades"`
+	// Decayed counts bits that flipped, and Repairs the members that lost entries by that and are sound again.
+	Decayed int `json:"decayed"`
+	Repairs int `json:"repairs"`
 	// Deletions counts clusters that were deleted, Survivors members of such that somebody had to delete by force because all
 	// others were gone.
 	Deletions int `json:"deletions"`
@@ -46,6 +49,8 @@ func (o *Outcome) Add(x Outcome) {
 	o.Installs += x.Installs
 	o.Truncations += x.Truncations
 	o.Changes += x.Changes
+	o.Decayed += x.Decayed
+	o.Repairs += x.Repairs
 	o.Upgrades += x.Upgrades
 	o.Deletions += x.Deletions
 	o.Survivors += x.Survivors

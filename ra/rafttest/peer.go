@@ -38,6 +38,9 @@ type peer struct {
 	condemned bool
 	code      machine.Version // the highest version of the machine that the process can do
 
+	suspect  bool // it has lost entries, and is not repaired yet
+	unmarked bool // which is not durable
+
 	timer       uint64 // number of the armed timer; older ones do nothing
 	ticks       uint64
 	ticking     bool
@@ -244,6 +247,7 @@ func (p *peer) Send(m *raft.Message) {
 	case m.Kind == raft.AppendReply && !m.Reject:
 		term, _ := p.termAt(m.Index)
 		t.acknowledged(p.uid, m.Term, raft.Position{Index: m.Index, Term: term})
+		p.admits(m)
 	}
 	p.sim.send(p, m)
 }

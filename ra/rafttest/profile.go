@@ -46,6 +46,9 @@ type Profile struct {
 	AskOneIn uint64
 	Interval ra.Index
 	Chunk    int
+	// Decay: of the orderly stops of a node, about how many are followed by a bit of its disk that flips; 0 is never. The
+	// members' configurations must stay as they are.
+	DecayOneIn int
 	// Change is the mean time between changes of the configuration; 0 is never.
 	Change time.Duration
 	// Recreate is the mean time between deletions of clusters, after each of which another one of that name is started; 0 is

@@ -361,7 +361,7 @@ func (c *cluster) healed() bool {
 	}
 	for _, m := range c.current() {
 		p := c.peer(m.UID)
-		if !p.alive() || int(p.server.Status().Applied) != len(c.truth.committed) {
+		if !p.alive() || p.suspect || int(p.server.Status().Applied) != len(c.truth.committed) {
 			return false
 		}
 	}

@@ -68,6 +68,8 @@ type durable struct {
 	first ra.Index
 	log   []ra.Term
 	snap  raft.Position
+	// lost is what it had before its disk decayed, until it is repaired.
+	lost *durable
 	// promise is the newest term in which entries were acknowledged, and up to where in that term.
 	promise raft.Position
 	deleted bool // the member, for good
@@ -284,7 +286,7 @@ func (t *truth) quorum(members []ra.Member, at position) bool {
 		}
 		voters++
 		if d := t.members[members[i].UID]; d != nil {
-			if term, ok := d.term(at.index); ok && term == at.term {
+			if d.counts(at) {
 				have++
 			}
 		}

@@ -1,0 +1,50 @@
+package rafttest
+
+import (
+	"flag"
+	"testing"
+	"time"
+)
+
+var decays = flag.Int("decays", 400, "how many schedules to run in which disks decay")
+
+// TestDecay runs schedules in which now and then a bit flips on a disk, of one node at a time. I9 to I11, I18: it is
+// detected, nothing that was acknowledged is lost, only the member whose bit it was is concerned, it takes no part until
+// it is repaired, and it is repaired.
+func TestDecay(t *testing.T) {
+	if *seed != 0 {
+		o := decaying(*seed)
+		if testing.Verbose() {
+			o.Trace = t.Output()
+		}
+		out, err := Run(o)
+		t.Logf("%+v", out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	var total Outcome
+	for i := range uint64(*decays) {
+		out, err := Run(decaying(*first + i))
+		total.Decayed += out.Decayed
+		total.Repairs += out.Repairs
+		if err != nil {
+			t.Fatalf("%v\nrepeat it with: go test ./ra/rafttest -run TestDecay -v -events %d -seed %d", err, *events, *first+i)
+		}
+	}
+	t.Logf("%d schedules, %d bits flipped, %d members repaired", *decays, total.Decayed, total.Repairs)
+	if total.Decayed == 0 || total.Repairs == 0 {
+		t.Error("nothing was damaged")
+	}
+}
+
+// decaying is a schedule of three nodes or more, whose members stay the same.
+func decaying(seed uint64) Options {
+	p := drawProfile(newDice(seed))
+	p.Nodes = max(p.Nodes, 3)
+	p.Members, p.Change, p.Recreate, p.DecayOneIn = p.Nodes, 0, 0, 1
+	p.Weights[faultStop], p.Weights[faultUpgrade] = 40, 0
+	p.Fault = min(max(p.Fault, 100*time.Millisecond), 300*time.Millisecond)
+	return Options{Seed: seed, Events: *events, Profile: &p}
+}
