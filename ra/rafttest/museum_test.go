@@ -21,7 +21,7 @@ import (
 var (
 	museum = flag.Bool("museum", false, "check that every bug in testdata/museum is noticed")
 	share  = flag.String("share", "1/1", "which part of the museum: 2/3 is the second of three")
-	table  = flag.String("table", "", "the file whose table of exhibits is written anew, if all of them were noticed")
+	table  = flag.String("table", "", "the file whose table gets the rows of the exhibits that are shown, if all are noticed")
 )
 
 // museumSchedules is how many schedules a bug may survive.
@@ -44,7 +44,8 @@ func TestMuseum(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shown := selected(t, readMuseum(t))
+	all := readMuseum(t)
+	shown := selected(t, all)
 	found := make([]*finding, len(shown))
 	var next atomic.Int64
 	var wg sync.WaitGroup
@@ -56,12 +57,8 @@ func TestMuseum(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	switch {
-	case *table == "" || t.Failed():
-	case *share != "1/1" || slices.Contains(found, nil):
-		t.Fatal("the table needs all exhibits")
-	default:
-		writeTable(t, found)
+	if *table != "" && !t.Failed() {
+		writeTable(t, all, found)
 	}
 }
 
@@ -71,6 +68,7 @@ func selected(t *testing.T, all []*exhibit) []*exhibit {
 	if n, err := fmt.Sscanf(*share, "%d/%d", &part, &parts); n != 2 || err != nil || part < 1 || part > parts {
 		t.Fatalf("-share %s is no part of anything", *share)
 	}
+	all = slices.Clone(all)
 	slices.SortStableFunc(all, func(a, b *exhibit) int { return cmp.Compare(b.wait, a.wait) })
 	var out []*exhibit
 	for i, ex := range all {
@@ -114,7 +112,7 @@ func (ex *exhibit) check(t *testing.T, root string) *finding {
 	return f
 }
 
-var killedBy = regexp.MustCompile(`(?m)seed (\d+).*?: (I\d+|panic)`)
+var killedBy = regexp.MustCompile(`(?m)seed (\d+).*?: (I\d+|panic|promise)`)
 
 // autopsy checks that what noticed the bug is what was meant to.
 func (ex *exhibit) autopsy(t *testing.T, run string, named bool, out []byte) *finding {
