@@ -17,6 +17,14 @@ func TestCounts(t *testing.T) {
 	}
 }
 
+// A turn that ran out of time has found nothing.
+func TestTimedOut(t *testing.T) {
+	const late = "--- FAIL: FuzzA (10.11s)\n    context deadline exceeded\nFAIL\n"
+	if !timedOut(late) || timedOut("--- FAIL: FuzzA (3s)\n    panic: x") || timedOut(late+"Failing input written to testdata/fuzz/FuzzA/1") {
+		t.Error("taken for something else")
+	}
+}
+
 // Targets are found by how they begin.
 func TestFuzzNames(t *testing.T) {
 	names, err := fuzzNames("../../../wal")
