@@ -88,6 +88,9 @@ func (c *call) acknowledged(r member.Result) {
 	if b.applied[c.id] != r.Index || int(r.Index) > len(t.committed) || t.committed[r.Index-1].term != r.Term {
 		t.breach("I15", "command %d is acknowledged at index %d of term %d, applied at %d", c.id, r.Index, r.Term, b.applied[c.id])
 	}
+	if r.Index <= c.floor {
+		t.breach("I13", "command %d is acknowledged at index %d, %d was acknowledged before it was sent", c.id, r.Index, c.floor)
+	}
 	b.acked[c.id] = r.Index
 	b.highest = max(b.highest, r.Index)
 	b.probed = b.probed || c.probe
@@ -135,7 +138,7 @@ func (s *sim) command(c *client, p *peer, probe bool) {
 	b.open++
 	payload := make([]byte, 8+s.dice.IntN(s.profile.Payload))
 	binary.LittleEndian.PutUint64(payload, b.next)
-	cl := &call{sim: s, cluster: p.cluster, client: c, peer: p, life: p.node.life, id: b.next, probe: probe}
+	cl := &call{sim: s, cluster: p.cluster, client: c, peer: p, life: p.node.life, id: b.next, probe: probe, floor: b.highest}
 	p.node.calls = append(p.node.calls, cl)
 	p.hear()
 	p.server.Command(member.Command{Proposal: raft.NewProposal(ra.KindCommand, 0, payload), Caller: cl})

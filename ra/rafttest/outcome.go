@@ -29,6 +29,8 @@ type Outcome struct {
 	// Decayed counts bits that flipped, and Repairs the members that lost entries by that and are sound again.
 	Decayed int `json:"decayed"`
 	Repairs int `json:"repairs"`
+	// Effects counts the messages of machines.
+	Effects int `json:"effects"`
 	// Deletions counts clusters that were deleted, Survivors members of such that somebody had to delete by force because all
 	// others were gone.
 	Deletions int `json:"deletions"`
@@ -52,6 +54,7 @@ func (o *Outcome) Add(x Outcome) {
 	o.Decayed += x.Decayed
 	o.Repairs += x.Repairs
 	o.Upgrades += x.Upgrades
+	o.Effects += x.Effects
 	o.Deletions += x.Deletions
 	o.Survivors += x.Survivors
 }
@@ -59,9 +62,9 @@ func (o *Outcome) Add(x Outcome) {
 // String lists the counts.
 func (o *Outcome) String() string {
 	return fmt.Sprintf("%d events, %d elections, %d commits, %d acknowledged commands, %d crashes, %d recoveries, %d disk errors, "+
-		"%d flushes, %d snapshots, %d installed, %d truncations, %d changes, %d upgrades, %d deleted clusters, %d survivors",
+		"%d flushes, %d snapshots, %d installed, %d truncations, %d changes, %d upgrades, %d effects, %d deleted clusters, %d survivors",
 		o.Events, o.Elections, o.Commits, o.Acknowledged, o.Crashes, o.Recoveries, o.Faults, o.Flushes, o.Snapshots,
-		o.Installs, o.Truncations, o.Changes, o.Upgrades, o.Deletions, o.Survivors)
+		o.Installs, o.Truncations, o.Changes, o.Upgrades, o.Effects, o.Deletions, o.Survivors)
 }
 
 // outcome adds up what the run came to.

@@ -53,6 +53,10 @@ type peer struct {
 
 	// ghosts are acknowledgements of the past; see haunt.
 	ghosts map[ra.UID]*raft.Message
+
+	progress progress
+	sent     ra.Index // the entry for which the machine last sent something in this leadership
+	known    ra.Index // known to be applied when this life began
 }
 
 // id returns the member's address.
@@ -128,7 +132,9 @@ func (p *peer) look() {
 		p.machineTick = true
 		p.sim.plan(time.Second, event{kind: evMachine, peer: p, life: p.node.life, server: p.server})
 	}
+	p.advanced(st)
 	if len(t.configs) > 0 {
+		t.changedBy(p.uid, p.initial)
 		t.configured(p.uid, p.log, p.initial, p.server.Configuration())
 	}
 }
@@ -136,7 +142,7 @@ func (p *peer) look() {
 // changed hears of roles. It is called before the member does anything else in its new one.
 func (p *peer) changed(st member.Status) {
 	if (st.Role == ra.Leader || st.Role == ra.TerminatingLeader) && st.Term != p.leading {
-		p.leading = st.Term
+		p.leading, p.sent = st.Term, 0
 		p.sim.done.Elections++
 		p.cluster.truth.leads(p.uid, st.Term, p.termAt)
 		p.haunt(st.Term)

@@ -147,12 +147,12 @@ func (c *cluster) dead() bool {
 		return false
 	}
 	for _, p := range c.members {
-		if c.forced && p.known() && !p.buried() || !c.forced && c.named(p) && !p.buried() {
+		if c.forced && p.registered() && !p.buried() || !c.forced && c.named(p) && !p.buried() {
 			return false
 		}
 	}
 	return true
 }
 
-// known reports whether the member was ever registered.
-func (p *peer) known() bool { return p.cluster.truth.members[p.uid].seq > 0 }
+// registered reports whether the member was ever registered.
+func (p *peer) registered() bool { return p.cluster.truth.members[p.uid].seq > 0 }

@@ -105,6 +105,9 @@ func (r *replica) Apply(meta machine.Meta, command []byte, fx *machine.Effects) 
 		t.breach("I5", "%s has state %+v at index %d, must be %+v", p.uid, r.state, meta.Index, want)
 	}
 	p.cluster.book.apply(p.cluster, commandID(command), meta.Index)
+	if r.state.digest>>20%4 == 0 {
+		fx.Send(ra.PID{Node: "n0", Name: "somebody"}, sending{meta.Index})
+	}
 	r.ask(fx)
 	return r.state.count
 }

@@ -57,6 +57,7 @@ type content struct {
 type configuration struct {
 	at      position
 	members []ra.Member
+	checked bool // whether it might be appended
 }
 
 // durable is what of a member would survive a crash at this moment.
@@ -132,7 +133,7 @@ func (t *truth) appended(uid ra.UID, e *ra.Entry, prevTerm ra.Term) {
 			if err != nil {
 				t.breach("I8", "%s appends a configuration at index %d that nobody can read: %v", uid, e.Index, err)
 			}
-			t.configs = append(t.configs, configuration{at, members})
+			t.configs = append(t.configs, configuration{at: at, members: members})
 		}
 		return
 	}
