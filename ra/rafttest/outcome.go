@@ -62,9 +62,10 @@ func (o *Outcome) Add(x Outcome) {
 // String lists the counts.
 func (o *Outcome) String() string {
 	return fmt.Sprintf("%d events, %d elections, %d commits, %d acknowledged commands, %d crashes, %d recoveries, %d disk errors, "+
-		"%d flushes, %d snapshots, %d installed, %d truncations, %d changes, %d upgrades, %d effects, %d deleted clusters, %d survivors",
+		"%d flushes, %d snapshots, %d installed, %d truncations, %d changes, %d upgrades, %d effects, "+
+		"%d flipped bits, %d repairs, %d deleted clusters, %d survivors",
 		o.Events, o.Elections, o.Commits, o.Acknowledged, o.Crashes, o.Recoveries, o.Faults, o.Flushes, o.Snapshots,
-		o.Installs, o.Truncations, o.Changes, o.Upgrades, o.Effects, o.Deletions, o.Survivors)
+		o.Installs, o.Truncations, o.Changes, o.Upgrades, o.Effects, o.Decayed, o.Repairs, o.Deletions, o.Survivors)
 }
 
 // outcome adds up what the run came to.
