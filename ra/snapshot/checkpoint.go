@@ -133,7 +133,7 @@ func thin(all []Info, limit int) int {
 // dropCheckpoint removes one checkpoint. If that fails the next start does it, or keeps it: either is right.
 func (s *Store) dropCheckpoint(info Info) {
 	s.forgetCheckpoint(info)
-	_ = s.cfg.FS.Remove(s.path(info.checkpointID().String()))
+	s.drop(info.checkpointID())
 }
 
 func (s *Store) forgetCheckpoint(info Info) {

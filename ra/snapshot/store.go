@@ -105,6 +105,9 @@ type Store struct {
 	// checkpoints by ascending index, all above that of the snapshot.
 	checkpoints map[ra.UID][]Info
 	busy        map[string]bool // temporary files in use
+	// left are files of members that are not in place, or no longer, and could not be removed. They do no harm as long as
+	// there is their member: the next start removes them, or takes them for what they are.
+	left map[ra.UID][]string
 }
 
 // Open opens the snapshots of a node: it removes what a crash left half made, moves what it does not know to quarantine,
@@ -117,6 +120,7 @@ func Open(cfg Config) (*Store, *Report, error) {
 	s := &Store{
 		cfg: cfg, held: make(map[ra.UID]Info),
 		checkpoints: make(map[ra.UID][]Info), busy: make(map[string]bool),
+		left: make(map[ra.UID][]string),
 	}
 	o := opening{s: s, report: new(Report), found: make(map[ra.UID][]id), checkpoints: make(map[ra.UID][]id)}
 	if err := o.run(); err != nil {
@@ -310,12 +314,14 @@ func (s *Store) Remove(uid ra.UID) error {
 	s.publish.Lock()
 	defer s.publish.Unlock()
 	s.removeCheckpoints(uid, ra.Index(math.MaxUint64))
-	info, ok := s.Newest(uid)
-	if !ok {
+	names := s.files(uid)
+	if len(names) == 0 {
 		return nil
 	}
-	if err := s.cfg.FS.Remove(s.path(info.id().String())); err != nil && !errors.Is(err, vfs.ErrNotExist) {
-		return err
+	for _, name := range names {
+		if err := s.cfg.FS.Remove(s.path(name)); err != nil && !errors.Is(err, vfs.ErrNotExist) {
+			return err
+		}
 	}
 	if err := s.cfg.FS.SyncDir(s.cfg.Dir); err != nil {
 		return err
@@ -323,7 +329,33 @@ func (s *Store) Remove(uid ra.UID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.held, uid)
+	delete(s.left, uid)
 	return nil
+}
+
+// files returns the names of all files of a member but checkpoints in place.
+func (s *Store) files(uid ra.UID) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := slices.Clone(s.left[uid])
+	if info, ok := s.held[uid]; ok {
+		names = append(names, info.id().String())
+	}
+	return names
+}
+
+// leave notes that a file is there that should not be.
+func (s *Store) leave(n id) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left[n.uid] = append(s.left[n.uid], n.String())
+}
+
+// drop removes a file that nothing needs any more. If that fails the next start does it.
+func (s *Store) drop(n id) {
+	if err := s.cfg.FS.Remove(s.path(n.String())); err != nil && !errors.Is(err, vfs.ErrNotExist) {
+		s.leave(n)
+	}
 }
 
 // create begins a temporary file for a snapshot.
@@ -389,6 +421,7 @@ func (s *Store) christen(temp string, n id) error {
 func (s *Store) settle(info Info) error {
 	if err := s.cfg.FS.SyncDir(s.cfg.Dir); err != nil {
 		// It may come to be durable or not. Either is right as long as the one before stays.
+		s.leave(info.id())
 		return err
 	}
 	before, had := s.Newest(info.UID)
@@ -396,7 +429,7 @@ func (s *Store) settle(info Info) error {
 	s.held[info.UID] = info
 	s.mu.Unlock()
 	if had {
-		_ = s.cfg.FS.Remove(s.path(before.id().String())) // the next start would remove it too
+		s.drop(before.id())
 	}
 	s.removeCheckpoints(info.UID, info.Index)
 	return nil

@@ -170,6 +170,37 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+// I12: nothing of a deleted member stays, not even what could not be removed, or not made durable, when it was replaced.
+func TestRemoveLeavesNothing(t *testing.T) {
+	mem := vfs.NewMem()
+	fs := vfs.NewErrs(mem)
+	s := mustOpen(t, fs)
+	if err := errors.Join(take(s, "a", 5, 10), takeCheckpoint(s, "a", 7)); err != nil {
+		t.Fatal(err)
+	}
+	fs.Inject(vfs.Fault{Op: vfs.OpRemove, Times: 2})
+	if err := take(s, "a", 15, 10); err != nil {
+		t.Fatal(err)
+	}
+	fs.Inject(vfs.Fault{Op: vfs.OpSyncDir, Times: 1})
+	if err := take(s, "a", 25, 10); err == nil {
+		t.Fatal("the sync did not fail")
+	}
+	if got := names(t, mem, "snap"); len(got) != 4 {
+		t.Fatalf("the faults were not met: %q", got)
+	}
+	fs.Inject(vfs.Fault{Op: vfs.OpRemove, Times: 1})
+	if s.Remove("a") == nil {
+		t.Fatal("the last fault was not met")
+	}
+	if err := s.Remove("a"); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, mem, "snap"); len(got) > 0 {
+		t.Errorf("%q are left", got)
+	}
+}
+
 // Chunks make the same file on the other side, in whatever order they are read and however often they are sent.
 func TestShip(t *testing.T) {
 	from, to := vfs.NewMem(), vfs.NewMem()
