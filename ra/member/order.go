@@ -26,6 +26,8 @@ type orderState struct {
 	// backlog holds the orders that the store had no room for, oldest first. While there is one, every further order
 	// queues behind it, and the core knows that its storage is down (FSM-04), so that few can come.
 	backlog []wal.Op
+	// full says that it is the disk that has no room. While it is so commands are refused at once: that may take long.
+	full bool
 }
 
 // next numbers an order, the core's or the Server's own.
@@ -141,6 +143,7 @@ func (s *Server) write(op *wal.Op) {
 	case err != nil && !noRoom(err):
 		s.fail(err)
 	case len(s.orders.backlog) == 1:
+		s.orders.full = errors.Is(err, ra.ErrDiskFull)
 		s.sent = append(s.sent, raft.Message{Kind: raft.WALDown})
 	}
 }
@@ -155,6 +158,7 @@ func (s *Server) Resume() {
 	for len(s.orders.backlog) > 0 {
 		err := s.cfg.Store.Store(&s.orders.backlog[0])
 		if noRoom(err) {
+			s.orders.full = errors.Is(err, ra.ErrDiskFull)
 			return
 		}
 		if err != nil {
@@ -164,7 +168,7 @@ func (s *Server) Resume() {
 		s.orders.backlog[0] = wal.Op{}
 		s.orders.backlog = s.orders.backlog[1:]
 		if len(s.orders.backlog) == 0 {
-			s.orders.backlog = nil
+			s.orders.backlog, s.orders.full = nil, false
 			s.Step(&raft.Message{Kind: raft.WALUp})
 		}
 	}

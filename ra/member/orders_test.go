@@ -53,8 +53,9 @@ func TestNothingFollowsAnAppendThatWasCutShort(t *testing.T) {
 	}
 }
 
-// FSM-04, CMD-12: an order that the store has no room for waits, later ones queue behind it, commands are held; with
-// room again everything goes on in order. The other members get the entries meanwhile.
+// FSM-04, CMD-12: an order that the store has no room for waits, later ones queue behind it, commands are held, or are
+// refused if the disk is full, which may take long; with room again everything goes on in order. The other members get
+// the entries meanwhile.
 func TestBacklog(t *testing.T) {
 	for _, full := range []error{ra.ErrOverloaded, ra.ErrDiskFull} {
 		h := newHost(t, "b", "c")
@@ -72,12 +73,22 @@ func TestBacklog(t *testing.T) {
 		h.Flush()
 		h.Resume() // for nothing
 		h.Flush()
-		h.calls.wantOpen(first, held)
+		refused := errors.Is(full, ra.ErrDiskFull)
+		if refused {
+			h.calls.wantOpen(first)
+			h.calls.want(held, ra.ErrDiskFull)
+		} else {
+			h.calls.wantOpen(first, held)
+		}
 		h.full = nil
 		h.Resume()
 		h.Flush()
 		if h.Stalled() || h.Status().Role != ra.Leader {
 			t.Fatalf("stalled %v, %+v", h.Stalled(), h.Status())
+		}
+		if refused {
+			held = h.command(0) // is taken now
+			h.Flush()
 		}
 		h.synced()
 		h.acked(3)

@@ -106,6 +106,8 @@ func (s *Server) refuseCommands(commands []Command, why raft.Refusal) {
 		case !proposable(c.kind()): // it was of this leadership
 		case c.Caller == nil:
 			s.refuseCast(c, why)
+		case s.orders.full && s.undecided(why):
+			c.Caller.Done(Result{Leader: s.core.Leader(), Err: ra.ErrDiskFull})
 		case s.mayHold(why):
 			r := s.needRare()
 			r.heldCommands = append(r.heldCommands, *c)
@@ -156,8 +158,12 @@ func (s *Server) payOwed() {
 
 // mayHold reports whether a request that was refused for this reason waits here for better times.
 func (s *Server) mayHold(why raft.Refusal) bool {
-	undecided := why == raft.Waiting || why == raft.NotLeader && s.core.Leader() == "" && !s.core.QuorumDamaged()
-	return undecided && s.held() < s.cfg.MaxHeld
+	return s.undecided(why) && s.held() < s.cfg.MaxHeld
+}
+
+// undecided reports whether that is no answer yet: it is not known who leads, or the leader waits for something.
+func (s *Server) undecided(why raft.Refusal) bool {
+	return why == raft.Waiting || why == raft.NotLeader && s.core.Leader() == "" && !s.core.QuorumDamaged()
 }
 
 // refusal returns the error for a request that was refused and is not held.
