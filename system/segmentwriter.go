@@ -26,10 +26,16 @@ type segmentWriter struct {
 	// The actor's own.
 	tidy    bool // untidy, as of the batch
 	retry   actor.Timer
-	backoff time.Duration
+	backoff time.Duration // 0 while that timer is not set
+	// flushing is the flush under way, and steps what is left of it. A step that fails is tried again, and not those
+	// before it: on a full disk that would leave another copy of the same segments each time.
+	flushing *raftlog.Flush
+	steps    []func() error
 
 	// busy: the actor works, or waits for its timer, and will look for itself what there is to do.
-	busy      atomic.Bool
+	busy atomic.Bool
+	// waits: it waits for its timer, because something has failed, and may make the next file of the log meanwhile.
+	waits     atomic.Bool
 	rollOvers atomic.Int64
 }
 
@@ -48,7 +54,7 @@ const (
 
 // look is called whenever something was written to the log: it wakes the actor if there is reason to.
 func (w *segmentWriter) look() {
-	if !w.busy.Load() && w.wanted() {
+	if !w.busy.Load() && w.wanted() || w.waits.Load() && w.wantsReserve() {
 		w.poke()
 	}
 }
@@ -56,8 +62,11 @@ func (w *segmentWriter) look() {
 // wanted reports whether a file is full, or the next one is needed soon. The first spare file is not made before a part
 // of the log's file is used: a small node never needs it.
 func (w *segmentWriter) wanted() bool {
-	n := w.node
-	return len(n.log.Closed()) > 0 || n.wal.fill() > reserveAt && n.log.NeedsReserve()
+	return len(w.node.log.Closed()) > 0 || w.wantsReserve()
+}
+
+func (w *segmentWriter) wantsReserve() bool {
+	return w.node.wal.fill() > reserveAt && w.node.log.NeedsReserve()
 }
 
 // poke has the actor look what there is to do.
@@ -90,9 +99,15 @@ func (w *segmentWriter) Receive(ctx *actor.Context) {
 	for ctx.Next() != nil {
 		// Nobody has anything to say to this actor; who does so all the same gets no answer.
 	}
+	due := w.backoff == 0
 	for ctx.NextTimer() != nil {
+		due = true
 	}
 	if w.node.isClosing() {
+		return
+	}
+	if !due {
+		w.keepRoom()
 		return
 	}
 	more, err := w.round()
@@ -101,6 +116,7 @@ func (w *segmentWriter) Receive(ctx *actor.Context) {
 		return
 	}
 	w.backoff = 0
+	w.waits.Store(false)
 	if more {
 		w.cleanUp()
 		return
@@ -113,7 +129,17 @@ func (w *segmentWriter) Receive(ctx *actor.Context) {
 func (w *segmentWriter) later(ctx *actor.Context, err error) {
 	w.node.logger.Warn("segments: will be tried again", zap.Error(err))
 	w.backoff = min(max(2*w.backoff, minBackoff), maxBackoff)
+	w.waits.Store(true)
 	ctx.Arm(&w.retry, w.backoff)
+}
+
+// keepRoom makes the next file of the log while other work waits to be tried again, which may take longer than the log
+// needs to fill its file. If there is no space either the log knows at once, and takes no more than it has room for.
+func (w *segmentWriter) keepRoom() {
+	if err := w.reserve(reserveAt); err != nil {
+		w.waits.Store(false) // until the timer
+		w.node.logger.Warn("no next file for the log", zap.Error(err))
+	}
 }
 
 // round does everything that is due, and reports whether there may be more. What fails does not keep the rest from being
@@ -168,29 +194,22 @@ func (w *segmentWriter) flushAll() (any bool, err error) {
 	return any, nil
 }
 
-// flush brings what a file holds into segments, and hands the file back. If it fails all of it is done again.
+// flush brings what a file holds into segments, and hands the file back. If it fails it goes on from there when it is
+// called again, for the same file.
 func (w *segmentWriter) flush(c *wal.Closed) error {
 	n := w.node
-	n.awaitWork(c)
-	f := raftlog.NewFlush(raftlog.Home{WAL: n.log, Segments: n.segments, Snapshots: n.snapshots, Find: n.logOf}, c)
-	for _, step := range []func() error{f.Prepare, f.Write, f.Tell, f.Release} {
-		if err := step(); err != nil {
+	if w.flushing == nil {
+		f := raftlog.NewFlush(raftlog.Home{WAL: n.log, Segments: n.segments, Snapshots: n.snapshots, Find: n.logOf}, c)
+		w.flushing, w.steps = f, []func() error{f.Prepare, f.Write, f.Tell, f.Release}
+	}
+	for len(w.steps) > 0 {
+		if err := w.steps[0](); err != nil {
 			return err
 		}
+		w.steps = w.steps[1:]
 	}
+	w.flushing = nil
 	return nil
-}
-
-// awaitWork waits until nothing more is written for the members whose deletion the file says. It is the last to say so: a
-// snapshot that was begun before and got its name later would be there for good.
-func (n *Node) awaitWork(c *wal.Closed) {
-	for i := range c.Spans {
-		if s := &c.Spans[i]; s.Deleted {
-			if r := n.registry.byUID(s.UID); r != nil {
-				r.work.Wait()
-			}
-		}
-	}
 }
 
 // logOf returns the log of a member, nil if it is not registered here any more.
