@@ -185,9 +185,11 @@ func (a *attempt) look(node ra.NodeID, cluster string, last ra.Result) {
 
 // nameless reports whether the damaged node has found a member of the cluster of which it does not know the name any more.
 func (a *attempt) nameless(cluster string) bool {
-	for uid := range a.report.Damaged {
-		if clusterOf(uid) == cluster {
-			return true
+	for _, uids := range []map[ra.UID]error{a.report.Damaged, a.report.Suspect} {
+		for uid := range uids {
+			if clusterOf(uid) == cluster {
+				return true
+			}
 		}
 	}
 	return false
@@ -196,7 +198,8 @@ func (a *attempt) nameless(cluster string) bool {
 // complains reports whether the damaged node has noticed anything.
 func (a *attempt) complains() bool {
 	r := &a.report
-	return len(r.Damaged)+len(r.NotStarted)+len(r.Losses)+len(r.Orphans)+len(r.Segments.Damaged)+len(r.Segments.Lost)+
+	return len(r.Damaged)+len(r.Suspect)+len(r.NotStarted)+len(r.Losses)+len(r.Quarantined)+len(r.Orphans)+
+		len(r.Segments.Damaged)+len(r.Segments.Lost)+
 		len(r.Segments.Degraded)+len(r.Segments.Quarantined)+len(r.Snapshots.Damaged)+len(r.Snapshots.Quarantined) > 0
 }
 
@@ -211,6 +214,8 @@ func (a *attempt) outcome() string {
 		return "several members damaged"
 	case len(a.hurt) == 1:
 		return "one member damaged"
+	case len(a.report.Suspect)+len(a.report.Damaged) > 0:
+		return "repaired from its peers"
 	case a.report.Torn:
 		return "taken for a torn write"
 	case a.complains():
