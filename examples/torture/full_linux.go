@@ -50,6 +50,9 @@ func (f *filling) ready(r *round) (err error) {
 		return available(err)
 	}
 	f.disk, r.what = nil, "memory"
+	if r.random.IntN(2) == 0 {
+		r.plan.SnapshotEvery = 1 << 30 // nothing is ever freed
+	}
 	r.plan.Dir = filepath.Join(f.memory.Dir, "nodes")
 	if r.random.IntN(2) == 0 {
 		return nil
@@ -98,8 +101,8 @@ func (f *filling) torment(ctx context.Context, r *round) error {
 	return r.verify(ctx)
 }
 
-// fill takes the space away until all busy clusters refuse commands, sees that idle ones answer all the same, notes if
-// they can elect leaders, and gives the space back: then all go on, in the same process.
+// fill takes the space away until commands are refused, sees that all clusters answer all the same, notes if idle ones
+// can elect leaders, and gives the space back: then all go on, in the same process.
 func (f *filling) fill(ctx context.Context, r *round, l *life) error {
 	alive := func(s *journal.Slot, a truth.Answers) bool { return a.Acked > 0 || s.Idle && a.Read > 0 }
 	if err := l.serve(ctx, r, "before", alive); err != nil {
@@ -110,8 +113,11 @@ func (f *filling) fill(ctx context.Context, r *round, l *life) error {
 		return err
 	}
 	defer release()
-	refused := func(s *journal.Slot, a truth.Answers) bool { return a.Full > 0 || s.Idle && a.Read > 0 }
-	if err := l.serve(ctx, r, "while the disk is full", refused); err != nil {
+	if full, err := l.fillUp(ctx, r); err != nil || !full {
+		return err
+	}
+	served := func(s *journal.Slot, a truth.Answers) bool { return a.Ended > 0 || s.Idle && a.Read > 0 }
+	if err := l.serve(ctx, r, "while the disk is full", served); err != nil {
 		return err
 	}
 	r.truth.Mark()
@@ -125,6 +131,23 @@ func (f *filling) fill(ctx context.Context, r *round, l *life) error {
 	}
 	release()
 	return l.serve(ctx, r, "after there was space again", alive)
+}
+
+// patienceForFull is how long clusters may go on with what space there is before it is given up to fill the disk: if all
+// of them take snapshots often what they free is enough for what they need.
+const patienceForFull = 10 * time.Second
+
+// fillUp waits until a command is refused because the disk is full, and reports whether one was.
+func (l *life) fillUp(ctx context.Context, r *round) (bool, error) {
+	before := r.truth.Counts().Full
+	bounded, cancel := context.WithTimeout(ctx, patienceForFull)
+	defer cancel()
+	err := l.wait(bounded, func() bool { return r.truth.Counts().Full > before })
+	if errors.Is(err, context.DeadlineExceeded) {
+		r.ledger.hit("memory, not full")
+		return false, nil
+	}
+	return true, err
 }
 
 // serve waits until all clusters have done enough from now on.

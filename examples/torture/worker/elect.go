@@ -20,7 +20,7 @@ func (w *worker) electAll(ctx context.Context) {
 // elect has a member stand for election until one leads in a higher term than before. What is told of a cluster by its
 // number would be of another one if the name changed hands, so this is for plans without churn.
 func (s *slot) elect(ctx context.Context) {
-	bounded, cancel := context.WithTimeout(ctx, settleTime)
+	bounded, cancel := patient(ctx, settleSeconds)
 	defer cancel()
 	before, _ := s.leading()
 	for bounded.Err() == nil {

@@ -13,9 +13,28 @@ import (
 	"github.com/heliopolis-raft/heliopolis/system"
 )
 
-// settleTime bounds how long a cluster may take to answer after a start: long enough for a machine that is busy
+// settleSeconds bounds how long a cluster may take to answer after a start: long enough for a machine that is busy
 // elsewhere, so that only a cluster that is stuck needs more.
-const settleTime = 2 * time.Minute
+const settleSeconds = 120
+
+// patient returns a context that ends after so many seconds in each of which this process ran: a process that was stopped
+// for a while, or whose machine slept, is not one that hangs.
+func patient(ctx context.Context, seconds int) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		ticker := time.NewTicker(time.Second)
+		defer ticker.Stop()
+		for range seconds {
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+		cancel()
+	}()
+	return ctx, cancel
+}
 
 // settle verifies all slots as the plan says they should be, and makes an end of what was begun.
 func (w *worker) settle() []*slot {
@@ -30,7 +49,7 @@ func (w *worker) settle() []*slot {
 
 // settle verifies one slot.
 func (s *slot) settle() {
-	ctx, cancel := context.WithTimeout(context.Background(), settleTime)
+	ctx, cancel := patient(context.Background(), settleSeconds)
 	defer cancel()
 	switch s.Status {
 	case journal.Absent:
