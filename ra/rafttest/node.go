@@ -244,6 +244,10 @@ func (p *peer) restore(found *wal.Recovery) error {
 		if m.Mark != (wal.Mark{}) && !p.node.decay.any() {
 			p.cluster.truth.breach("I9", "%s is damaged by a crash alone: %+v", p.uid, m.Mark)
 		}
+		if want := p.registration(); p.node.decay.any() {
+		} else if got := m.Registration; got.Name != want.Name || string(got.Config) != string(want.Config) {
+			p.cluster.truth.breach("I9", "%s is registered as %q with %q, was with %q", p.uid, got.Name, got.Config, want.Config)
+		}
 		info, _ := p.node.snaps.Newest(p.uid)
 		snap := raft.Position{Index: info.Index, Term: info.Term}
 		var err error
@@ -299,6 +303,12 @@ func (n *node) exhume(found *wal.Recovery) {
 	}
 }
 
+// registration is what the log is told of a member: its name, which others had before it and will have after it, and
+// with whom it began.
+func (p *peer) registration() *wal.Registration {
+	return &wal.Registration{Name: p.cluster.name, Config: raft.EncodeMembers(nil, p.initial)}
+}
+
 // register makes a new member known to the log.
 func (p *peer) register() {
 	w, err := p.node.log.Writer(p.uid)
@@ -308,7 +318,7 @@ func (p *peer) register() {
 	}
 	p.writer, p.log, p.base, p.fresh = w, raftlog.New(p.uid, p.node.segs), 1, true
 	w.Owner = p
-	if err := p.node.gather.Append(w, &wal.Op{Seq: 1, Register: &wal.Registration{Name: string(p.uid)}}); err != nil {
+	if err := p.node.gather.Append(w, &wal.Op{Seq: 1, Register: p.registration()}); err != nil {
 		p.sim.breach("I9", "%s is not registered: %v", p.uid, err)
 		return
 	}

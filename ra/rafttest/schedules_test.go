@@ -15,7 +15,7 @@ import (
 var (
 	seed      = flag.Uint64("seed", 0, "run this one schedule, with a trace if -v is given")
 	first     = flag.Uint64("first", 1, "the first seed of a campaign")
-	schedules = flag.Int("schedules", 20_000, "how many schedules to run")
+	schedules = flag.Int("schedules", 12_000, "how many schedules to run")
 	events    = flag.Int("events", 1000, "how many events happen in a schedule before it heals")
 	weather   = flag.Uint64("weather", 0, "with -seed: the seed of the weather, if it is another one")
 	calmed    = flag.String("calm", "", "with -seed: kinds of weather that do not come, with commas between")

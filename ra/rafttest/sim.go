@@ -1,10 +1,14 @@
 // Package rafttest drives the shipping member, core, log, write-ahead log, segments and snapshots through seeded
 // schedules of everything that can go wrong: messages that are lost, doubled, late and out of order, partitions, crashes
-// at any operation of the disk, recovery included, that lose what was not durable, slow, stalled and failing syncs,
-// processes that end and start again, members that join and leave. After every event the invariants of Raft are checked
-// against what the simulator alone knows.
+// at any operation of the disk, recovery included, that lose what was not durable, slow, stalled, full and failing disks,
+// processes that end and start again, orderly stops, members that join and leave, clusters that are deleted and started
+// anew under their names, newer code of the machines. After every event the invariants of Raft are checked against what the
+// simulator alone knows; then everything that goes wrong ends, and all clusters must heal.
 //
-// The same seed makes the same run, event by event, so whatever fails is repeated by its seed.
+// The same seed makes the same run, event by event, so whatever fails is repeated by its seed, and Minimise looks for the
+// shortest run that fails in the same way. Workloads are courses of events without chance, in which a Strike, a crash or an
+// error, can be tried at each single operation of a disk; Points lists all of them. The command in the directory campaign
+// runs all this in large numbers, and keeps account.
 //
 // The package makes no compatibility promise.
 package rafttest
@@ -314,6 +318,7 @@ func (s *sim) heal() {
 	s.profile.StallOneIn, s.profile.LateOneIn, s.profile.StaleOneIn, s.profile.Fault = 0, 0, 0, 0
 	s.profile.Sync, s.profile.Delay = min(s.profile.Sync, time.Millisecond), min(s.profile.Delay, time.Millisecond)
 	s.reconnect()
+	s.profile.Flush = min(s.profile.Flush, time.Millisecond)
 	code := s.newestCode()
 	for _, n := range s.nodes {
 		n.code = code
@@ -325,19 +330,52 @@ func (s *sim) heal() {
 		}
 	}
 	s.modernize()
-	end, last := s.now+healTime, s.events+healEvents
 	s.plan(time.Second, event{kind: evNudge})
-	for !s.healed() {
-		if s.queue.len() == 0 || s.now > end || s.events > last {
-			s.breach("I18", "not healed after %v and %d events: %s", s.now, s.events, s.describe())
-		}
-		if s.broken != nil {
-			return
-		}
-		s.happen()
+	if !s.goOn(s.healed) {
+		s.breach("I18", "not healed after %v and %d events: %s", s.now, s.events, s.describe())
 	}
 	for _, c := range s.clusters {
 		c.settle(s)
+	}
+	if !s.goOn(s.flushed) {
+		s.breach("I20", "full files of a log are not flushed after %v and %d events", s.now, s.events)
+	}
+	for _, n := range s.nodes {
+		n.tidy()
+	}
+}
+
+// goOn lets events happen until something holds, and reports whether it does within the bounds.
+func (s *sim) goOn(holds func() bool) bool {
+	end, last := s.now+healTime, s.events+healEvents
+	for s.broken == nil && !holds() {
+		if s.queue.len() == 0 || s.now > end || s.events > last {
+			return false
+		}
+		s.happen()
+	}
+	return true
+}
+
+// flushed reports whether no full file of a log waits.
+func (s *sim) flushed() bool {
+	for _, n := range s.nodes {
+		if n.up && len(n.log.Closed()) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// maxFiles bounds what may be in a log's directory when all is well: the file that is written, spares, those of the last
+// release, two state files, the lock and the quarantine.
+const maxFiles = 12
+
+// tidy looks at what is left on a disk. I20: files come and go, and none is forgotten.
+func (n *node) tidy() {
+	names, err := n.disk.List("wal")
+	if err != nil || len(names) > maxFiles {
+		n.sim.breach("I20", "n%d has %d files in its log: %v, %v", n.id, len(names), names, err)
 	}
 }
 
