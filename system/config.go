@@ -55,6 +55,10 @@ type Config struct {
 	// SnapshotLevel is the level of their compression as zstd counts it, 1 to 22; 0 means 1, the fastest.
 	SnapshotLevel int
 
+	// ScrubRate is how fast the node reads again what lies in its segments and snapshots, to find what has decayed before
+	// it is needed, in bytes a second; 0 means 1 MiB, and a negative number that it does not. See Stats.Scrub.
+	ScrubRate int64
+
 	// NoAutoStart leaves the members that are registered here stopped, until each is restarted. Otherwise Open starts all
 	// of them, whether or not they were running when the node was closed.
 	NoAutoStart bool
@@ -64,6 +68,7 @@ const (
 	defaultMaxCommand = 16 << 20
 	defaultJobs       = 4
 	defaultWALFile    = 64 << 20
+	defaultScrub      = 1 << 20
 )
 
 // validate checks the configuration and fills in what was left out.
@@ -98,6 +103,9 @@ func (c *Config) validateLimits() error {
 	}
 	if c.WALFileSize == 0 {
 		c.WALFileSize = defaultWALFile
+	}
+	if c.ScrubRate == 0 {
+		c.ScrubRate = defaultScrub
 	}
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()

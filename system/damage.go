@@ -43,7 +43,8 @@ func (r *record) setLost(cause error) {
 }
 
 // restoreLog puts a member's log together. It returns why the member must not run. What it has lost of its log, if
-// anything, makes it suspect, which markSuspects makes durable.
+// anything, makes it suspect, which markSuspects makes durable. A registration that may be older than another one is as
+// good as that: it is written once, and whether it is there at all the caller knows.
 func (n *Node) restoreLog(r *record, m *wal.Member) error {
 	var snap raftlog.Position
 	if info, ok := n.snapshots.Newest(r.uid); ok {
@@ -58,8 +59,6 @@ func (n *Node) restoreLog(r *record, m *wal.Member) error {
 	r.accepted.term, _ = r.log.Term(r.log.Last())
 	err = errors.Join(err, n.missingSnapshot(r.uid, r.log))
 	switch what := m.Mark.What; {
-	case what&wal.DamagedRegistration != 0:
-		return fmt.Errorf("%w: its registration is lost", ra.ErrCorrupt)
 	case what&wal.DamagedState != 0:
 		return errVoteLost
 	case err != nil || what != 0:

@@ -153,7 +153,7 @@ func TestSuspectStaysSuspect(t *testing.T) {
 	w.healed("c", sum)
 }
 
-// I9: what ra loses (docs/decisions/0008): n3 was away while 100 commands were acknowledged by n1 and n2; a bit flips on
+// I9: what ra loses (docs/decisions/0009): n3 was away while 100 commands were acknowledged by n1 and n2; a bit flips on
 // n2; n2 and n3 come back without n1. They elect nobody, and when n1 is back nothing is missing.
 func TestDamageWhileOneLagsAndOneIsAway(t *testing.T) {
 	w := newWorld(t, 3, nil)

@@ -38,6 +38,7 @@ type Node struct {
 	registry  registry
 	report    Report
 	repaired  atomic.Int64 // members that were suspect and are sound again
+	scrubber  scrubber
 
 	// closing is set when Close begins, from when on calls fail with ra.ErrClosed; stopped is closed when the log takes
 	// nothing any more.
@@ -97,10 +98,15 @@ func (n *Node) open(ctx context.Context) error {
 	}
 	n.markSuspects(ctx)
 	n.segwriter.cleanUp()
-	if n.cfg.NoAutoStart {
-		return nil
+	if !n.cfg.NoAutoStart {
+		if err := n.startAll(ctx); err != nil {
+			return err
+		}
 	}
-	return n.startAll(ctx)
+	if n.cfg.ScrubRate > 0 {
+		n.chore(n.scrub)
+	}
+	return nil
 }
 
 // openActors starts the actors that all members share.

@@ -56,6 +56,8 @@ type Stats struct {
 	Repaired int64
 	// Segments is the size of the segments.
 	Segments segment.Stats
+	// Scrub is what the scrubber has done.
+	Scrub ScrubStats
 	// WALFill is how full the current file of the log is, from 0 to 1.
 	WALFill float64
 }
@@ -68,7 +70,7 @@ func (n *Node) Stats() Stats {
 	s := Stats{
 		Syncs: n.wal.syncs.Load(), Entries: n.wal.entriesWritten.Load(), WALBytes: n.wal.bytes.Load(),
 		RollOvers: n.segwriter.rollOvers.Load(), Segments: n.segments.Stats(), WALFill: n.wal.fill(),
-		Repaired: n.repaired.Load(),
+		Repaired: n.repaired.Load(), Scrub: n.scrubber.stats(),
 	}
 	for _, r := range n.registry.all() {
 		s.Members++

@@ -26,6 +26,13 @@ func (s *Server) Rescue(upTo ra.Index) bool {
 	return true
 }
 
+// Damaged is Rescue for a member that goes on if it can: otherwise it fails at the next Flush, because of err.
+func (s *Server) Damaged(upTo ra.Index, err error) {
+	if !s.Rescue(upTo) {
+		s.damaged(err)
+	}
+}
+
 // rescue does that for what a read has shown. If it cannot be done the member stops at the end of the batch.
 func (s *Server) rescue(err error) bool {
 	var d *raftlog.DamageError

@@ -301,12 +301,37 @@ func (s *Store) UIDs() []ra.UID {
 // Check reads the snapshot of a member again and reports with an error that wraps ra.ErrCorrupt if it has decayed. A
 // leader whose peers refuse its snapshot can find out so if the fault is its own.
 func (s *Store) Check(uid ra.UID) error {
+	return s.CheckSlowly(uid, func(int) error { return nil })
+}
+
+// CheckSlowly is Check for those who have time: pace is told after each read how many bytes it was, and may wait. An
+// error of its ends the check.
+func (s *Store) CheckSlowly(uid ra.UID, pace func(bytes int) error) error {
 	info, ok := s.Newest(uid)
 	if !ok {
 		return fmt.Errorf("%w of %s", ErrNone, uid)
 	}
-	_, err := s.inspect(info.id())
-	return err
+	f, err := s.cfg.FS.Open(s.path(info.id().String()), vfs.Buffered)
+	if err != nil {
+		return err
+	}
+	_, err = check(&paced{f, pace}, info.id())
+	return errors.Join(err, f.Close())
+}
+
+// paced is a file that is read slowly.
+type paced struct {
+	vfs.File
+	pace func(int) error
+}
+
+// ReadAt reads, and then waits.
+func (p *paced) ReadAt(b []byte, off int64) (int, error) {
+	n, err := p.File.ReadAt(b, off)
+	if slow := p.pace(n); slow != nil {
+		return n, slow
+	}
+	return n, err
 }
 
 // Remove removes the snapshot and the checkpoints of a member that is deleted for good, durably.
