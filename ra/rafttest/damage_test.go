@@ -3,7 +3,6 @@ package rafttest
 import (
 	"flag"
 	"testing"
-	"time"
 )
 
 var decays = flag.Int("decays", 400, "how many schedules to run in which disks decay")
@@ -13,7 +12,7 @@ var decays = flag.Int("decays", 400, "how many schedules to run in which disks d
 // it is repaired, and it is repaired.
 func TestDecay(t *testing.T) {
 	if *seed != 0 {
-		o := decaying(*seed)
+		o := Decay(*seed, *events)
 		if testing.Verbose() {
 			o.Trace = t.Output()
 		}
@@ -26,7 +25,7 @@ func TestDecay(t *testing.T) {
 	}
 	var total Outcome
 	for i := range uint64(*decays) {
-		out, err := Run(decaying(*first + i))
+		out, err := Run(Decay(*first+i, *events))
 		total.Decayed += out.Decayed
 		total.Repairs += out.Repairs
 		if err != nil {
@@ -37,14 +36,4 @@ func TestDecay(t *testing.T) {
 	if total.Decayed == 0 || total.Repairs == 0 {
 		t.Error("nothing was damaged")
 	}
-}
-
-// decaying is a schedule of three nodes or more, whose members stay the same.
-func decaying(seed uint64) Options {
-	p := drawProfile(newDice(seed))
-	p.Nodes = max(p.Nodes, 3)
-	p.Members, p.Change, p.Recreate, p.DecayOneIn = p.Nodes, 0, 0, 1
-	p.Weights[faultStop], p.Weights[faultUpgrade] = 40, 0
-	p.Fault = min(max(p.Fault, 100*time.Millisecond), 300*time.Millisecond)
-	return Options{Seed: seed, Events: *events, Profile: &p}
 }

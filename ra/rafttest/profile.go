@@ -117,6 +117,16 @@ func drawWeights(d dice) [faultKinds]int {
 	return w
 }
 
+// Decay is a schedule of three nodes or more in which bits flip on disks at rest, and whose members stay the same.
+func Decay(seed uint64, events int) Options {
+	p := drawProfile(newDice(seed))
+	p.Nodes = max(p.Nodes, 3)
+	p.Members, p.Change, p.Recreate, p.DecayOneIn = p.Nodes, 0, 0, 1
+	p.Weights[faultStop], p.Weights[faultUpgrade] = 40, 0
+	p.Fault = min(max(p.Fault, 100*time.Millisecond), 300*time.Millisecond)
+	return Options{Seed: seed, Events: events, Profile: &p}
+}
+
 // Storm is a schedule in which nodes crash and come back all the time, and little else happens.
 func Storm(seed uint64) Options {
 	p := drawProfile(newDice(seed))

@@ -18,6 +18,7 @@ type ledger struct {
 
 	Core    series             `json:"core"`
 	Storage series             `json:"storage"`
+	Decay   series             `json:"decay"`
 	Storms  series             `json:"storms"`
 	Points  map[string]*series `json:"points"`
 }
@@ -73,7 +74,7 @@ func (l *ledger) workload(name string, n int) *series {
 
 // all returns all series with their names, in a fixed order.
 func (l *ledger) all() (names []string, all []*series) {
-	names, all = []string{"core", "storage", "storms"}, []*series{&l.Core, &l.Storage, &l.Storms}
+	names, all = []string{"core", "storage", "decay", "storms"}, []*series{&l.Core, &l.Storage, &l.Decay, &l.Storms}
 	var workloads []string
 	for name := range l.Points {
 		workloads = append(workloads, name)

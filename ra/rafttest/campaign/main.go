@@ -1,7 +1,7 @@
 // Command campaign runs the simulations in numbers that no test has time for, and keeps account of them in a file, so that
 // a campaign can be interrupted at any time and goes on where it was:
 //
-//	go run ./ra/rafttest/campaign -ledger campaign.json -core 2000000 -storage 200000 -recoveries 1000000 -points
+//	go run ./ra/rafttest/campaign -ledger campaign.json -core 2000000 -storage 200000 -decay 20000 -points -recoveries 1000000
 //
 // Each number is what the ledger is to come to in all; what it has already is not run again. Without any of them the ledger
 // is printed. It must be run in the module's directory, because the schedules of the core alone are a test of ra/raft, which
@@ -26,6 +26,7 @@ type options struct {
 	ledger     string
 	core       int
 	storage    int
+	decay      int
 	recoveries int
 	points     bool
 	workers    int
@@ -36,6 +37,7 @@ func main() {
 	flag.StringVar(&o.ledger, "ledger", "campaign.json", "the `file` with the figures")
 	flag.IntVar(&o.core, "core", 0, "schedules of the core alone")
 	flag.IntVar(&o.storage, "storage", 0, "schedules with storage")
+	flag.IntVar(&o.decay, "decay", 0, "schedules with storage in which bits of disks at rest flip")
 	flag.IntVar(&o.recoveries, "recoveries", 0, "recoveries of nodes in all; what is missing is made up by schedules that crash all the time")
 	flag.BoolVar(&o.points, "points", false, "crashes and errors at every operation of all workloads")
 	flag.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "how many run at once")
@@ -59,7 +61,7 @@ func run(ctx context.Context, o *options) (violations int, err error) {
 		return 0, err
 	}
 	c := &campaign{options: o, ledger: l}
-	for _, part := range []func(context.Context) error{c.runCore, c.runStorage, c.runPoints, c.runStorms} {
+	for _, part := range []func(context.Context) error{c.runCore, c.runStorage, c.runDecay, c.runPoints, c.runStorms} {
 		if err = part(ctx); err != nil {
 			break
 		}
@@ -88,6 +90,15 @@ func (c *campaign) runStorage(ctx context.Context) error {
 		seed := uint64(i) + 1
 		out, err := rafttest.Run(rafttest.Options{Seed: seed, Events: simEvents})
 		return out, because(err, "go test ./ra/rafttest -run TestSchedules -v -events %d -seed %d", simEvents, seed)
+	})
+}
+
+// runDecay runs schedules in which bits flip, by their seeds from 1 on.
+func (c *campaign) runDecay(ctx context.Context) error {
+	return c.advance(ctx, "decay", &c.ledger.Decay, c.decay, func(i int) (rafttest.Outcome, error) {
+		seed := uint64(i) + 1
+		out, err := rafttest.Run(rafttest.Decay(seed, simEvents))
+		return out, because(err, "go test ./ra/rafttest -run TestDecay -v -events %d -seed %d", simEvents, seed)
 	})
 }
 
