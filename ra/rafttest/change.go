@@ -199,17 +199,32 @@ func (c *cluster) dismiss() {
 	}
 }
 
-// named reports whether the member is in the newest configuration that is committed, or in one that a member of that
-// knows. What others say, who were removed themselves, is of the past.
+// named reports whether the member is in the newest configuration that is committed, in one that a member of that knows,
+// or in one that may still be committed: its entry may be nowhere but in a message that is under way. What others say,
+// who were removed themselves, is of the past.
 func (c *cluster) named(p *peer) bool {
 	has := func(members []ra.Member) bool {
 		return slices.ContainsFunc(members, func(m ra.Member) bool { return m.UID == p.uid })
 	}
 	current := c.current()
-	return has(current) || slices.ContainsFunc(current, func(m ra.Member) bool {
+	return has(c.pending()) || has(current) || slices.ContainsFunc(current, func(m ra.Member) bool {
 		q := c.peer(m.UID)
 		return q.alive() && has(q.server.Configuration().Members)
 	})
+}
+
+// pending returns who is in configurations that may still be committed. Terms do not fall along a log, so one of an older
+// term than the last entry committed is not among them.
+func (c *cluster) pending() []ra.Member {
+	var all []ra.Member
+	t := c.truth
+	for i := range t.configs {
+		at := t.configs[i].at
+		if n := len(t.committed); int(at.index) > n && (n == 0 || at.term >= t.committed[n-1].term) {
+			all = append(all, t.configs[i].members...)
+		}
+	}
+	return all
 }
 
 // current returns the newest configuration that is committed.
