@@ -248,10 +248,13 @@ func FuzzCommands(f *testing.F) {
 	f.Add(nextAdd(rand.New(rand.NewPCG(1, 1))))
 	f.Fuzz(func(t *testing.T, command []byte) {
 		for _, s := range subjects() {
-			a, b := s.make(machine.Init{}), s.make(machine.Init{})
+			var a, b machine.Machine
 			var fx machine.Effects
 			var one any
-			fuzztest.Bounded(t, len(command), fuzztest.Slack, func() { one = a.Apply(machine.Meta{Index: 1}, command, &fx) })
+			fuzztest.Bounded(t, len(command), fuzztest.Slack, func() {
+				a, b = s.make(machine.Init{}), s.make(machine.Init{})
+				one = a.Apply(machine.Meta{Index: 1}, command, &fx)
+			})
 			if other := b.Apply(machine.Meta{Index: 1}, bytes.Clone(command), &fx); fmt.Sprint(one) != fmt.Sprint(other) {
 				t.Fatalf("%s: %v and %v", s.name, one, other)
 			}
