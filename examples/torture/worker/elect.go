@@ -17,7 +17,7 @@ func (w *worker) electAll(ctx context.Context) {
 	})
 }
 
-// elect has a member stand for election until one leads in a higher term than before. What is told of a cluster by its
+// elect hands leadership to one member after the other until one leads in a higher term than before. What is told of a cluster by its
 // number would be of another one if the name changed hands, so this is for plans without churn.
 func (s *slot) elect(ctx context.Context) {
 	bounded, cancel := patient(ctx, settleSeconds)
@@ -25,7 +25,7 @@ func (s *slot) elect(ctx context.Context) {
 	before, _ := s.leading()
 	for bounded.Err() == nil {
 		id := s.members[s.random.IntN(len(s.members))]
-		_ = s.node(id).Member(id).TriggerElection(bounded)
+		s.transfer(bounded, id)
 		for range 10 {
 			if term, ok := s.leading(); ok && term > before {
 				s.tell(journal.Event{Kind: journal.Elected})
