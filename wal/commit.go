@@ -32,12 +32,19 @@ func (l *Log) Commit(b *Batch) error {
 }
 
 // Seal writes a durable mark behind the last batch, if there is none yet: from then on that batch cannot be taken for
-// one that a crash tore. It is to be called when nothing waits to be committed.
+// one that a crash tore. It is to be called when nothing waits to be committed. If the file has no room for the mark the
+// header of the next file is one; on a full disk there is none, then.
 func (l *Log) Seal() error {
 	if l.err != nil {
 		return l.err
 	}
-	if l.sealed || l.cur.empty() || l.cur.left() < 2*block {
+	if l.sealed || l.cur.empty() {
+		return nil
+	}
+	if l.cur.left() < 2*block {
+		if err := l.roll(0); !errors.Is(err, ra.ErrDiskFull) {
+			return err
+		}
 		return nil
 	}
 	l.seal.Reset()
