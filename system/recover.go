@@ -146,7 +146,7 @@ func (n *Node) loadServer(ctx context.Context, r *record, c *member.Config) erro
 	r.life.Lock()
 	defer r.life.Unlock()
 	switch {
-	case r.deleting != 0:
+	case r.deleting != 0, n.registry.byUID(r.uid) != r:
 		return fmt.Errorf("%w: %s is deleted", ra.ErrNoProcess, r.id)
 	case r.damaged() != nil:
 		return r.damaged()

@@ -15,6 +15,8 @@ import (
 
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/fuzztest"
+	"github.com/heliopolis-raft/heliopolis/ra/member"
+	"github.com/heliopolis-raft/heliopolis/ra/raftlog"
 	"github.com/heliopolis-raft/heliopolis/wal"
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
@@ -222,4 +224,29 @@ func TestRegistrationTakenBack(t *testing.T) {
 	if n.registry.size() != 1 {
 		t.Errorf("%d members", n.registry.size())
 	}
+}
+
+// TestRegistrationUnderWay: a member whose name is taken and whose registration is not ordered yet is found by who deletes
+// or starts it. Both wait, and when the registration fails there is nothing to delete, nor to start.
+func TestRegistrationUnderWay(t *testing.T) {
+	n := openStorageNode(t, storageConfig(vfs.NewMem()))
+	g := registrationOf("m")
+	g.uid = "m-uid"
+	r := &record{node: n, uid: g.uid, id: g.id, reg: g, log: raftlog.New(g.uid, n.segments)}
+	r.life.Lock()
+	if err := n.registry.add(r); err != nil {
+		t.Fatal(err)
+	}
+	found := n.registry.byName("m")
+	var deleted, started error
+	var both sync.WaitGroup
+	both.Go(func() { deleted = n.unregister(t.Context(), found) })
+	both.Go(func() { started = n.loadServer(t.Context(), found, new(member.Config)) })
+	n.registry.remove(r)
+	r.life.Unlock()
+	both.Wait()
+	if deleted != nil || !errors.Is(started, ra.ErrNoProcess) {
+		t.Errorf("deleted: %v, started: %v", deleted, started)
+	}
+	mustClose(t, n)
 }

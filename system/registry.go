@@ -191,6 +191,8 @@ func (n *Node) announce(g registration) (*record, error) {
 		return nil, err
 	}
 	r := &record{node: n, uid: g.uid, id: g.id, reg: g, log: raftlog.New(g.uid, n.segments)}
+	r.life.Lock() // whoever finds it waits until the log knows it, or it is gone again
+	defer r.life.Unlock()
 	if err := n.registry.add(r); err != nil {
 		return nil, err
 	}
@@ -243,7 +245,10 @@ var errRuns = errors.New("system: member is running")
 func (n *Node) unregister(ctx context.Context, r *record) error {
 	r.life.Lock()
 	defer r.life.Unlock()
-	if r.proc.Load() != nil {
+	switch {
+	case n.registry.byUID(r.uid) != r:
+		return nil // its registration was taken back
+	case r.proc.Load() != nil:
 		return errRuns
 	}
 	r.work.Wait() // a snapshot that is still being written would come back
