@@ -225,7 +225,7 @@ func (t *try) redirected(ctx context.Context, e *ra.NotLeaderError) error {
 // hopeless reports whether all members have been found not to run, for long enough. A member that runs here, and may not
 // have heard yet that it has other peers by now, is a hope.
 func (t *try) hopeless(err error) bool {
-	if !t.request.fixed && t.entry.busy() {
+	if !t.request.fixed && !errors.Is(err, ra.ErrDamaged) && t.entry.busy() {
 		return false
 	}
 	members := len(t.entry.standing.Load().members)

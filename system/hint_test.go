@@ -2,8 +2,10 @@ package system
 
 import (
 	"testing"
+	"time"
 
 	"github.com/heliopolis-raft/heliopolis/machine/reference"
+	"github.com/heliopolis-raft/heliopolis/ra"
 )
 
 // CMD-02: whichever node a command comes from, the answer names the leader.
@@ -19,5 +21,23 @@ func TestAnswerNamesTheLeader(t *testing.T) {
 		if err != nil || r.Leader != leader {
 			t.Errorf("node %d: %+v, %v, %s leads", i+1, r, err, leader)
 		}
+	}
+}
+
+// QRK-12: a call does not give up for want of processes while a member runs here, which may only not have heard yet who
+// its peers are by now. Damage is no matter of time.
+func TestHopeless(t *testing.T) {
+	e := new(entry)
+	e.standing.Store(&standing{members: []*route{{id: ra.ServerID{Name: "a", Node: "gone"}}}})
+	asked := try{entry: e, dead: 9, began: time.Now().Add(-time.Hour)}
+	if !asked.hopeless(ra.ErrNoProcess) {
+		t.Error("there is hope without any member")
+	}
+	e.local = 1
+	if asked.hopeless(ra.ErrNoProcess) {
+		t.Error("no hope for a member that runs here")
+	}
+	if !asked.hopeless(ra.ErrDamaged) {
+		t.Error("damage is waited for")
 	}
 }
