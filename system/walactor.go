@@ -257,7 +257,9 @@ func (a *walActor) seal() {
 	}
 	if err := a.log.Seal(); err != nil {
 		a.fail(err)
+		return
 	}
+	a.node.segwriter.look() // a seal for which the file had no room has filled it
 }
 
 // retry tries again what there was no room for: the batch that waits, then those that were turned away. It comes less

@@ -156,7 +156,9 @@ func (n *node) rest() {
 	}
 	if errors.Is(err, ra.ErrStorageFailed) {
 		n.failed(err)
+		return
 	}
+	n.wakeSegments() // a seal for which the file had no room has filled it
 }
 
 // failed: the disk has failed more than once in a row. I10: nothing of this node is to be believed any more, so it stops
