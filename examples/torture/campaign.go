@@ -134,11 +134,7 @@ func (c *campaign) round(ctx context.Context, r *round) error {
 func (r *round) verify(ctx context.Context) error {
 	plan := r.plan
 	plan.Load = false
-	cmd, err := launch()
-	if err != nil {
-		return err
-	}
-	l, err := start(r.truth, plan, cmd)
+	l, err := r.launch(plan)
 	if err != nil {
 		return err
 	}

@@ -74,11 +74,7 @@ func (f *filling) ready(r *round) (err error) {
 
 // torment lets a process work until there is no space, makes some again, kills the process, and compares.
 func (f *filling) torment(ctx context.Context, r *round) error {
-	cmd, err := launch()
-	if err != nil {
-		return err
-	}
-	l, err := start(r.truth, r.plan, cmd)
+	l, err := r.launch(r.plan)
 	if err != nil {
 		return err
 	}

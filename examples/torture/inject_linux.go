@@ -80,7 +80,7 @@ func (injecting) torment(ctx context.Context, r *round) error {
 
 // endure is the part of torment with the fault. It reports whether the process was ready when the fault struck.
 func (r *round) endure(ctx context.Context, f fault.Fault) (working bool, err error) {
-	cmd, err := launch()
+	cmd, err := workerCommand()
 	if err != nil {
 		return false, err
 	}

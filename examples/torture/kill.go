@@ -15,11 +15,7 @@ type killing struct{ plain }
 // torment kills a process at a random moment: while it opens and recovers, at the beginning of its work, later, or
 // while it closes.
 func (killing) torment(ctx context.Context, r *round) error {
-	cmd, err := launch()
-	if err != nil {
-		return err
-	}
-	l, err := start(r.truth, r.plan, cmd)
+	l, err := r.launch(r.plan)
 	if err != nil {
 		return err
 	}

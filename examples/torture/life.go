@@ -53,8 +53,8 @@ type life struct {
 	happened chan struct{}
 }
 
-// launch makes the command that runs the worker, which is this program again.
-func launch() (*exec.Cmd, error) {
+// workerCommand makes the command that runs the worker, which is this program again.
+func workerCommand() (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -62,6 +62,15 @@ func launch() (*exec.Cmd, error) {
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), workerVariable+"=1")
 	return cmd, nil
+}
+
+// launch starts a process that does what the plan says, and that nothing is injected into.
+func (r *round) launch(plan journal.Plan) (*life, error) {
+	cmd, err := workerCommand()
+	if err != nil {
+		return nil, err
+	}
+	return start(r.truth, plan, cmd)
 }
 
 // start starts a process that does what the plan says, on the slots as they are.

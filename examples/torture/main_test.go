@@ -86,11 +86,7 @@ func TestNoticesLoss(t *testing.T) {
 // started starts a process for a round.
 func started(t *testing.T, r *round) *life {
 	t.Helper()
-	cmd, err := launch()
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := start(r.truth, r.plan, cmd)
+	l, err := r.launch(r.plan)
 	if err != nil {
 		t.Fatal(err)
 	}

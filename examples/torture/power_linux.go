@@ -39,11 +39,7 @@ func (p *power) ready(r *round) error {
 
 // torment cuts a process off at a random moment, lets it find out, kills it, and mounts the file system again.
 func (p *power) torment(ctx context.Context, r *round) error {
-	cmd, err := launch()
-	if err != nil {
-		return err
-	}
-	l, err := start(r.truth, r.plan, cmd)
+	l, err := r.launch(r.plan)
 	if err != nil {
 		return err
 	}
