@@ -86,6 +86,7 @@ func (p *process) Receive(ctx *actor.Context) {
 	calm := false
 	p.enter(ctx)
 	defer p.guard(&calm)
+	p.withdraw()
 	b := p.batch
 	p.batch = inbox{}
 	p.takeNews(&b)
@@ -101,6 +102,17 @@ func (p *process) Receive(ctx *actor.Context) {
 		ctx.Stop(endOf(err))
 	}
 	calm = true
+}
+
+// withdraw takes back what was promised, before anything of a batch is decided. Take has done that, unless nothing came by
+// the internal lane; what was said by the promise since then comes first, too.
+func (p *process) withdraw() {
+	if !p.promise.Given() { // only this goroutine changes it
+		return
+	}
+	p.ref.Lock()
+	p.Take()
+	p.ref.Release()
 }
 
 // Stop ends the life: whoever waits is told, and the log gets what it had no room for.
