@@ -167,8 +167,8 @@ func (n *Node) lose(ctx context.Context, r *record, from ra.Index, cause error) 
 	if err := n.mark(ctx, r); err != nil {
 		return r.setDamaged(err)
 	}
-	if _, ok := n.snapshots.Newest(r.uid); ok && r.log.Snapshot().Index == 0 {
-		return n.snapshots.Condemn(r.uid)
+	if info, ok := n.snapshots.Newest(r.uid); ok && r.log.Snapshot().Index == 0 {
+		return n.snapshots.Condemn(info)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package system
 
 import (
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/raftlog"
+	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
 )
 
 const (
@@ -37,6 +39,8 @@ type ScrubStats struct {
 func (s *scrubber) stats() ScrubStats {
 	return ScrubStats{Passes: s.passes.Load(), Bytes: s.bytes.Load(), Found: s.found.Load()}
 }
+
+var errSnapshotGone = fmt.Errorf("%w: the snapshot that the log stands on is gone", ra.ErrCorrupt)
 
 // scrub is the scrubber's goroutine.
 func (n *Node) scrub() {
@@ -114,21 +118,27 @@ func (n *Node) scrubLog(r *record) error {
 	return nil
 }
 
-// scrubSnapshot reads the snapshot of a member. One that has decayed goes to quarantine.
+// scrubSnapshot reads the snapshot of a member. One that has decayed goes to quarantine. If the next one failed the
+// member is told again.
 func (n *Node) scrubSnapshot(r *record) error {
+	base := r.log.Snapshot().Index
 	info, ok := n.snapshots.Newest(r.uid)
 	if !ok {
+		if base > 0 && r.proc.Load() != nil {
+			n.decayed(r, base, errSnapshotGone)
+		}
 		return nil
 	}
 	err := n.snapshots.CheckSlowly(r.uid, n.pace)
-	now, _ := n.snapshots.Newest(r.uid)
 	switch {
 	case errors.Is(err, ra.ErrClosed):
 		return err
-	case !errors.Is(err, ra.ErrCorrupt) || now != info:
+	case !errors.Is(err, ra.ErrCorrupt):
 		return nil
 	}
-	if failed := n.snapshots.Condemn(r.uid); failed != nil {
+	if failed := n.snapshots.Condemn(info); errors.Is(failed, snapshot.ErrNone) {
+		return nil // another one has taken its place meanwhile
+	} else if failed != nil {
 		n.logger.Error("a snapshot has decayed and stays where it is", zap.String("member", r.id.Name), zap.Error(failed))
 		return nil
 	}

@@ -11,7 +11,7 @@ import (
 // caller has taken out of the way. If the member has applied them, what they made is in the machine's state, and a
 // snapshot of that is begun, below which nothing is missed any more. It reports false if that is not so: then the
 // member must be stopped, and starts again as one that has lost entries. Whether the snapshot came to be shows when the
-// disk is looked at the next time.
+// disk is looked at the next time: entries that have decayed do so again, and the log stands on a snapshot that is gone.
 func (s *Server) Rescue(upTo ra.Index) bool {
 	s.begin()
 	n := &s.snaps
@@ -20,7 +20,9 @@ func (s *Server) Rescue(upTo ra.Index) bool {
 		return true // nothing of it is in memory any more
 	case s.cfg.Snapshots == nil || upTo > applied || !s.knows(applied):
 		return false
-	case n.writing == nil && !n.promoting:
+	case n.underWay():
+		n.again = true // it may be a checkpoint, or the very snapshot that has decayed
+	default:
 		s.take(applied, nil, false)
 	}
 	return true

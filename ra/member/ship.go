@@ -170,7 +170,7 @@ func (s *Server) shipped(t *transfer, c *chunk) {
 // heard of that one.
 func (s *Server) shipReplaced(t *transfer, c *chunk) {
 	if c.at.Index > s.snaps.last.Index {
-		if s.snaps.writing != nil || s.snaps.promoting {
+		if s.snaps.underWay() {
 			t.replaced = true // the end of that work brings the news
 			return
 		}
@@ -199,7 +199,7 @@ func (s *Server) reviewTransfers() {
 		return !sending
 	})
 	for _, t := range s.snaps.transfers {
-		if t.replaced && s.snaps.writing == nil && !s.snaps.promoting {
+		if t.replaced && !s.snaps.underWay() {
 			s.tellReplaced(t)
 		}
 	}

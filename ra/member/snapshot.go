@@ -20,6 +20,7 @@ type snapshots struct {
 	checkpoint ra.Index      // of the newest checkpoint, 0 if there is none
 	writing    *writing
 	promoting  bool
+	again      bool // when that has ended a snapshot is to be taken, see Rescue
 	// asks says that the machine asked for snapshots in this life, so that no others are taken.
 	asks     bool
 	hint     *hint
@@ -31,6 +32,9 @@ type snapshots struct {
 	receiving receiving
 	ready     []raft.Message // completed in the background, to be sent
 }
+
+// underWay reports whether a snapshot or checkpoint is being written or promoted.
+func (n *snapshots) underWay() bool { return n.writing != nil || n.promoting }
 
 // hint is a wish to release the log that waits for its conditions (EFF-24).
 type hint struct {
@@ -76,7 +80,7 @@ func (s *Server) policyState() *snapshot.State {
 	return &snapshot.State{
 		Last: n.last.Index, LastBytes: n.last.Size, LastCheckpoint: n.checkpoint,
 		FirstSegment: s.cfg.Log.FirstSegment(), LogBytes: s.cfg.Log.Bytes(),
-		Pending: n.writing != nil || n.promoting,
+		Pending: n.underWay(),
 	}
 }
 
@@ -179,6 +183,10 @@ func (s *Server) afterBatch() {
 		return
 	}
 	s.reviewTransfers()
+	if n.again && !n.underWay() {
+		n.again = false
+		s.take(s.status.Applied, nil, false)
+	}
 	if h := n.hint; h != nil && s.met(h) {
 		n.hint = nil
 		s.releaseCursor(h)

@@ -12,13 +12,14 @@ import (
 // acceptedSuffix ends the names of files in quarantine that nobody is to look for any more.
 const acceptedSuffix = ".accepted"
 
-// Condemn moves the snapshot of a member that has decayed to quarantine. The member has none from then on.
-func (s *Store) Condemn(uid ra.UID) error {
+// Condemn moves a member's snapshot that has decayed to quarantine, if it is still the newest one. The member has none
+// from then on.
+func (s *Store) Condemn(info Info) error {
 	s.publish.Lock()
 	defer s.publish.Unlock()
-	info, ok := s.Newest(uid)
-	if !ok {
-		return fmt.Errorf("%w of %s", ErrNone, uid)
+	uid := info.UID
+	if now, ok := s.Newest(uid); !ok || now != info {
+		return fmt.Errorf("%w: %s of %s is not in force any more", ErrNone, info.id(), uid)
 	}
 	if err := toQuarantine(s.cfg.FS, s.cfg.Dir, info.id().String()); err != nil {
 		return err
