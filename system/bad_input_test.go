@@ -16,111 +16,119 @@ import (
 
 // API-03, API-06: what cannot be started says why, and leaves nothing behind.
 func TestStartClusterRefusals(t *testing.T) {
-	w := newWorld(t, 1, nil)
-	w.cluster("taken", "counter", "n1")
-	for name, tt := range map[string]struct {
-		cfg  ClusterConfig
-		want error
-	}{
-		"no name":         {ClusterConfig{Machine: "counter"}, ra.ErrInvalidName},
-		"bad name":        {ClusterConfig{Name: "a/b", Machine: "counter"}, ra.ErrInvalidName},
-		"long name":       {ClusterConfig{Name: strings.Repeat("n", 256), Machine: "counter"}, ra.ErrInvalidName},
-		"bad member":      {ClusterConfig{Name: "a", Machine: "counter", Members: []ra.ServerID{{Name: "a b"}}}, ra.ErrInvalidName},
-		"reserved member": {ClusterConfig{Name: "a", Machine: "counter", Members: []ra.ServerID{{Name: "ra.wal"}}}, ra.ErrInvalidName},
-		"bad node":        {ClusterConfig{Name: "a", Machine: "counter", Members: []ra.ServerID{{Name: "a", Node: "?"}}}, ra.ErrInvalidName},
-		"twice": {ClusterConfig{Name: "a", Machine: "counter", Members: []ra.ServerID{{Name: "a"}, {Name: "a", Node: "n1"}}},
-			ra.ErrNameTaken},
-		"taken":           {ClusterConfig{Name: "taken", Machine: "counter"}, ra.ErrNameTaken},
-		"member is taken": {ClusterConfig{Name: "b", Machine: "counter", Members: []ra.ServerID{{Name: "taken"}}}, ra.ErrNameTaken},
-		"unknown machine": {ClusterConfig{Name: "a", Machine: "nothing"}, ra.ErrUnknownMachine},
-		"unknown node":    {ClusterConfig{Name: "a", Machine: "counter", Members: Members("a", "n9")}, ra.ErrNodeDown},
-		"too many":        {ClusterConfig{Name: "a", Machine: "counter", Members: Members("a", make([]ra.NodeID, 65)...)}, ra.ErrTooLarge},
-	} {
-		c, err := w.n(1).StartCluster(w.ctx(), tt.cfg)
-		var start *StartError
-		if c != nil || !errors.Is(err, tt.want) || !errors.As(err, &start) {
-			t.Errorf("%s: %v, %v", name, c, err)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, nil)
+		w.cluster("taken", "counter", "n1")
+		for name, tt := range map[string]struct {
+			cfg  ClusterConfig
+			want error
+		}{
+			"no name":         {ClusterConfig{Machine: "counter"}, ra.ErrInvalidName},
+			"bad name":        {ClusterConfig{Name: "a/b", Machine: "counter"}, ra.ErrInvalidName},
+			"long name":       {ClusterConfig{Name: strings.Repeat("n", 256), Machine: "counter"}, ra.ErrInvalidName},
+			"bad member":      {ClusterConfig{Name: "a", Machine: "counter", Members: []ra.ServerID{{Name: "a b"}}}, ra.ErrInvalidName},
+			"reserved member": {ClusterConfig{Name: "a", Machine: "counter", Members: []ra.ServerID{{Name: "ra.wal"}}}, ra.ErrInvalidName},
+			"bad node":        {ClusterConfig{Name: "a", Machine: "counter", Members: []ra.ServerID{{Name: "a", Node: "?"}}}, ra.ErrInvalidName},
+			"twice": {ClusterConfig{Name: "a", Machine: "counter", Members: []ra.ServerID{{Name: "a"}, {Name: "a", Node: "n1"}}},
+				ra.ErrNameTaken},
+			"taken":           {ClusterConfig{Name: "taken", Machine: "counter"}, ra.ErrNameTaken},
+			"member is taken": {ClusterConfig{Name: "b", Machine: "counter", Members: []ra.ServerID{{Name: "taken"}}}, ra.ErrNameTaken},
+			"unknown machine": {ClusterConfig{Name: "a", Machine: "nothing"}, ra.ErrUnknownMachine},
+			"unknown node":    {ClusterConfig{Name: "a", Machine: "counter", Members: Members("a", "n9")}, ra.ErrNodeDown},
+			"too many":        {ClusterConfig{Name: "a", Machine: "counter", Members: Members("a", make([]ra.NodeID, 65)...)}, ra.ErrTooLarge},
+		} {
+			c, err := w.n(1).StartCluster(w.ctx(), tt.cfg)
+			var start *StartError
+			if c != nil || !errors.Is(err, tt.want) || !errors.As(err, &start) {
+				t.Errorf("%s: %v, %v", name, c, err)
+			}
 		}
-	}
-	if got := w.n(1).Clusters(); len(got) != 1 || w.n(1).registry.size() != 1 {
-		t.Errorf("left are clusters %v, %d members", got, w.n(1).registry.size())
-	}
-	if got := w.add(w.on("n1", "taken"), 1); got != 1 {
-		t.Errorf("the one that runs: %d", got)
-	}
+		if got := w.n(1).Clusters(); len(got) != 1 || w.n(1).registry.size() != 1 {
+			t.Errorf("left are clusters %v, %d members", got, w.n(1).registry.size())
+		}
+		if got := w.add(w.on("n1", "taken"), 1); got != 1 {
+			t.Errorf("the one that runs: %d", got)
+		}
+	})
 }
 
 // API-03: without a majority nothing is left running; with one, the cluster serves and the rest can join later.
 func TestStartClusterWithoutSomeNodes(t *testing.T) {
-	w := newWorld(t, 2, nil)
-	_, err := w.n(1).StartCluster(w.ctx(), ClusterConfig{Name: "a", Machine: "counter", Members: Members("a", "n1", "n8", "n9")})
-	wantErr(t, err, func(err error) bool { return errors.Is(err, ra.ErrNodeDown) })
-	if n := w.n(1).registry.size(); n != 0 {
-		t.Errorf("%d members are left", n)
-	}
-	c := w.cluster("a", "counter", "n1", "n2", "n9")
-	if got := w.add(c, 3); got != 3 {
-		t.Errorf("sum is %d", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 2, nil)
+		_, err := w.n(1).StartCluster(w.ctx(), ClusterConfig{Name: "a", Machine: "counter", Members: Members("a", "n1", "n8", "n9")})
+		wantErr(t, err, func(err error) bool { return errors.Is(err, ra.ErrNodeDown) })
+		if n := w.n(1).registry.size(); n != 0 {
+			t.Errorf("%d members are left", n)
+		}
+		c := w.cluster("a", "counter", "n1", "n2", "n9")
+		if got := w.add(c, 3); got != 3 {
+			t.Errorf("sum is %d", got)
+		}
+	})
 }
 
 // API-15: a cluster whose members here could not be started, because their machine is missing or fails, is known, says
 // why it does not answer, and can be looked at.
 func TestClustersThatCannotStart(t *testing.T) {
-	var factory machine.Factory
-	w := newWorld(t, 1, func(c *Config) {
-		if delete(c.Machines, "counter"); factory != nil {
-			c.Machines["counter"] = factory
+	synctest.Test(t, func(t *testing.T) {
+		var factory machine.Factory
+		w := newWorld(t, 1, func(c *Config) {
+			if delete(c.Machines, "counter"); factory != nil {
+				c.Machines["counter"] = factory
+			}
+		})
+		for name, bad := range map[string]machine.Factory{"fails": func(machine.Init) machine.Machine { panic("oh") }, "missing": nil} {
+			w.close("n1")
+			factory = reference.NewCounter
+			w.open("n1")
+			w.cluster(name, "counter", "n1")
+			w.close("n1")
+			factory = bad
+			n := w.open("n1")
+			if got := n.Clusters(); !slices.Contains(got, name) || len(n.Report().NotStarted) != len(got) {
+				t.Errorf("%s: the node knows %v; not started are %v", name, got, n.Report().NotStarted)
+			}
+			c := w.on("n1", name)
+			if _, err := c.Process(t.Context(), nil); !errors.Is(err, ra.ErrNoProcess) {
+				t.Errorf("%s: process: %v", name, err)
+			}
+			if got := c.Members(); !slices.Equal(got, Members(name, "n1")) || len(n.Overview().Clusters) != len(n.Clusters()) {
+				t.Errorf("%s: members are %v; %+v", name, got, n.Overview())
+			}
 		}
 	})
-	for name, bad := range map[string]machine.Factory{"fails": func(machine.Init) machine.Machine { panic("oh") }, "missing": nil} {
-		w.close("n1")
-		factory = reference.NewCounter
-		w.open("n1")
-		w.cluster(name, "counter", "n1")
-		w.close("n1")
-		factory = bad
-		n := w.open("n1")
-		if got := n.Clusters(); !slices.Contains(got, name) || len(n.Report().NotStarted) != len(got) {
-			t.Errorf("%s: the node knows %v; not started are %v", name, got, n.Report().NotStarted)
-		}
-		c := w.on("n1", name)
-		if _, err := c.Process(t.Context(), nil); !errors.Is(err, ra.ErrNoProcess) {
-			t.Errorf("%s: process: %v", name, err)
-		}
-		if got := c.Members(); !slices.Equal(got, Members(name, "n1")) || len(n.Overview().Clusters) != len(n.Clusters()) {
-			t.Errorf("%s: members are %v; %+v", name, got, n.Overview())
-		}
-	}
 }
 
 // Calls to what is not there, with a context that has no end.
 func TestCallsToNobody(t *testing.T) {
-	w := newWorld(t, 1, nil)
-	n := w.n(1)
-	if _, err := n.Cluster("nothing"); !errors.Is(err, ra.ErrUnknownCluster) {
-		t.Errorf("unknown cluster: %v", err)
-	}
-	m := n.Member(ra.ServerID{Name: "nobody"})
-	if _, err := m.Process(t.Context(), nil); !errors.Is(err, ra.ErrNoProcess) {
-		t.Errorf("unknown member: %v", err)
-	}
-	if err := m.Restart(t.Context()); !errors.Is(err, ra.ErrNoProcess) {
-		t.Errorf("restart: %v", err)
-	}
-	if err := errors.Join(m.Stop(t.Context()), m.Delete(t.Context())); err != nil { // API-09, API-10
-		t.Error(err)
-	}
-	if _, err := m.Overview(t.Context()); !errors.Is(err, ra.ErrNoProcess) {
-		t.Errorf("overview: %v", err)
-	}
-	far := n.Member(ra.ServerID{Name: "a", Node: "n7"})
-	if err := far.Stop(t.Context()); !errors.Is(err, ra.ErrNodeDown) {
-		t.Errorf("stop: %v", err)
-	}
-	if _, err := far.Process(w.short(), nil); !errors.Is(err, ra.ErrNodeDown) || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("process: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, nil)
+		n := w.n(1)
+		if _, err := n.Cluster("nothing"); !errors.Is(err, ra.ErrUnknownCluster) {
+			t.Errorf("unknown cluster: %v", err)
+		}
+		m := n.Member(ra.ServerID{Name: "nobody"})
+		if _, err := m.Process(t.Context(), nil); !errors.Is(err, ra.ErrNoProcess) {
+			t.Errorf("unknown member: %v", err)
+		}
+		if err := m.Restart(t.Context()); !errors.Is(err, ra.ErrNoProcess) {
+			t.Errorf("restart: %v", err)
+		}
+		if err := errors.Join(m.Stop(t.Context()), m.Delete(t.Context())); err != nil { // API-09, API-10
+			t.Error(err)
+		}
+		if _, err := m.Overview(t.Context()); !errors.Is(err, ra.ErrNoProcess) {
+			t.Errorf("overview: %v", err)
+		}
+		far := n.Member(ra.ServerID{Name: "a", Node: "n7"})
+		if err := far.Stop(t.Context()); !errors.Is(err, ra.ErrNodeDown) {
+			t.Errorf("stop: %v", err)
+		}
+		if _, err := far.Process(w.short(), nil); !errors.Is(err, ra.ErrNodeDown) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("process: %v", err)
+		}
+	})
 }
 
 // API-08, API-09: a stopped member refuses calls at once, keeps its data, and can be restarted. Others do not notice.
@@ -159,39 +167,43 @@ func TestStoppedMember(t *testing.T) {
 
 // ErrTooLarge: a command above Config.MaxCommand is refused where it is sent.
 func TestOversizeCommand(t *testing.T) {
-	w := newWorld(t, 1, func(c *Config) { c.MaxCommand = 100 })
-	c := w.cluster("a", "counter", "n1")
-	if _, err := c.Process(t.Context(), make([]byte, 101)); !errors.Is(err, ra.ErrTooLarge) {
-		t.Errorf("process: %v", err)
-	}
-	if err := c.PipelineCommand(make([]byte, 101), machine.Caller{}); !errors.Is(err, ra.ErrTooLarge) {
-		t.Errorf("pipeline: %v", err)
-	}
-	done := make(chan error, 1)
-	c.Go(make([]byte, 101), func(_ ra.Result, err error) { done <- err })
-	if err := <-done; !errors.Is(err, ra.ErrTooLarge) {
-		t.Errorf("go: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, func(c *Config) { c.MaxCommand = 100 })
+		c := w.cluster("a", "counter", "n1")
+		if _, err := c.Process(t.Context(), make([]byte, 101)); !errors.Is(err, ra.ErrTooLarge) {
+			t.Errorf("process: %v", err)
+		}
+		if err := c.PipelineCommand(make([]byte, 101), machine.Caller{}); !errors.Is(err, ra.ErrTooLarge) {
+			t.Errorf("pipeline: %v", err)
+		}
+		done := make(chan error, 1)
+		c.Go(make([]byte, 101), func(_ ra.Result, err error) { done <- err })
+		if err := <-done; !errors.Is(err, ra.ErrTooLarge) {
+			t.Errorf("go: %v", err)
+		}
+	})
 }
 
 // FAIL-02, QRK-04: a query that panics fails alone.
 func TestPanicInQuery(t *testing.T) {
-	w := newWorld(t, 1, nil)
-	c := w.cluster("a", "mixed", "n1")
-	for name, ask := range map[string]func() (ra.Result, error){
-		"local":      func() (ra.Result, error) { return c.LocalQuery(w.ctx(), "boom") },
-		"leader":     func() (ra.Result, error) { return c.LeaderQuery(w.ctx(), "boom") },
-		"consistent": func() (ra.Result, error) { return c.ConsistentQuery(w.ctx(), "boom") },
-	} {
-		_, err := ask()
-		var p *machine.PanicError
-		if !errors.As(err, &p) || p.Value != "query" {
-			t.Errorf("%s: %v", name, err)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, nil)
+		c := w.cluster("a", "mixed", "n1")
+		for name, ask := range map[string]func() (ra.Result, error){
+			"local":      func() (ra.Result, error) { return c.LocalQuery(w.ctx(), "boom") },
+			"leader":     func() (ra.Result, error) { return c.LeaderQuery(w.ctx(), "boom") },
+			"consistent": func() (ra.Result, error) { return c.ConsistentQuery(w.ctx(), "boom") },
+		} {
+			_, err := ask()
+			var p *machine.PanicError
+			if !errors.As(err, &p) || p.Value != "query" {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
-	}
-	if r, err := c.LocalQuery(w.ctx(), "words"); err != nil || r.Reply != "" {
-		t.Errorf("afterwards: %+v, %v", r, err)
-	}
+		if r, err := c.LocalQuery(w.ctx(), "words"); err != nil || r.Reply != "" {
+			t.Errorf("afterwards: %+v, %v", r, err)
+		}
+	})
 }
 
 // FAIL-01, FAIL-02: a machine that panics stops its member only, which is started again twice and then stays down with
@@ -218,43 +230,45 @@ func TestPanicInApply(t *testing.T) {
 
 // A client lane that is full refuses calls at once.
 func TestFullClientLane(t *testing.T) {
-	w := newWorld(t, 1, func(c *Config) { c.ClientLane = 4 })
-	c := w.cluster("a", "counter", "n1")
-	entered, release := make(chan struct{}), make(chan struct{})
-	block := machine.QueryFunc(func(machine.QueryContext, any) (any, error) {
-		close(entered)
-		<-release
-		return nil, nil
-	})
-	blocked := make(chan error, 1)
-	go func() {
-		_, err := c.LocalQuery(w.ctx(), block)
-		blocked <- err
-	}()
-	<-entered
-	ends := make(chan error, 100)
-	for range 100 {
-		c.Go(reference.AppendAdd(nil, 1), func(_ ra.Result, err error) { ends <- err })
-	}
-	if _, err := c.Process(t.Context(), reference.AppendAdd(nil, 1)); !errors.Is(err, ra.ErrOverloaded) {
-		t.Errorf("process: %v", err)
-	}
-	close(release)
-	if err := <-blocked; err != nil {
-		t.Error(err)
-	}
-	applied := int64(0)
-	for range 100 {
-		switch err := <-ends; {
-		case err == nil:
-			applied++
-		case !errors.Is(err, ra.ErrOverloaded):
-			t.Errorf("go: %v", err)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, func(c *Config) { c.ClientLane = 4 })
+		c := w.cluster("a", "counter", "n1")
+		entered, release := make(chan struct{}), make(chan struct{})
+		block := machine.QueryFunc(func(machine.QueryContext, any) (any, error) {
+			close(entered)
+			<-release
+			return nil, nil
+		})
+		blocked := make(chan error, 1)
+		go func() {
+			_, err := c.LocalQuery(w.ctx(), block)
+			blocked <- err
+		}()
+		<-entered
+		ends := make(chan error, 100)
+		for range 100 {
+			c.Go(reference.AppendAdd(nil, 1), func(_ ra.Result, err error) { ends <- err })
 		}
-	}
-	if got := w.add(c, 0); got != applied || applied == 100 || applied == 0 {
-		t.Errorf("%d were answered, the sum is %d", applied, got)
-	}
+		if _, err := c.Process(t.Context(), reference.AppendAdd(nil, 1)); !errors.Is(err, ra.ErrOverloaded) {
+			t.Errorf("process: %v", err)
+		}
+		close(release)
+		if err := <-blocked; err != nil {
+			t.Error(err)
+		}
+		applied := int64(0)
+		for range 100 {
+			switch err := <-ends; {
+			case err == nil:
+				applied++
+			case !errors.Is(err, ra.ErrOverloaded):
+				t.Errorf("go: %v", err)
+			}
+		}
+		if got := w.add(c, 0); got != applied || applied == 100 || applied == 0 {
+			t.Errorf("%d were answered, the sum is %d", applied, got)
+		}
+	})
 }
 
 // A closed node fails all calls with ErrClosed, also those that wait.
@@ -301,21 +315,23 @@ func TestClosedNode(t *testing.T) {
 
 // A context that is done already fails the call, which certainly has no effect.
 func TestCancelledContext(t *testing.T) {
-	w := newWorld(t, 1, nil)
-	c := w.cluster("a", "counter", "n1")
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err := c.Process(ctx, reference.AppendAdd(nil, 1))
-	if !errors.Is(err, context.Canceled) || ra.MayHaveBeenApplied(err) {
-		t.Errorf("process: %v", err)
-	}
-	if _, err := w.n(1).StartCluster(ctx, ClusterConfig{Name: "b", Machine: "counter"}); !errors.Is(err, context.Canceled) {
-		t.Errorf("start: %v", err)
-	}
-	if n := w.n(1).registry.size(); n != 1 {
-		t.Errorf("%d members are left", n)
-	}
-	if got := w.add(c, 1); got != 1 {
-		t.Errorf("sum is %d", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, nil)
+		c := w.cluster("a", "counter", "n1")
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := c.Process(ctx, reference.AppendAdd(nil, 1))
+		if !errors.Is(err, context.Canceled) || ra.MayHaveBeenApplied(err) {
+			t.Errorf("process: %v", err)
+		}
+		if _, err := w.n(1).StartCluster(ctx, ClusterConfig{Name: "b", Machine: "counter"}); !errors.Is(err, context.Canceled) {
+			t.Errorf("start: %v", err)
+		}
+		if n := w.n(1).registry.size(); n != 1 {
+			t.Errorf("%d members are left", n)
+		}
+		if got := w.add(c, 1); got != 1 {
+			t.Errorf("sum is %d", got)
+		}
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/heliopolis-raft/heliopolis/machine/reference"
@@ -93,137 +94,154 @@ func (w *world) firstFile(node ra.NodeID, dir, suffix string) string {
 	return ""
 }
 
+// flip changes a bit of a file.
+func (w *world) flip(node ra.NodeID, name string, off int64) {
+	w.t.Helper()
+	if !w.disks[node].Flip(name, off, 1) {
+		w.t.Fatalf("%s of %s has no byte %d", name, node, off)
+	}
+}
+
 // I9, I10, I11, I21: a bit of an entry in the write-ahead log of one of three nodes flips while it is down. The member
 // comes up suspect, is repaired, and nothing is lost; the other cluster does not notice.
 func TestRepairWAL(t *testing.T) {
-	w := newWorld(t, 3, nil)
-	c, other := w.cluster("c", "counter", "n1", "n2", "n3"), w.cluster("other", "counter", "n1", "n2", "n3")
-	for i := range 50 {
-		w.add(c, int64(1000+i))
-		w.add(other, 1)
-	}
-	sum := w.add(c, 0)
-	w.healed("c", sum)
-	w.close("n2")
-	w.damageWAL("n2", 1017)
-	n := w.open("n2")
-	if r := n.Report(); len(r.Suspect) != 1 || len(r.Damaged) != 0 {
-		t.Errorf("report: %+v", r)
-	}
-	w.healed("c", sum)
-	w.healed("other", 50)
-	if got := n.Stats().Repaired; got != 1 {
-		t.Errorf("%d members were repaired", got)
-	}
-	// It is sound, durably, and counts again: without n3 there is a majority only with it.
-	w.close("n2")
-	if r := w.open("n2").Report(); len(r.Suspect) != 0 {
-		t.Errorf("suspect again: %v", r.Suspect)
-	}
-	w.close("n3")
-	w.add(c, 0)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, nil)
+		c, other := w.cluster("c", "counter", "n1", "n2", "n3"), w.cluster("other", "counter", "n1", "n2", "n3")
+		for i := range 50 {
+			w.add(c, int64(1000+i))
+			w.add(other, 1)
+		}
+		sum := w.add(c, 0)
+		w.healed("c", sum)
+		w.close("n2")
+		w.damageWAL("n2", 1017)
+		n := w.open("n2")
+		if r := n.Report(); len(r.Suspect) != 1 || len(r.Damaged) != 0 {
+			t.Errorf("report: %+v", r)
+		}
+		w.healed("c", sum)
+		w.healed("other", 50)
+		if got := n.Stats().Repaired; got != 1 {
+			t.Errorf("%d members were repaired", got)
+		}
+		// It is sound, durably, and counts again: without n3 there is a majority only with it.
+		w.close("n2")
+		if r := w.open("n2").Report(); len(r.Suspect) != 0 {
+			t.Errorf("suspect again: %v", r.Suspect)
+		}
+		w.close("n3")
+		w.add(c, 0)
+	})
 }
 
 // I10: the mark outlives restarts: a suspect member that finds no peer is suspect the next time, too.
 func TestSuspectStaysSuspect(t *testing.T) {
-	w := newWorld(t, 3, nil)
-	c := w.cluster("c", "counter", "n1", "n2", "n3")
-	for i := range 20 {
-		w.add(c, int64(1000+i))
-	}
-	sum := w.add(c, 0)
-	w.healed("c", sum)
-	for _, node := range []ra.NodeID{"n1", "n2", "n3"} {
-		w.close(node)
-	}
-	w.damageWAL("n2", 1007)
-	for range 3 {
-		n := w.open("n2")
-		if len(n.Report().Suspect) != 1 {
-			t.Fatalf("report: %+v", n.Report())
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, nil)
+		c := w.cluster("c", "counter", "n1", "n2", "n3")
+		for i := range 20 {
+			w.add(c, int64(1000+i))
 		}
-		if got, ok := w.sumAt(n, "c"); !ok || got >= sum {
-			t.Errorf("a local query answers %d, %v", got, ok)
+		sum := w.add(c, 0)
+		w.healed("c", sum)
+		for _, node := range []ra.NodeID{"n1", "n2", "n3"} {
+			w.close(node)
 		}
-		w.close("n2")
-	}
-	for _, node := range []ra.NodeID{"n1", "n2", "n3"} {
-		w.open(node)
-	}
-	w.healed("c", sum)
+		w.damageWAL("n2", 1007)
+		for range 3 {
+			n := w.open("n2")
+			if len(n.Report().Suspect) != 1 {
+				t.Fatalf("report: %+v", n.Report())
+			}
+			if got, ok := w.sumAt(n, "c"); !ok || got >= sum {
+				t.Errorf("a local query answers %d, %v", got, ok)
+			}
+			w.close("n2")
+		}
+		for _, node := range []ra.NodeID{"n1", "n2", "n3"} {
+			w.open(node)
+		}
+		w.healed("c", sum)
+	})
 }
 
 // I9: what ra loses (docs/decisions/0009): n3 was away while 100 commands were acknowledged by n1 and n2; a bit flips on
 // n2; n2 and n3 come back without n1. They elect nobody, and when n1 is back nothing is missing.
 func TestDamageWhileOneLagsAndOneIsAway(t *testing.T) {
-	w := newWorld(t, 3, nil)
-	c := w.cluster("c", "counter", "n1", "n2", "n3")
-	w.close("n3")
-	for i := range 100 {
-		w.add(c, int64(1000+i))
-	}
-	sum := w.add(c, 0)
-	w.healed("c", sum)
-	w.close("n1")
-	w.close("n2")
-	w.damageWAL("n2", 1051)
-	n2 := w.open("n2")
-	w.open("n3")
-	c2, err := n2.Cluster("c")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-	defer cancel()
-	if r, err := c2.Process(ctx, reference.AppendAdd(nil, 1)); err == nil {
-		t.Fatalf("n2 and n3 answer %+v without n1", r)
-	}
-	w.open("n1")
-	w.healed("c", sum)
-	w.add(c2, 1)
-	w.healed("c", sum+1)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, nil)
+		c := w.cluster("c", "counter", "n1", "n2", "n3")
+		w.close("n3")
+		for i := range 100 {
+			w.add(c, int64(1000+i))
+		}
+		sum := w.add(c, 0)
+		w.healed("c", sum)
+		w.close("n1")
+		w.close("n2")
+		w.damageWAL("n2", 1051)
+		n2 := w.open("n2")
+		w.open("n3")
+		c2, err := n2.Cluster("c")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		if r, err := c2.Process(ctx, reference.AppendAdd(nil, 1)); err == nil {
+			t.Fatalf("n2 and n3 answer %+v without n1", r)
+		}
+		w.open("n1")
+		w.healed("c", sum)
+		w.add(c2, 1)
+		w.healed("c", sum+1)
+	})
 }
 
 // I9, I11: an entry in a segment of one of three nodes decays, its index, or a snapshot.
 func TestRepairSegmentAndSnapshot(t *testing.T) {
 	for _, what := range []string{"index", "body", "file", "snapshot"} {
 		t.Run(what, func(t *testing.T) {
-			w := newWorld(t, 3, func(c *Config) {
-				c.WALFileSize = wal.MinFileSize
-				if what == "snapshot" {
-					c.Snapshots = snapshot.Policy{MinBytes: 1, Growth: 1}
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 3, func(c *Config) {
+					c.WALFileSize = wal.MinFileSize
+					if what == "snapshot" {
+						c.Snapshots = snapshot.Policy{MinBytes: 1, Growth: 1}
+					}
+				})
+				c := w.cluster("c", "table", "n1", "n2", "n3")
+				put := func(c *Cluster, i int) {
+					t.Helper()
+					if _, err := c.Process(w.ctx(), reference.AppendPut(nil, fmt.Sprint("key", i%7), bytes.Repeat([]byte{byte(i)}, 3000))); err != nil {
+						t.Fatal(err)
+					}
 				}
-			})
-			c := w.cluster("c", "table", "n1", "n2", "n3")
-			put := func(c *Cluster, i int) {
-				t.Helper()
-				if _, err := c.Process(w.ctx(), reference.AppendPut(nil, fmt.Sprint("key", i%7), bytes.Repeat([]byte{byte(i)}, 3000))); err != nil {
-					t.Fatal(err)
-				}
-			}
-			i := 0
-			ready := func() bool {
+				i := 0
 				r := w.n(2).registry.byName("c")
-				return w.n(2).Stats().RollOvers >= 2 && r.log.FirstSegment() != 0 && (what != "snapshot" || r.log.Snapshot().Index > 0)
-			}
-			for ; !ready(); i++ {
+				ready := func() bool {
+					return w.n(2).Stats().RollOvers >= 2 && r.log.FirstSegment() != 0 && (what != "snapshot" || r.log.Snapshot().Index > 0)
+				}
+				for ; !ready(); i++ {
+					put(c, i)
+					synctest.Wait() // n2 follows step by step: each of its files is full of entries
+				}
+				w.close("n2")
+				w.damageStored("n2", what)
+				n := w.open("n2")
+				w.eventually("repair", func() bool { s := n.Stats(); return s.Suspect+s.Damaged == 0 && s.Repaired == 1 })
 				put(c, i)
-			}
-			w.close("n2")
-			w.damageStored("n2", what)
-			n := w.open("n2")
-			w.eventually("repair", func() bool { s := n.Stats(); return s.Suspect+s.Damaged == 0 && s.Repaired == 1 })
-			put(c, i)
-			w.eventually("equal states", func() bool {
-				a, b := w.tableAt(w.n(1), "c"), w.tableAt(n, "c")
-				return a == b && strings.Contains(a, fmt.Sprintf(" %02x..", byte(i)))
+				w.eventually("equal states", func() bool {
+					a, b := w.tableAt(w.n(1), "c"), w.tableAt(n, "c")
+					return a == b && strings.Contains(a, fmt.Sprintf(" %02x..", byte(i)))
+				})
+				if c, err := n.Cluster("c"); err != nil {
+					t.Fatal(err)
+				} else {
+					w.close("n1")
+					put(c, i+1)
+				}
 			})
-			if c, err := n.Cluster("c"); err != nil {
-				t.Fatal(err)
-			} else {
-				w.close("n1")
-				put(c, i+1)
-			}
 		})
 	}
 }
@@ -234,7 +252,7 @@ func (w *world) damageStored(node ra.NodeID, what string) {
 	disk := w.disks[node]
 	if what == "snapshot" {
 		name := w.firstFile(node, "snapshots", ".snap")
-		disk.Flip(name, int64(len(readAll(w.t, disk, name))/2), 1)
+		w.flip(node, name, int64(len(readAll(w.t, disk, name))/2))
 		return
 	}
 	name := w.firstFile(node, "segments", ".seg")
@@ -242,9 +260,9 @@ func (w *world) damageStored(node ra.NodeID, what string) {
 	table := binary.LittleEndian.Uint64(b[32:])
 	switch what {
 	case "index":
-		disk.Flip(name, int64(table)-2, 1)
+		w.flip(node, name, int64(table)-2)
 	case "body":
-		disk.Flip(name, vfs.BlockSize+1000, 1)
+		w.flip(node, name, vfs.BlockSize+1000)
 	case "file":
 		disk.Cut(name, 100)
 	}
@@ -267,73 +285,77 @@ func (w *world) tableAt(n *Node, cluster string) string {
 // A one-member cluster that has lost entries ends calls with ErrDamaged, answers local queries from what is left, and
 // goes on when the loss is accepted; so does a cluster with a majority of such members.
 func TestAcceptLoss(t *testing.T) {
-	w := newWorld(t, 1, nil)
-	c := w.cluster("c", "counter", "n1")
-	for i := range 20 {
-		w.add(c, int64(1000+i))
-	}
-	w.close("n1")
-	w.damageWAL("n1", 1010)
-	n := w.open("n1")
-	c, err := n.Cluster("c")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Process(w.ctx(), reference.AppendAdd(nil, 1)); !errors.Is(err, ra.ErrDamaged) || ra.MayHaveBeenApplied(err) {
-		t.Fatalf("a command ends with %v", err)
-	}
-	const left = 10*1000 + 45
-	if got, ok := w.sumAt(n, "c"); !ok || got != left {
-		t.Errorf("a local query answers %d, %v", got, ok)
-	}
-	if err := n.AcceptLoss(w.ctx(), "c"); err != nil {
-		t.Fatal(err)
-	}
-	if got := w.add(c, 5); got != left+5 {
-		t.Errorf("the counter goes on with %d", got)
-	}
-	w.close("n1")
-	n = w.open("n1")
-	if r := n.Report(); len(r.Suspect)+len(r.Damaged) > 0 {
-		t.Errorf("after the loss was accepted: %+v", r)
-	}
-	w.healed("c", left+5)
-	if err := n.AcceptLoss(w.ctx(), "c"); err == nil {
-		t.Error("a loss is accepted where there is none")
-	}
-	if err := n.AcceptLoss(w.ctx(), "nobody"); !errors.Is(err, ra.ErrUnknownCluster) {
-		t.Errorf("a loss of nobody: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, nil)
+		c := w.cluster("c", "counter", "n1")
+		for i := range 20 {
+			w.add(c, int64(1000+i))
+		}
+		w.close("n1")
+		w.damageWAL("n1", 1010)
+		n := w.open("n1")
+		c, err := n.Cluster("c")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Process(w.ctx(), reference.AppendAdd(nil, 1)); !errors.Is(err, ra.ErrDamaged) || ra.MayHaveBeenApplied(err) {
+			t.Fatalf("a command ends with %v", err)
+		}
+		const left = 10*1000 + 45
+		if got, ok := w.sumAt(n, "c"); !ok || got != left {
+			t.Errorf("a local query answers %d, %v", got, ok)
+		}
+		if err := n.AcceptLoss(w.ctx(), "c"); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.add(c, 5); got != left+5 {
+			t.Errorf("the counter goes on with %d", got)
+		}
+		w.close("n1")
+		n = w.open("n1")
+		if r := n.Report(); len(r.Suspect)+len(r.Damaged) > 0 {
+			t.Errorf("after the loss was accepted: %+v", r)
+		}
+		w.healed("c", left+5)
+		if err := n.AcceptLoss(w.ctx(), "c"); err == nil {
+			t.Error("a loss is accepted where there is none")
+		}
+		if err := n.AcceptLoss(w.ctx(), "nobody"); !errors.Is(err, ra.ErrUnknownCluster) {
+			t.Errorf("a loss of nobody: %v", err)
+		}
+	})
 }
 
 // Two of three are suspect: no call hangs, and one accepted loss is enough.
 func TestMajoritySuspect(t *testing.T) {
-	w := newWorld(t, 3, nil)
-	c := w.cluster("c", "counter", "n1", "n2", "n3")
-	for i := range 20 {
-		w.add(c, int64(1000+i))
-	}
-	sum := w.add(c, 0)
-	w.healed("c", sum)
-	for _, node := range []ra.NodeID{"n1", "n2", "n3"} {
-		w.close(node)
-	}
-	w.damageWAL("n1", 1005)
-	w.damageWAL("n2", 1010)
-	for _, node := range []ra.NodeID{"n1", "n2", "n3"} {
-		w.open(node)
-	}
-	for i := 1; i <= 3; i++ {
-		c, err := w.n(i).Cluster("c")
-		if err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, nil)
+		c := w.cluster("c", "counter", "n1", "n2", "n3")
+		for i := range 20 {
+			w.add(c, int64(1000+i))
+		}
+		sum := w.add(c, 0)
+		w.healed("c", sum)
+		for _, node := range []ra.NodeID{"n1", "n2", "n3"} {
+			w.close(node)
+		}
+		w.damageWAL("n1", 1005)
+		w.damageWAL("n2", 1010)
+		for _, node := range []ra.NodeID{"n1", "n2", "n3"} {
+			w.open(node)
+		}
+		for i := 1; i <= 3; i++ {
+			c, err := w.n(i).Cluster("c")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Process(w.ctx(), reference.AppendAdd(nil, 1)); !errors.Is(err, ra.ErrDamaged) {
+				t.Errorf("a command by n%d ends with %v", i, err)
+			}
+		}
+		if err := w.n(2).AcceptLoss(w.ctx(), "c"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.Process(w.ctx(), reference.AppendAdd(nil, 1)); !errors.Is(err, ra.ErrDamaged) {
-			t.Errorf("a command by n%d ends with %v", i, err)
-		}
-	}
-	if err := w.n(2).AcceptLoss(w.ctx(), "c"); err != nil {
-		t.Fatal(err)
-	}
-	w.healed("c", sum)
+		w.healed("c", sum)
+	})
 }

@@ -180,18 +180,20 @@ func TestAuxCommands(t *testing.T) {
 
 // Messages that a member does not understand are counted, and harm nobody.
 func TestForeignMessages(t *testing.T) {
-	w := newWorld(t, 1, nil)
-	c := w.cluster("a", "counter", "n1")
-	ref, _ := w.n(1).Actors().Lookup("a")
-	for range 10 {
-		if err := ref.Send("what?"); err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, nil)
+		c := w.cluster("a", "counter", "n1")
+		ref, _ := w.n(1).Actors().Lookup("a")
+		for range 10 {
+			if err := ref.Send("what?"); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	if got := w.add(c, 1); got != 1 {
-		t.Errorf("sum is %d", got)
-	}
-	if got := w.n(1).counts.foreign.Load(); got != 10 {
-		t.Errorf("%d were counted", got)
-	}
+		if got := w.add(c, 1); got != 1 {
+			t.Errorf("sum is %d", got)
+		}
+		if got := w.n(1).counts.foreign.Load(); got != 10 {
+			t.Errorf("%d were counted", got)
+		}
+	})
 }

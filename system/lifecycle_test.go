@@ -306,37 +306,39 @@ func TestTransferLeadership(t *testing.T) {
 
 // API-03, API-05: a thousand clusters are started at once, with leaders on all nodes; stop and restart.
 func TestThousandClusters(t *testing.T) {
-	w := newWorld(t, 3, nil)
-	const many = 1000
-	cfgs := make([]ClusterConfig, many)
-	for i := range cfgs {
-		name := fmt.Sprint("c", i)
-		cfgs[i] = ClusterConfig{Name: name, Machine: "counter", Members: Members(name, "n1", "n2", "n3")}
-	}
-	clusters, err := w.n(1).StartClusters(w.ctx(), cfgs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaders := make(map[ra.NodeID]int)
-	for _, c := range clusters {
-		id, _ := c.Leader()
-		leaders[id.Node]++
-		if got := w.add(c, 2); got != 2 {
-			t.Fatalf("%s: %d", c.Name(), got)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, nil)
+		const many = 1000
+		cfgs := make([]ClusterConfig, many)
+		for i := range cfgs {
+			name := fmt.Sprint("c", i)
+			cfgs[i] = ClusterConfig{Name: name, Machine: "counter", Members: Members(name, "n1", "n2", "n3")}
 		}
-	}
-	for node, n := range leaders {
-		if n < many/6 {
-			t.Errorf("%s leads %d clusters", node, n)
+		clusters, err := w.n(1).StartClusters(w.ctx(), cfgs)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if err := errors.Join(clusters[0].Stop(w.ctx()), clusters[0].Restart(w.ctx())); err != nil {
-		t.Fatal(err)
-	}
-	if got := w.add(clusters[0], 2); got != 4 {
-		t.Errorf("restarted: %d", got)
-	}
-	if len(w.n(2).Clusters()) != many {
-		t.Errorf("n2 knows %d clusters", len(w.n(2).Clusters()))
-	}
+		leaders := make(map[ra.NodeID]int)
+		for _, c := range clusters {
+			id, _ := c.Leader()
+			leaders[id.Node]++
+			if got := w.add(c, 2); got != 2 {
+				t.Fatalf("%s: %d", c.Name(), got)
+			}
+		}
+		for node, n := range leaders {
+			if n < many/6 {
+				t.Errorf("%s leads %d clusters", node, n)
+			}
+		}
+		if err := errors.Join(clusters[0].Stop(w.ctx()), clusters[0].Restart(w.ctx())); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.add(clusters[0], 2); got != 4 {
+			t.Errorf("restarted: %d", got)
+		}
+		if len(w.n(2).Clusters()) != many {
+			t.Errorf("n2 knows %d clusters", len(w.n(2).Clusters()))
+		}
+	})
 }

@@ -3,6 +3,7 @@ package system
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
 
 	"github.com/heliopolis-raft/heliopolis/machine/reference"
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -24,80 +25,86 @@ func (w *world) loseVote(node ra.NodeID) {
 		}
 	}
 	for _, off := range used[:len(used)-4] {
-		disk.Flip(name, off+9, 0xff)
-		disk.Flip(name, off+vfs.BlockSize-50, 0xff)
+		w.flip(node, name, off+9)
+		w.flip(node, name, off+vfs.BlockSize-50)
 	}
 }
 
 // I2, I10: a member whose term and vote are lost does not run again under its uid. Removed from the cluster, deleted and
 // added again, as the error says, it comes back under another one.
 func TestLostVote(t *testing.T) {
-	w := newWorld(t, 3, nil)
-	c := w.cluster("c", "counter", "n1", "n2", "n3")
-	for range 20 {
-		w.add(c, 1)
-	}
-	w.healed("c", 20)
-	w.close("n3")
-	w.loseVote("n3")
-	n := w.open("n3")
-	r := n.registry.byName("c")
-	if r == nil || len(n.Report().Damaged) != 1 || !errors.Is(n.Report().Damaged[r.uid], errVoteLost) {
-		t.Fatalf("report: %+v", n.Report())
-	}
-	if r.accepted.mark.What&wal.DamagedState == 0 || n.Stats().Damaged != 1 || n.Stats().Running != 0 {
-		t.Fatalf("mark %+v, stats %+v", r.accepted.mark, n.Stats())
-	}
-	if err := n.AcceptLoss(w.ctx(), "c"); !errors.Is(err, errVoteLost) {
-		t.Errorf("a vote is given again: %v", err)
-	}
-	id := ra.ServerID{Name: "c", Node: "n3"}
-	if err := c.RemoveMember(w.ctx(), id); err != nil {
-		t.Fatal(err)
-	}
-	if err := n.Member(id).Delete(w.ctx()); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.AddMember(w.ctx(), id, ra.Promotable); err != nil {
-		t.Fatal(err)
-	}
-	w.healed("c", 20)
-	if again := n.registry.byName("c"); again == nil || again.uid == r.uid {
-		t.Error("it is back under its old uid")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, nil)
+		c := w.cluster("c", "counter", "n1", "n2", "n3")
+		for range 20 {
+			w.add(c, 1)
+			synctest.Wait() // n3 writes step by step
+		}
+		w.healed("c", 20)
+		w.close("n3")
+		w.loseVote("n3")
+		n := w.open("n3")
+		r := n.registry.byName("c")
+		if r == nil || len(n.Report().Damaged) != 1 || !errors.Is(n.Report().Damaged[r.uid], errVoteLost) {
+			t.Fatalf("report: %+v", n.Report())
+		}
+		if r.accepted.mark.What&wal.DamagedState == 0 || n.Stats().Damaged != 1 || n.Stats().Running != 0 {
+			t.Fatalf("mark %+v, stats %+v", r.accepted.mark, n.Stats())
+		}
+		if err := n.AcceptLoss(w.ctx(), "c"); !errors.Is(err, errVoteLost) {
+			t.Errorf("a vote is given again: %v", err)
+		}
+		id := ra.ServerID{Name: "c", Node: "n3"}
+		if err := c.RemoveMember(w.ctx(), id); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.Member(id).Delete(w.ctx()); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.AddMember(w.ctx(), id, ra.Promotable); err != nil {
+			t.Fatal(err)
+		}
+		w.healed("c", 20)
+		if again := n.registry.byName("c"); again == nil || again.uid == r.uid {
+			t.Error("it is back under its old uid")
+		}
+	})
 }
 
 // A cluster's only member that has lost its vote goes on by AcceptLoss, in a later term: nobody else could have been
 // promised anything.
 func TestOnlyMemberLosesItsVote(t *testing.T) {
-	w := newWorld(t, 1, nil)
-	c := w.cluster("c", "counter", "n1")
-	for range 20 {
-		w.add(c, 1)
-	}
-	w.close("n1")
-	w.loseVote("n1")
-	n := w.open("n1")
-	if len(n.Report().Damaged) != 1 {
-		t.Fatalf("report: %+v", n.Report())
-	}
-	if c2, err := n.Cluster("c"); err != nil {
-		t.Fatal(err)
-	} else if _, err := c2.Process(w.ctx(), reference.AppendAdd(nil, 1)); !errors.Is(err, ra.ErrDamaged) {
-		t.Errorf("a command ends with %v", err)
-	}
-	if err := n.AcceptLoss(w.ctx(), "c"); err != nil {
-		t.Fatal(err)
-	}
-	c, err := n.Cluster("c")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := w.add(c, 1)
-	w.close("n1")
-	n = w.open("n1")
-	if r := n.Report(); len(r.Suspect)+len(r.Damaged) > 0 {
-		t.Errorf("report: %+v", r)
-	}
-	w.healed("c", sum)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, nil)
+		c := w.cluster("c", "counter", "n1")
+		for range 20 {
+			w.add(c, 1)
+			synctest.Wait() // n3 writes step by step
+		}
+		w.close("n1")
+		w.loseVote("n1")
+		n := w.open("n1")
+		if len(n.Report().Damaged) != 1 {
+			t.Fatalf("report: %+v", n.Report())
+		}
+		if c2, err := n.Cluster("c"); err != nil {
+			t.Fatal(err)
+		} else if _, err := c2.Process(w.ctx(), reference.AppendAdd(nil, 1)); !errors.Is(err, ra.ErrDamaged) {
+			t.Errorf("a command ends with %v", err)
+		}
+		if err := n.AcceptLoss(w.ctx(), "c"); err != nil {
+			t.Fatal(err)
+		}
+		c, err := n.Cluster("c")
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := w.add(c, 1)
+		w.close("n1")
+		n = w.open("n1")
+		if r := n.Report(); len(r.Suspect)+len(r.Damaged) > 0 {
+			t.Errorf("report: %+v", r)
+		}
+		w.healed("c", sum)
+	})
 }

@@ -12,36 +12,38 @@ import (
 
 // EVT-01: commands of a pipeline are applied, and their ends come, in the order in which they were submitted.
 func TestPipelineOrder(t *testing.T) {
-	w := newWorld(t, 3, nil)
-	w.cluster("a", "counter", "n1", "n2", "n3")
-	const many = 5000
-	for i := range 3 { // by way of each node, of which one has the leader
-		on := w.on(w.n(i+1).Name(), "a")
-		if _, err := on.WaitLeader(w.ctx()); err != nil {
-			t.Fatal(err)
-		}
-		p := on.NewPipeline(64)
-		submitted := make(chan error, 1)
-		go func() {
-			for k := range uint64(many) {
-				if err := p.Submit(w.ctx(), k, reference.AppendAdd(nil, 1)); err != nil {
-					submitted <- err
-					return
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, nil)
+		w.cluster("a", "counter", "n1", "n2", "n3")
+		const many = 5000
+		for i := range 3 { // by way of each node, of which one has the leader
+			on := w.on(w.n(i+1).Name(), "a")
+			if _, err := on.WaitLeader(w.ctx()); err != nil {
+				t.Fatal(err)
+			}
+			p := on.NewPipeline(64)
+			submitted := make(chan error, 1)
+			go func() {
+				for k := range uint64(many) {
+					if err := p.Submit(w.ctx(), k, reference.AppendAdd(nil, 1)); err != nil {
+						submitted <- err
+						return
+					}
 				}
+				submitted <- p.Close(w.ctx())
+			}()
+			next := 0
+			for e := range p.Events() {
+				if e.Err != nil || e.Correlation != uint64(next) || e.Reply != int64(i*many+next+1) {
+					t.Fatalf("node %d: number %d ended as %+v", i+1, next, e)
+				}
+				next++
 			}
-			submitted <- p.Close(w.ctx())
-		}()
-		next := 0
-		for e := range p.Events() {
-			if e.Err != nil || e.Correlation != uint64(next) || e.Reply != int64(i*many+next+1) {
-				t.Fatalf("node %d: number %d ended as %+v", i+1, next, e)
+			if err := <-submitted; err != nil || next != many {
+				t.Fatalf("%d ends, %v", next, err)
 			}
-			next++
 		}
-		if err := <-submitted; err != nil || next != many {
-			t.Fatalf("%d ends, %v", next, err)
-		}
-	}
+	})
 }
 
 // A pipeline whose ends nobody receives holds back who submits, and can be closed all the same.
@@ -69,22 +71,24 @@ func TestPipelineWindow(t *testing.T) {
 
 // The typed client turns values into commands, and replies into values.
 func TestTypedClient(t *testing.T) {
-	w := newWorld(t, 2, nil)
-	client := Client(w.cluster("a", "totals", "n1", "n2"), reference.TotalsProtocol())
-	for i := range int64(3) {
-		sum, r, err := client.Process(w.ctx(), reference.Add{Key: "k", N: 2})
-		if err != nil || sum != 2*(i+1) || r.Index == 0 {
-			t.Fatalf("%d, %+v, %v", sum, r, err)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 2, nil)
+		client := Client(w.cluster("a", "totals", "n1", "n2"), reference.TotalsProtocol())
+		for i := range int64(3) {
+			sum, r, err := client.Process(w.ctx(), reference.Add{Key: "k", N: 2})
+			if err != nil || sum != 2*(i+1) || r.Index == 0 {
+				t.Fatalf("%d, %+v, %v", sum, r, err)
+			}
 		}
-	}
-	done := make(chan int64, 1)
-	client.Go(reference.Add{Key: "k", N: 1}, func(sum int64, _ ra.Result, err error) {
-		if err != nil {
-			t.Error(err)
+		done := make(chan int64, 1)
+		client.Go(reference.Add{Key: "k", N: 1}, func(sum int64, _ ra.Result, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+			done <- sum
+		})
+		if got := <-done; got != 7 {
+			t.Errorf("sum is %d", got)
 		}
-		done <- sum
 	})
-	if got := <-done; got != 7 {
-		t.Errorf("sum is %d", got)
-	}
 }

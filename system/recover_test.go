@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/heliopolis-raft/heliopolis/machine/reference"
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -139,32 +140,34 @@ func TestDamagedSegment(t *testing.T) {
 // TestDamagedBody: an entry in a segment that has decayed is found when the member starts, which then is suspect like one
 // whose index has: calls say so, and nobody else suffers (I10, I11).
 func TestDamagedBody(t *testing.T) {
-	w := newWorld(t, 1, func(c *Config) { c.WALFileSize = wal.MinFileSize })
-	bad, good := w.cluster("bad", "table", "n1"), w.cluster("good", "counter", "n1")
-	for w.n(1).Stats().Segments.Files == 0 {
-		if _, err := bad.Process(w.ctx(), reference.AppendPut(nil, "k", make([]byte, 3000))); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, func(c *Config) { c.WALFileSize = wal.MinFileSize })
+		bad, good := w.cluster("bad", "table", "n1"), w.cluster("good", "counter", "n1")
+		for w.n(1).Stats().RollOvers == 0 { // until then the log has the entries, too
+			if _, err := bad.Process(w.ctx(), reference.AppendPut(nil, "k", make([]byte, 3000))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.add(good, 5)
+		w.close("n1")
+		mem := w.disks["n1"]
+		names, err := mem.List("segments")
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	w.add(good, 5)
-	w.close("n1")
-	mem := w.disks["n1"]
-	names, err := mem.List("segments")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !mem.Flip("segments/"+names[0], 500, 1) {
-		t.Fatal("there are no bodies")
-	}
-	n := w.open("n1")
-	if got := w.add(w.on("n1", "good"), 1); got != 6 {
-		t.Errorf("the sound cluster is at %d", got)
-	}
-	_, err = w.on("n1", "bad").Process(w.ctx(), reference.AppendDelete(nil, "k"))
-	wantErr(t, err, func(err error) bool { return errors.Is(err, ra.ErrDamaged) })
-	if r := n.Report(); len(r.Suspect) != 1 || len(r.NotStarted) != 0 || n.Stats().Suspect != 1 {
-		t.Errorf("report %+v, stats %+v", r, n.Stats())
-	}
+		if !mem.Flip("segments/"+names[0], 500, 1) {
+			t.Fatal("there are no bodies")
+		}
+		n := w.open("n1")
+		if got := w.add(w.on("n1", "good"), 1); got != 6 {
+			t.Errorf("the sound cluster is at %d", got)
+		}
+		_, err = w.on("n1", "bad").Process(w.ctx(), reference.AppendDelete(nil, "k"))
+		wantErr(t, err, func(err error) bool { return errors.Is(err, ra.ErrDamaged) })
+		if r := n.Report(); len(r.Suspect) != 1 || len(r.NotStarted) != 0 || n.Stats().Suspect != 1 {
+			t.Errorf("report %+v, stats %+v", r, n.Stats())
+		}
+	})
 }
 
 // TestLostSegmentFile: of a file of which nothing is readable nobody knows whose entries are missing, or which void ones

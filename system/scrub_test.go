@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"testing"
+	"testing/synctest"
 
 	"github.com/heliopolis-raft/heliopolis/machine/reference"
 	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
@@ -16,53 +17,98 @@ import (
 func TestScrub(t *testing.T) {
 	for _, what := range []string{"body", "snapshot"} {
 		t.Run(what, func(t *testing.T) {
-			w := newWorld(t, 1, func(c *Config) {
-				c.WALFileSize, c.ScrubRate = wal.MinFileSize, 1<<40
-				if what == "snapshot" {
-					c.Snapshots = snapshot.Policy{MinBytes: 1, Growth: 1}
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 1, func(c *Config) {
+					c.WALFileSize, c.ScrubRate = wal.MinFileSize, 1<<40
+					if what == "snapshot" {
+						c.Snapshots = snapshot.Policy{MinBytes: 1, Growth: 1}
+					}
+				})
+				n := w.n(1)
+				c := w.cluster("c", "table", "n1")
+				r := n.registry.byName("c")
+				_, stored := n.snapshots.Newest(r.uid)
+				for i := 0; r.log.FirstSegment() == 0 || what == "snapshot" && !stored; i++ {
+					if _, err := c.Process(w.ctx(), reference.AppendPut(nil, fmt.Sprint("key", i%7), bytes.Repeat([]byte{byte(i)}, 3000))); err != nil {
+						t.Fatal(err)
+					}
+					_, stored = n.snapshots.Newest(r.uid)
 				}
-			})
-			n := w.n(1)
-			c := w.cluster("c", "table", "n1")
-			r := n.registry.byName("c")
-			_, stored := n.snapshots.Newest(r.uid)
-			for i := 0; r.log.FirstSegment() == 0 || what == "snapshot" && !stored; i++ {
-				if _, err := c.Process(w.ctx(), reference.AppendPut(nil, fmt.Sprint("key", i%7), bytes.Repeat([]byte{byte(i)}, 3000))); err != nil {
+				synctest.Wait() // no snapshot is under way
+				before := w.tableAt(n, "c")
+				if what == "body" {
+					w.flip("n1", w.firstFile("n1", "segments", ".seg"), vfs.BlockSize+1000)
+				} else {
+					name := w.firstFile("n1", "snapshots", ".snap")
+					w.flip("n1", name, int64(len(readAll(t, w.disks["n1"], name))/2))
+				}
+				if err := n.scrubAll(); err != nil {
 					t.Fatal(err)
 				}
-				_, stored = n.snapshots.Newest(r.uid)
+				if s := n.Stats().Scrub; s.Found == 0 || s.Bytes == 0 {
+					t.Fatalf("nothing was found: %+v", s)
+				}
+				w.eventually("a snapshot", func() bool {
+					info, ok := n.snapshots.Newest(r.uid)
+					return ok && r.log.Snapshot().Index == info.Index && n.snapshots.Check(r.uid) == nil
+				})
+				synctest.Wait()
+				found := n.Stats().Scrub.Found
+				if err := n.scrubAll(); err != nil || n.Stats().Scrub.Found != found {
+					t.Errorf("found again: %v, %+v", err, n.Stats().Scrub)
+				}
+				w.close("n1")
+				n = w.open("n1")
+				if r := n.Report(); len(r.Suspect)+len(r.Damaged) > 0 {
+					t.Errorf("report: %+v", r)
+				}
+				if after := w.tableAt(n, "c"); after != before {
+					t.Errorf("the state was\n%s\nand is\n%s", before, after)
+				}
+			})
+		})
+	}
+}
+
+// A snapshot that has decayed, and whose successor could not be written, is written by the next pass.
+func TestScrubFindsNoSnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var disk *vfs.Errs
+		w := newWorld(t, 1, func(c *Config) {
+			disk = vfs.NewErrs(c.FS)
+			c.FS, c.ScrubRate = disk, 1<<40
+			c.WALFileSize, c.Snapshots = wal.MinFileSize, snapshot.Policy{MinBytes: 1, Growth: 1}
+		})
+		n := w.n(1)
+		c := w.cluster("c", "table", "n1")
+		r := n.registry.byName("c")
+		for i := 0; r.log.Snapshot().Index == 0; i++ {
+			if _, err := c.Process(w.ctx(), reference.AppendPut(nil, "key", bytes.Repeat([]byte{byte(i)}, 3000))); err != nil {
+				t.Fatal(err)
 			}
-			w.eventually("no snapshot is under way", func() bool { r.work.Wait(); return true })
-			before := w.tableAt(n, "c")
-			if what == "body" {
-				w.disks["n1"].Flip(w.firstFile("n1", "segments", ".seg"), vfs.BlockSize+1000, 1)
-			} else {
-				name := w.firstFile("n1", "snapshots", ".snap")
-				w.disks["n1"].Flip(name, int64(len(readAll(t, w.disks["n1"], name))/2), 1)
+		}
+		synctest.Wait()
+		for pass := range 3 {
+			info, ok := n.snapshots.Newest(r.uid)
+			if ok != (pass == 0) {
+				t.Fatalf("pass %d: %+v, %v", pass, info, ok)
+			}
+			if pass == 0 {
+				if err := n.snapshots.Condemn(info); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if pass < 2 {
+				disk.Inject(vfs.Fault{Op: vfs.OpCreate})
 			}
 			if err := n.scrubAll(); err != nil {
 				t.Fatal(err)
 			}
-			if s := n.Stats().Scrub; s.Found == 0 || s.Bytes == 0 {
-				t.Fatalf("nothing was found: %+v", s)
-			}
-			w.eventually("a snapshot", func() bool {
-				info, ok := n.snapshots.Newest(r.uid)
-				return ok && r.log.Snapshot().Index == info.Index && n.snapshots.Check(r.uid) == nil
-			})
-			r.work.Wait()
-			found := n.Stats().Scrub.Found
-			if err := n.scrubAll(); err != nil || n.Stats().Scrub.Found != found {
-				t.Errorf("found again: %v, %+v", err, n.Stats().Scrub)
-			}
-			w.close("n1")
-			n = w.open("n1")
-			if r := n.Report(); len(r.Suspect)+len(r.Damaged) > 0 {
-				t.Errorf("report: %+v", r)
-			}
-			if after := w.tableAt(n, "c"); after != before {
-				t.Errorf("the state was\n%s\nand is\n%s", before, after)
-			}
-		})
-	}
+			synctest.Wait()
+			disk.Heal()
+		}
+		if err := n.snapshots.Check(r.uid); err != nil || n.Stats().Scrub.Found != 3 {
+			t.Errorf("%v; %+v", err, n.Stats().Scrub)
+		}
+	})
 }
