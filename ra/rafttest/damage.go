@@ -163,7 +163,11 @@ func (p *peer) admits(m *raft.Message) {
 
 // decayed: uid came back from a disk that has decayed, with everything as far as is known. What it was about to note as
 // lost is not known any more. The snapshot may be lost, and an older one in its place, if the log has what lies between.
+// A member that is deleted stays so, whatever it had lost before.
 func (t *truth) decayed(uid ra.UID, r *recovery) {
+	if !r.known {
+		return
+	}
 	if d := t.members[uid]; d.lost != nil {
 		t.members[uid] = d.lost
 	}
@@ -173,9 +177,12 @@ func (t *truth) decayed(uid ra.UID, r *recovery) {
 }
 
 // damaged: uid came back and has lost entries. I2, I7: its term and vote are what they were; I11: what is left of its log
-// is what it had.
+// is what it had. I12: who was deleted does not come back damaged either.
 func (t *truth) damaged(uid ra.UID, maybe *durable, r *recovery) {
 	d := t.members[uid]
+	if d.deleted {
+		t.breach("I12", "%s was deleted, and is back damaged: %+v", uid, *r)
+	}
 	if maybe != nil && r.seq == maybe.seq && r.seq != d.seq {
 		lost, snap := d.lost, d.snap
 		if d = maybe; r.state != d.state {

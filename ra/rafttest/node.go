@@ -235,7 +235,7 @@ func (p *peer) begin() {
 func (p *peer) restore(found *wal.Recovery) error {
 	p.server, p.writer, p.log, p.base, p.hint, p.back = nil, nil, nil, 0, 0, recovery{}
 	p.durable, p.late, p.fresh = 0, nil, false
-	p.deleted = false
+	p.deleted, p.suspect, p.unmarked = false, false, false
 	for i := range found.Members {
 		m := &found.Members[i]
 		if m.Writer.UID() != p.uid {

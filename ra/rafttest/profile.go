@@ -117,11 +117,12 @@ func drawWeights(d dice) [faultKinds]int {
 	return w
 }
 
-// Decay is a schedule of three nodes or more in which bits flip on disks at rest, and whose members stay the same.
+// Decay is a schedule of three nodes or more in which bits flip on disks at rest, and whose clusters are deleted and started
+// anew, but keep their members.
 func Decay(seed uint64, events int) Options {
 	p := drawProfile(newDice(seed))
 	p.Nodes = max(p.Nodes, 3)
-	p.Members, p.Change, p.Recreate, p.DecayOneIn = p.Nodes, 0, 0, 1
+	p.Members, p.Change, p.DecayOneIn = p.Nodes, 0, 1
 	p.Weights[faultStop], p.Weights[faultUpgrade] = 40, 0
 	p.Fault = min(max(p.Fault, 100*time.Millisecond), 300*time.Millisecond)
 	return Options{Seed: seed, Events: events, Profile: &p}
