@@ -17,6 +17,8 @@ type changing struct {
 	sim   *sim
 	about *peer
 	op    raft.ChangeOp
+	by    *peer // who was asked, in that life of its node
+	life  uint32
 	ended bool
 }
 
@@ -57,12 +59,12 @@ func (s *sim) change() {
 		about = c.peer(members[s.dice.IntN(len(members))].UID)
 		kind = pick(s.dice, ra.Voter, ra.Voter, ra.NonVoter)
 	}
-	if about == nil {
+	if about == nil || !c.bears(members, about, op, kind) {
 		return
 	}
-	caller := &changing{sim: s, about: about, op: op}
+	c.change = &changing{sim: s, about: about, op: op, by: leader, life: leader.node.life}
 	leader.hear()
-	leader.server.Change(op, ra.Member{ID: about.id(), UID: about.uid, Membership: kind}, caller)
+	leader.server.Change(op, ra.Member{ID: about.id(), UID: about.uid, Membership: kind}, c.change)
 	leader.end()
 }
 
@@ -207,21 +209,20 @@ func (c *cluster) named(p *peer) bool {
 		return slices.ContainsFunc(members, func(m ra.Member) bool { return m.UID == p.uid })
 	}
 	current := c.current()
-	return has(c.pending()) || has(current) || slices.ContainsFunc(current, func(m ra.Member) bool {
+	return slices.ContainsFunc(c.pending(), has) || has(current) || slices.ContainsFunc(current, func(m ra.Member) bool {
 		q := c.peer(m.UID)
 		return q.alive() && has(q.server.Configuration().Members)
 	})
 }
 
-// pending returns who is in configurations that may still be committed. Terms do not fall along a log, so one of an older
-// term than the last entry committed is not among them.
-func (c *cluster) pending() []ra.Member {
-	var all []ra.Member
+// pending returns the configurations that may still be committed. Terms do not fall along a log, so one of an older term
+// than the last entry committed is not among them.
+func (c *cluster) pending() (all [][]ra.Member) {
 	t := c.truth
 	for i := range t.configs {
 		at := t.configs[i].at
 		if n := len(t.committed); int(at.index) > n && (n == 0 || at.term >= t.committed[n-1].term) {
-			all = append(all, t.configs[i].members...)
+			all = append(all, t.configs[i].members)
 		}
 	}
 	return all

@@ -15,7 +15,7 @@ import (
 
 // decay is what becomes of a disk at rest: bits that flip. It comes after orderly stops only, when the log has said that
 // its last batch is whole: a batch that nothing vouches for cannot be told from one that a crash has torn. And it strikes
-// one node at a time, so that a majority of each cluster is sound.
+// one node at a time, and only where a majority of each cluster stays sound.
 type decay struct {
 	rested bool // the node was stopped in good order
 	flips  int
@@ -34,7 +34,7 @@ func (n *node) decays() {
 	d := &n.decay
 	rested := d.rested
 	d.rested = false
-	if n.sim.profile.DecayOneIn == 0 || n.sim.healing || !rested || n.sim.decaying(n) {
+	if n.sim.profile.DecayOneIn == 0 || n.sim.healing || !rested || n.sim.decaying(n) || !n.spared() {
 		return
 	}
 	if d.rng == nil {
@@ -56,7 +56,7 @@ func (s *sim) decaying(but *node) bool {
 			return true
 		}
 		for _, p := range n.peers {
-			if p.suspect || p.unmarked {
+			if !p.gone && (p.suspect || p.unmarked) {
 				return true
 			}
 		}

@@ -7,7 +7,8 @@ import (
 
 var decays = flag.Int("decays", 400, "how many schedules to run in which disks decay")
 
-// TestDecay runs schedules in which now and then a bit flips on a disk, of one node at a time. I9 to I11, I18: it is
+// TestDecay runs schedules in which now and then a bit flips on a disk, of one node at a time, while members join and leave
+// and clusters are deleted and started anew. I9 to I11, I18: it is
 // detected, nothing that was acknowledged is lost, only the member whose bit it was is concerned, it takes no part until
 // it is repaired, and it is repaired.
 func TestDecay(t *testing.T) {
@@ -28,13 +29,16 @@ func TestDecay(t *testing.T) {
 		out, err := Run(Decay(*first+i, *events))
 		total.Decayed += out.Decayed
 		total.Repairs += out.Repairs
+		total.Changes += out.Changes
+		total.Deletions += out.Deletions
 		if err != nil {
 			t.Fatalf("%v\nrepeat it with: go test ./ra/rafttest -run TestDecay -v -events %d -seed %d", err, *events, *first+i)
 		}
 	}
-	t.Logf("%d schedules, %d bits flipped, %d members repaired", *decays, total.Decayed, total.Repairs)
-	if total.Decayed == 0 || total.Repairs == 0 {
-		t.Error("nothing was damaged")
+	t.Logf("%d schedules, %d bits flipped, %d members repaired, %d changes of members, %d clusters deleted",
+		*decays, total.Decayed, total.Repairs, total.Changes, total.Deletions)
+	if total.Decayed == 0 || total.Repairs == 0 || total.Changes == 0 || total.Deletions == 0 {
+		t.Error("something did not happen at all")
 	}
 }
 
@@ -48,6 +52,7 @@ func TestOldDecays(t *testing.T) {
 		recreate bool
 	}{{2272, false}, {344, true}, {461, true}} {
 		o := Decay(old.seed, 1000)
+		o.Profile.Members = o.Profile.Nodes
 		if o.Profile.Change = 0; !old.recreate {
 			o.Profile.Recreate = 0
 		}

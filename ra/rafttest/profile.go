@@ -46,8 +46,7 @@ type Profile struct {
 	AskOneIn uint64
 	Interval ra.Index
 	Chunk    int
-	// Decay: of the orderly stops of a node, about how many are followed by a bit of its disk that flips; 0 is never. The
-	// members' configurations must stay as they are.
+	// DecayOneIn: of the orderly stops of a node, about how many are followed by a bit of its disk that flips; 0 is never.
 	DecayOneIn int
 	// Change is the mean time between changes of the configuration; 0 is never.
 	Change time.Duration
@@ -117,12 +116,11 @@ func drawWeights(d dice) [faultKinds]int {
 	return w
 }
 
-// Decay is a schedule of three nodes or more in which bits flip on disks at rest, and whose clusters are deleted and started
-// anew, but keep their members.
+// Decay is a schedule of three nodes or more in which bits flip on disks at rest.
 func Decay(seed uint64, events int) Options {
 	p := drawProfile(newDice(seed))
 	p.Nodes = max(p.Nodes, 3)
-	p.Members, p.Change, p.DecayOneIn = p.Nodes, 0, 1
+	p.Members, p.DecayOneIn = max(p.Members, 3), 1
 	p.Weights[faultStop], p.Weights[faultUpgrade] = 40, 0
 	p.Fault = min(max(p.Fault, 100*time.Millisecond), 300*time.Millisecond)
 	return Options{Seed: seed, Events: events, Profile: &p}
