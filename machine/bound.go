@@ -28,14 +28,14 @@ type Bound struct {
 	ticker   Ticker
 }
 
-// Bind returns a new machine with the given initial version in force, or with its own highest if that is lower
-// (VER-10).
+// Bind returns a new machine with the given initial version in force (VER-10). It fails with ErrVersion if the machine's
+// code cannot do it (VER-11): members that begin with different rules would come to different states.
 func Bind(m Machine, initial Version) (*Bound, error) {
 	b := &Bound{top: m}
 	if v, ok := As[Versioned](m); ok {
 		b.local = v.Version()
 	}
-	if err := b.use(min(initial, b.local)); err != nil {
+	if err := b.use(initial); err != nil {
 		return nil, err
 	}
 	return b, nil

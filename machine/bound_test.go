@@ -185,7 +185,10 @@ func TestUpgrade(t *testing.T) {
 // VER-10: the initial version is capped by the code's; VER-13: a snapshot's version is not upgraded to.
 func TestInitialVersionAndJump(t *testing.T) {
 	s := &scribe{version: 3}
-	b := bind(t, s, 7)
+	if _, err := Bind(s, 4); !errors.Is(err, ErrVersion) {
+		t.Errorf("a version that the code cannot do: %v", err)
+	}
+	b := bind(t, s, 3)
 	if b.Version() != 3 || b.Local() != 3 {
 		t.Errorf("version %d of %d", b.Version(), b.Local())
 	}
@@ -204,7 +207,7 @@ func TestInitialVersionAndJump(t *testing.T) {
 
 // VER-08: machines without versions are never asked to upgrade.
 func TestUnversioned(t *testing.T) {
-	b := bind(t, From(newTotals(), CBOR[add, int]()), 3)
+	b := bind(t, From(newTotals(), CBOR[add, int]()), 0)
 	var fx Effects
 	if err := b.Upgrade(Meta{}, 0, &fx); err != nil || b.Version() != 0 {
 		t.Errorf("version %d, %v", b.Version(), err)

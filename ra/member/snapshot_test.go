@@ -619,8 +619,11 @@ func TestVersionOfSnapshots(t *testing.T) {
 		t.Errorf("restarts with version %d", v)
 	}
 	r = newRig(t)
-	r.code = 3 // but nobody has put it in force
 	n = r.add("a", "b")
+	r.code = 3 // b can run it, but a cannot, so nobody puts it in force
+	r.node("b").crash(vfs.CrashLost)
+	r.node("b").start()
+	r.code = 0
 	r.elect("a")
 	r.onApply = releaseAfter(2)
 	n.propose(2)

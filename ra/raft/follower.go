@@ -170,7 +170,7 @@ func (r *Raft) sendReject(i ra.Index, term ra.Term) {
 	}
 	r.send(Message{
 		Kind: AppendReply, To: r.leader, Reject: true, Index: hint.Index, LogTerm: hint.Term, Last: i,
-		Suspect: r.suspect != nil, Token: r.episode,
+		Suspect: r.suspect != nil, Token: r.episode, Version: r.local,
 	})
 }
 

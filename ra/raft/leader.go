@@ -11,23 +11,47 @@ type leadership struct {
 	acked, confirmed bool
 	// querySent is the newest round of heartbeats, queryDone the newest that a majority has answered.
 	querySent, queryDone uint64
-	successor            ra.UID // to be sent TimeoutNow at the end of the batch
-	leaving              bool   // no voter any more; leads until another does
+	// version is that of the newest no-op of this leadership, heard that a peer's version, or who is a peer, has changed.
+	version   uint32
+	heard     bool
+	successor ra.UID // to be sent TimeoutNow at the end of the batch
+	leaving   bool   // no voter any more; leads until another does
 }
 
-// becomeLeader starts a leadership with a no-op entry, which commits what earlier terms left (ELE-09, VER-02). Peers
-// are taken to have the whole log until they say otherwise.
+// becomeLeader starts a leadership with a no-op entry, which commits what earlier terms left (ELE-09). It carries the
+// machine's version in force; that of the code if nobody else must be able to run it (VER-02). Peers are taken to have the
+// whole log until they say otherwise.
 func (r *Raft) becomeLeader() {
 	r.role = ra.Leader
 	r.setLeader(r.self)
 	r.cancelTimer()
 	r.lead = &leadership{first: r.log.last + 1, queryDone: r.askedQuery, querySent: r.askedQuery}
 	r.lead.follow(r.config(), r.log.last)
-	version := r.version
-	if r.config().voters() == 1 {
-		version = max(version, r.local)
+	r.lead.version = r.version
+	if len(r.config().Members) == 1 {
+		r.lead.version = max(r.version, r.local)
 	}
-	r.appendNew(ra.KindNoop, EncodeVersion(version))
+	r.appendNew(ra.KindNoop, EncodeVersion(r.lead.version))
+}
+
+// upgrade orders the highest version of the machine that all members can run, if it is newer than the one in force
+// (VER-04). A peer says with each AppendReply which one it can run; one that has said nothing yet stands in the way.
+func (r *Raft) upgrade() {
+	l := r.lead
+	if !l.heard {
+		return
+	}
+	l.heard = false
+	version := r.local
+	for i := range l.peers {
+		if i != r.at {
+			version = min(version, l.peers[i].version)
+		}
+	}
+	if version > max(r.version, l.version) {
+		l.version = version
+		r.appendNew(ra.KindNoop, EncodeVersion(version))
+	}
 }
 
 // endLeadership drops what only a leader has. Peers that follow it are told, so that they do not wait for a leader
@@ -144,6 +168,7 @@ func (r *Raft) closeLeader() {
 	r.advanceCommit()
 	r.advanceQueries()
 	r.promote()
+	r.upgrade()
 	for i := range r.lead.peers {
 		r.replicate(i)
 	}

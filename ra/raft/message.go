@@ -21,7 +21,8 @@ const (
 	Append
 	// AppendReply says that the log equals the leader's up to Last, and that up to Index it is durable. Commit is the
 	// follower's. With Reject: the append whose Index was Last did not fit; the follower's log may fit at Index,
-	// where its term is LogTerm. Suspect and Token are those of the follower's episode.
+	// where its term is LogTerm. Suspect and Token are those of the follower's episode, Version is that of the machine
+	// which it can run (VER-03).
 	AppendReply
 	// Heartbeat asks whether the sender still leads, for the queries up to number Query (REP-31).
 	Heartbeat

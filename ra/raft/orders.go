@@ -184,7 +184,7 @@ func (r *Raft) closeFollower() {
 		r.ackDue = false
 		r.send(Message{
 			Kind: AppendReply, To: r.leader, Index: min(r.disk.index, r.matched), Last: r.matched, Commit: r.commit,
-			Suspect: r.suspect != nil, Token: r.episode,
+			Suspect: r.suspect != nil, Token: r.episode, Version: r.local,
 		})
 	}
 }

@@ -34,6 +34,7 @@ type peer struct {
 	query     uint64   // newest round confirmed
 	commit    ra.Index // newest commit index sent
 	committed ra.Index // commit index that the peer has said to have
+	version   uint32   // of the machine, that the peer has said to be able to run; 0 before
 	snapshot  Position // sending: which
 
 	// suspect: what it has confirmed counts for nothing until it says that it holds the log durably up to goal. episode
@@ -56,7 +57,7 @@ func (l *leadership) follow(c *Configuration, last ra.Index) {
 		peers[i].voter = c.isVoter(i)
 	}
 	l.peers = peers
-	l.acked, l.confirmed = true, true
+	l.acked, l.confirmed, l.heard = true, true, true
 }
 
 // peerOf returns the peer that sent m, which admit has found to be a member.
@@ -118,6 +119,9 @@ func (r *Raft) sendAppend(p *peer, last ra.Index, now bool) {
 // one, and nothing above what was sent is believed.
 func (r *Raft) appendReply(m *Message) {
 	p := r.peerOf(m)
+	if m.Version != p.version {
+		p.version, r.lead.heard = m.Version, true
+	}
 	if m.Token != p.episode && !r.newEpisode(p, m) {
 		return
 	}

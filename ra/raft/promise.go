@@ -17,6 +17,7 @@ type Promise struct {
 	commit, matched ra.Index
 	durable         ra.Index
 	episode         uint64
+	version         uint32
 	orders          [maxPromised]write
 	count           int
 }
@@ -40,7 +41,8 @@ func (p *Promise) Ack(seq uint64, m *Message) bool {
 		return false
 	}
 	m.Kind, m.From, m.To, m.Term = AppendReply, p.from, p.to, p.term
-	m.Index, m.Last, m.Commit, m.Token = min(durable, p.matched), p.matched, p.commit, p.episode
+	m.Index, m.Last, m.Commit = min(durable, p.matched), p.matched, p.commit
+	m.Token, m.Version = p.episode, p.version
 	return true
 }
 
@@ -58,6 +60,7 @@ func (r *Raft) Promise(p *Promise, shift uint64) {
 	}
 	p.from, p.to, p.term = r.self, r.leader, r.state.Term
 	p.commit, p.matched, p.durable, p.episode = r.commit, r.matched, r.disk.index, r.episode
+	p.version = r.local
 	for i, w := range r.disk.writes {
 		p.orders[i] = write{seq: w.seq + shift, last: w.last}
 	}

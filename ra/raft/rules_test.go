@@ -70,7 +70,7 @@ func TestPreVoteAnswerOfAnotherTerm(t *testing.T) {
 	}
 }
 
-// VER-02: the no-op of an election carries the version in force, and that of an only voter the newest that can run here,
+// VER-02: the no-op of an election carries the version in force, and that of an only member the newest that can run here,
 // if it is not older.
 func TestNoopCarriesAVersion(t *testing.T) {
 	alone := members("a", "d")
@@ -79,7 +79,7 @@ func TestNoopCarriesAVersion(t *testing.T) {
 		members       []ra.Member
 		inForce, want uint32
 	}{
-		{members("a", "b", "c"), 1, 1}, {members("a", "b", "c"), 2, 2}, {members("a"), 1, 2}, {alone, 1, 2}, {members("a"), 3, 3},
+		{members("a", "b", "c"), 1, 1}, {members("a", "b", "c"), 2, 2}, {members("a"), 1, 2}, {alone, 1, 1}, {members("a"), 3, 3},
 	} {
 		c := Configuration{Members: test.members}
 		r := started(t, Restored{Configurations: []Configuration{c}, Version: test.inForce})
@@ -100,6 +100,58 @@ func TestNoopCarriesAVersion(t *testing.T) {
 	}
 }
 
+// elected makes a brand-new member the leader of term 1, with the vote of b. The no-op is not durable yet.
+func elected(r *Raft) *Orders {
+	stepped(r, Message{Kind: Campaign})
+	o := stepped(r, Message{Kind: PreVoteReply, From: "b", Token: 1})
+	stepped(r, Message{Kind: Written, Seq: o.Seq})
+	return stepped(r, Message{Kind: VoteReply, From: "b", Term: 1})
+}
+
+// VER-03, VER-04: a leader puts the highest version in force that all members can run, as soon as the last of them has said
+// so, voter or not, and once. One that comes back with newer code, or is removed, does not stand in the way any more.
+func TestUpgradeWaitsForAll(t *testing.T) {
+	all := members("a", "b", "c")
+	all[2].Membership = ra.NonVoter
+	r := started(t, Restored{Configurations: []Configuration{{Members: all}}})
+	seq := elected(r).Seq
+	last := ra.Index(1)
+	for _, step := range []struct {
+		from    ra.UID
+		version uint32
+		want    uint32 // of the no-op that follows, 0 if none does
+	}{
+		{"b", 2, 0}, {"b", 2, 0}, {"c", 1, 1}, {"c", 1, 0}, {"b", 5, 0}, {"c", 0, 0}, {"c", 4, 2}, {"b", 1, 0}, {"b", 9, 0}, {"c", 9, 0},
+	} {
+		stepped(r, Message{Kind: Written, Seq: seq})
+		o := stepped(r, Message{Kind: AppendReply, From: step.from, Term: 1, Index: last, Last: last, Version: step.version})
+		if len(o.Append) != min(1, int(step.want)) {
+			t.Fatalf("%s can do %d: %v", step.from, step.version, o)
+		}
+		for _, e := range o.Append {
+			if got, ok := DecodeVersion(e.Payload()); !ok || e.Kind() != ra.KindNoop || got != step.want {
+				t.Errorf("%s can do %d: the no-op carries %d", step.from, step.version, got)
+			}
+			seq, last = o.Seq, e.Index
+		}
+	}
+}
+
+// VER-04: who stands in the way of an upgrade and is removed does so no longer.
+func TestUpgradeAfterRemoval(t *testing.T) {
+	r := started(t, Restored{Configurations: []Configuration{{Members: members("a", "b", "c")}}})
+	o := elected(r)
+	stepped(r, Message{Kind: Written, Seq: o.Seq})
+	stepped(r, Message{Kind: AppendReply, From: "b", Term: 1, Index: 1, Last: 1, Version: 7})
+	o = stepped(r, Message{Kind: Change, Op: Remove, Members: members("c")})
+	if len(o.Append) != 2 || o.Append[0].Kind() != ra.KindConfig || o.Append[1].Kind() != ra.KindNoop {
+		t.Fatalf("c is removed: %v", o)
+	}
+	if got, _ := DecodeVersion(o.Append[1].Payload()); got != 2 {
+		t.Errorf("the no-op carries %d", got)
+	}
+}
+
 // FSM-03: a member that waits for missing entries refuses once more when the logs turn out to conflict, and then waits
 // for an append that does not. What it has refused already it refuses again only if the leader asks for an answer: that
 // may not have heard, or have given up what it was told about (REP-14).
@@ -112,13 +164,13 @@ func TestConflictAfterMissingEntriesIsRefused(t *testing.T) {
 		answer  string
 		waiting string
 	}{
-		{9, 5, false, "AppendReply a->b term=6 index=4 logterm=2 last=9 reject", "missing"},
+		{9, 5, false, "AppendReply a->b term=6 index=4 logterm=2 last=9 version=2 reject", "missing"},
 		{9, 5, false, "", "missing"},
-		{9, 5, true, "AppendReply a->b term=6 index=4 logterm=2 last=9 reject", "missing"},
-		{12, 5, true, "AppendReply a->b term=6 index=4 logterm=2 last=12 reject", "missing"},
-		{4, 5, false, "AppendReply a->b term=6 index=3 logterm=2 last=4 reject", "term_mismatch"},
+		{9, 5, true, "AppendReply a->b term=6 index=4 logterm=2 last=9 version=2 reject", "missing"},
+		{12, 5, true, "AppendReply a->b term=6 index=4 logterm=2 last=12 version=2 reject", "missing"},
+		{4, 5, false, "AppendReply a->b term=6 index=3 logterm=2 last=4 version=2 reject", "term_mismatch"},
 		{4, 5, false, "", "term_mismatch"}, {9, 5, false, "", "term_mismatch"},
-		{3, 2, true, "AppendReply a->b term=6 index=3 last=3", ""},
+		{3, 2, true, "AppendReply a->b term=6 index=3 last=3 version=2", ""},
 	} {
 		o := stepped(r, Message{
 			Kind: Append, From: "b", Term: 6, Index: step.index, LogTerm: step.term, Last: step.index, Force: step.force,

@@ -17,6 +17,8 @@ type PeerStatus struct {
 	Status string
 	// Suspect: the peer has lost entries, and does not count until it has them again.
 	Suspect bool
+	// Version is that of the machine which the peer can run, 0 if it has not been heard yet (VER-03).
+	Version uint32
 }
 
 // Status describes a member, for people, tests and overviews (QRY-09).
@@ -93,7 +95,7 @@ func (r *Raft) Status() Status {
 		}
 		s.Peers = append(s.Peers, PeerStatus{
 			UID: p.uid, Match: p.match, Next: p.next, CommitSent: p.commit, Query: p.query, Status: name,
-			Suspect: p.suspect,
+			Suspect: p.suspect, Version: p.version,
 		})
 	}
 	return s

@@ -20,6 +20,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/ra"
 )
 
@@ -383,17 +384,22 @@ func (n *node) tidy() {
 // healed reports whether every cluster has a leader that committed in its term, all members have applied everything,
 // and no call is without an answer.
 func (s *sim) healed() bool {
+	code := s.newestCode()
 	for _, c := range s.clusters {
-		if !c.healed() {
+		if !c.healed(code) {
 			return false
 		}
 	}
 	return true
 }
 
-func (c *cluster) healed() bool {
+// healed is that for one cluster. All members have the newest code by now, so that it must be in force (VER-04).
+func (c *cluster) healed(code machine.Version) bool {
 	if c.closed() {
 		return c.dead()
+	}
+	if state, _ := c.truth.stateAt(ra.Index(len(c.truth.committed))); state.version != code {
+		return false
 	}
 	if !c.book.probed || c.book.open > 0 {
 		return false
