@@ -99,11 +99,15 @@ func (r *recovery) collect() (again, marks *Batch) {
 			Entries: m.table, Reset: m.reset, Truncated: m.truncated, Mark: w.live.mark,
 		})
 	}
+	deleted := make(map[ra.UID]*Writer)
 	for i := range r.last.carry {
 		c := &r.last.carry[i]
 		w := r.l.writers[c.uid]
 		if w == nil {
-			w = &Writer{uid: c.uid} // deleted
+			if w = deleted[c.uid]; w == nil {
+				w = &Writer{uid: c.uid} // one for all its rows: a member has one span in a file
+				deleted[c.uid] = w
+			}
 		}
 		again.carry(w, c)
 	}
