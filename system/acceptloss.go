@@ -58,7 +58,10 @@ func (r *record) hasLost() bool {
 
 // acceptLossOf is AcceptLoss for one member.
 func (n *Node) acceptLossOf(ctx context.Context, r *record) error {
-	if err := n.stopMember(ctx, r); err != nil {
+	l := n.lockOf(r)
+	l.Lock()
+	defer l.Unlock()
+	if err := n.stopLocked(ctx, r); err != nil {
 		return err
 	}
 	op := wal.Op{Repaired: true}
@@ -73,7 +76,7 @@ func (n *Node) acceptLossOf(ctx context.Context, r *record) error {
 		return err
 	}
 	n.logger.Warn("a loss was accepted", zap.String("member", r.id.Name), zap.Uint64("last", uint64(r.log.Last())))
-	return n.startMember(r)
+	return n.startLocked(r)
 }
 
 // forgive takes a member's mark back, durably.

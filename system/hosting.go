@@ -113,6 +113,11 @@ func (n *Node) startMember(r *record) error {
 	l := n.lockOf(r)
 	l.Lock()
 	defer l.Unlock()
+	return n.startLocked(r)
+}
+
+// startLocked is startMember for a caller that holds the member's lock.
+func (n *Node) startLocked(r *record) error {
 	switch {
 	case n.isClosing():
 		return ra.ErrClosed
@@ -293,6 +298,11 @@ func (n *Node) stopMember(ctx context.Context, r *record) error {
 	l := n.lockOf(r)
 	l.Lock()
 	defer l.Unlock()
+	return n.stopLocked(ctx, r)
+}
+
+// stopLocked is stopMember for a caller that holds the member's lock.
+func (n *Node) stopLocked(ctx context.Context, r *record) error {
 	err := n.supervisor.Stop(ctx, r.id.Name)
 	if errors.Is(err, ra.ErrNoProcess) {
 		n.ends.Delete(r.uid)
