@@ -133,14 +133,21 @@ func (s *Supervisor) spawn(c *child) (*Ref, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	c.ref = ref
-	left := c.left
-	s.mu.Unlock()
-	if left { // Stop came in between
+	if s.born(c, ref) {
 		ref.Stop(nil)
 	}
 	return ref, nil
+}
+
+// born takes note of a life of a child that has begun. It reports whether that is not wanted any more, as Stop came in
+// between. The life may have ended already, and a later one may have been noted.
+func (s *Supervisor) born(c *child, ref *Ref) (unwanted bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.ref == nil || c.ref.spawn < ref.spawn {
+		c.ref = ref
+	}
+	return c.left
 }
 
 // release forgets a child.

@@ -153,6 +153,33 @@ func TestRestartFails(t *testing.T) {
 	})
 }
 
+// Stop ends the last life of a child, also if whoever started the first one comes round to noting it after the second.
+func TestStopEndsTheLastLife(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, n *Node) {
+		s, err := NewSupervisor(n, "sup", Supervision{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, err := s.Start("a", func() Actor { return &listener{} })
+		if err != nil {
+			t.Fatal(err)
+		}
+		crash(t, n, "a", time.Second)
+		s.mu.Lock()
+		c := s.children["a"]
+		s.mu.Unlock()
+		if s.born(c, first) {
+			t.Error("the child is not wanted")
+		}
+		if err := s.Stop(context.Background(), "a"); err != nil {
+			t.Error(err)
+		}
+		if _, ok := n.Lookup("a"); ok {
+			t.Error("it lives")
+		}
+	})
+}
+
 // A normal end and Stop are final; a child that waits for its restart can be stopped, too.
 func TestSupervisorStop(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, n *Node) {
