@@ -112,9 +112,19 @@ func (p *Pipeline) pump() {
 				return
 			}
 		}
-		if last {
+		if last || p.stopped() {
 			return
 		}
+	}
+}
+
+// stopped reports whether nobody wants events any more.
+func (p *Pipeline) stopped() bool {
+	select {
+	case <-p.stop:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -131,9 +141,7 @@ func (p *Pipeline) Close(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	p.mu.Lock()
-	select {
-	case <-p.stop:
-	default:
+	if !p.stopped() {
 		close(p.stop)
 	}
 	p.mu.Unlock()

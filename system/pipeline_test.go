@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/heliopolis-raft/heliopolis/machine/reference"
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -65,6 +66,38 @@ func TestPipelineWindow(t *testing.T) {
 		}
 		if err := p.Submit(t.Context(), 0, nil); !errors.Is(err, ra.ErrClosed) {
 			t.Errorf("submit: %v", err)
+		}
+	})
+}
+
+// A pipeline is closed in time although its commands cannot be committed; what becomes of them, nobody hears.
+func TestPipelineOfStuckCommands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, nil)
+		c := w.cluster("a", "counter", "n1", "n2", "n3")
+		leader := w.leaderNode(c)
+		for _, n := range w.others(leader) {
+			w.fabric.Cut(leader, n)
+		}
+		p := w.on(leader, "a").NewPipeline(4)
+		for i := range uint64(3) {
+			if err := p.Submit(w.ctx(), i, reference.AppendAdd(nil, 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		closed := make(chan error, 1)
+		go func() { closed <- p.Close(w.short()) }()
+		select {
+		case err := <-closed:
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("close: %v", err)
+			}
+		case <-time.After(time.Minute):
+			t.Fatal("close takes a minute")
+		}
+		if e, ok := <-p.Events(); ok {
+			t.Errorf("a command ended as %+v", e)
 		}
 	})
 }
