@@ -118,8 +118,8 @@ func (r *record) written(seq uint64, on *round, ws *actor.Wakeups) {
 	if w := r.await.Load(); w != nil && w.seq <= seq && w.seq != 0 {
 		w.wake()
 	}
-	base := r.base.Load()
-	if p := r.proc.Load(); p != nil && seq > base {
+	p := r.proc.Load() // before base, which is set before a further life can be found: or else that hears of orders of the last
+	if base := r.base.Load(); p != nil && seq > base {
 		p.written(seq-base, on, ws)
 	}
 }
