@@ -64,12 +64,14 @@ func (n *Node) propose(e *entry, command []byte, c *call) (err error) {
 	return err
 }
 
-// discard frees a call that nobody took.
-func (c *call) discard() {
-	if c.id != 0 {
-		c.node.pending.remove(c)
+// discard frees a call that nobody took. It reports false if the call was answered all the same, because it was in the
+// table when the node was closed.
+func (c *call) discard() bool {
+	if c.id != 0 && !c.node.pending.remove(c) {
+		return false
 	}
 	c.free()
+	return true
 }
 
 // do carries out a request: it finds the member to ask, follows redirects, and tries again what was certainly not

@@ -54,16 +54,17 @@ func (c *callers) event(e ra.Event) {
 // caller returns who a deferred reply to the call is sent to. The call is in the table from then on.
 func (n *Node) caller(c *call) (machine.Caller, error) {
 	c.shared = true
-	if err := n.pending.add(c, ""); err != nil {
+	id, err := n.pending.add(c, "")
+	if err != nil {
 		return machine.Caller{}, err
 	}
-	return machine.Caller{PID: n.callers.PID(), Correlation: c.id}, nil
+	return machine.Caller{PID: n.callers.PID(), Correlation: id}, nil
 }
 
 // watchOver has calls looked after that another node is to answer and that have no context: an answer can be lost
 // without anybody noticing, and they must end all the same.
 func (n *Node) watchOver() {
-	if n.sweeping.CompareAndSwap(false, true) {
-		_ = n.callers.Send(sweep{}) // it lives as long as calls are taken, and its lane is long
+	if n.sweeping.CompareAndSwap(false, true) && n.callers.Send(sweep{}) != nil {
+		n.sweeping.Store(false) // its lane is full, long as it is: the next call tries again
 	}
 }

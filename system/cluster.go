@@ -114,14 +114,11 @@ func (c *Cluster) Go(command []byte, done func(ra.Result, error)) {
 		return
 	}
 	k := c.node.newCall(callCommand)
-	if err := c.node.propose(e, command, k); err != nil {
-		k.discard()
-		done(ra.Result{}, err)
-		return
+	k.done = done // first of all: the call may be answered as soon as it is in the table
+	if err = c.node.propose(e, command, k); err == nil {
+		err = c.node.submitFirst(e, k)
 	}
-	k.done = done
-	if err := c.node.submitFirst(e, k); err != nil {
-		k.discard()
+	if err != nil && k.discard() {
 		done(ra.Result{}, err)
 	}
 }

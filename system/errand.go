@@ -56,12 +56,13 @@ func (n *Node) run(ctx context.Context, at ra.NodeID, e *errand) []error {
 		return repeat(fmt.Errorf("%w: %s", ra.ErrNodeDown, at), e.len())
 	}
 	c := n.newCall(callErrand)
-	if err := n.pending.add(c, at); err != nil {
-		c.discard()
+	id, err := n.pending.add(c, at)
+	if err != nil {
+		c.free()
 		return repeat(err, e.len())
 	}
 	sent := *e
-	sent.id = c.id
+	sent.id = id
 	sent.until, _ = ctx.Deadline()
 	if err := link.Send(&sent); err != nil && n.pending.remove(c) {
 		c.free()

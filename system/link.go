@@ -199,14 +199,17 @@ func (n *Node) submitThere(to ra.ServerID, c *call) error {
 		}
 		return err
 	}
-	if err := n.pending.add(c, to.Node); err != nil {
+	untimed := c.done != nil
+	id, err := n.pending.add(c, to.Node)
+	if err != nil {
 		return err
 	}
-	a.id = c.id
-	if c.done != nil {
+	a.id = id // from here on c may be somebody else's
+	if untimed {
 		n.watchOver()
 	}
-	if err := link.Send(a); err != nil && n.pending.remove(c) {
+	if err := link.Send(a); err != nil && n.pending.take(id) != nil {
+		c.id = 0
 		return err
 	}
 	return nil

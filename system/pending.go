@@ -25,25 +25,26 @@ type pendingShard struct {
 
 func (t *pending) shard(id uint64) *pendingShard { return &t.shards[id%pendingShards] }
 
-// add puts a call into the table and gives it a number, unless it has one; peer is the node that is to answer, if it is
-// not this one. It fails when the node was closed.
-func (t *pending) add(c *call, peer ra.NodeID) error {
-	if c.id == 0 {
-		c.id = t.last.Add(1)
+// add puts a call into the table under a number, which it returns: that of the call if it has one. peer is the node that
+// is to answer, if it is not this one. From then on the call belongs to whoever takes it out, and may be another one soon.
+// It fails when the node was closed; a call that was in the table before has been answered then.
+func (t *pending) add(c *call, peer ra.NodeID) (uint64, error) {
+	id := c.id
+	if id == 0 {
+		id = t.last.Add(1)
 	}
-	s := t.shard(c.id)
+	s := t.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.peer = peer
 	if s.closed != nil {
-		c.id = 0
-		return s.closed
+		return 0, s.closed
 	}
 	if s.calls == nil {
 		s.calls = make(map[uint64]*call)
 	}
-	s.calls[c.id] = c
-	return nil
+	c.id, c.peer = id, peer
+	s.calls[id] = c
+	return id, nil
 }
 
 // remove takes a call out. It reports whether it was there: then nobody else answers it.
