@@ -17,6 +17,7 @@ func TestOverview(t *testing.T) {
 		w.cluster("b", "table", "n2")
 		index, _ := w.last(c)
 		leader, _ := c.Leader()
+		synctest.Wait() // the reply leaves before the member shows what it has become
 		o := w.nodes[leader.Node].Overview()
 		if len(o.Clusters) == 0 || o.Clusters[0].Name != "a" || o.Clusters[0].Leader != leader || len(o.Clusters[0].Members) != 2 || len(o.Peers) != 1 {
 			t.Fatalf("%+v", o)
