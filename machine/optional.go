@@ -30,7 +30,8 @@ type TimeoutHandler interface {
 }
 
 // Versioned tells the highest version that the machine's code can do (VER-01). It is read once, when the member
-// starts. Raise it with every change that would give another state when an old log is replayed.
+// starts. Raise it with every change that would give another state when an old log is replayed. A new version comes in
+// force when all members of the cluster can do it (VER-04): one after the other may get the new code, under way.
 type Versioned interface {
 	Version() Version
 }

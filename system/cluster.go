@@ -239,7 +239,8 @@ func (c *Cluster) TransferLeadership(ctx context.Context, to ra.ServerID) error 
 
 // AddMember starts a new member and adds it to the cluster (MEM-02). It returns when the change is committed; the new
 // member may still lack entries. A promotable member becomes a voter by itself when it has caught up (MEM-04). If the
-// change is refused nothing stays of the new member.
+// change is refused nothing stays of the new member. One that is in the cluster already gets the new membership; it fails
+// with ra.ErrAlreadyMember if it has that, or is a voter and would become one again.
 func (c *Cluster) AddMember(ctx context.Context, id ra.ServerID, membership ra.Membership) error {
 	e, err := c.current()
 	if err != nil {
@@ -260,7 +261,7 @@ func (c *Cluster) AddMember(ctx context.Context, id ra.ServerID, membership ra.M
 	m := ra.Member{ID: id, UID: newUID(e.cluster), Membership: membership}
 	for _, other := range members.now {
 		if other.ID == id {
-			return fmt.Errorf("%w: %s", ra.ErrAlreadyMember, id)
+			return c.changeMembership(ctx, e, other, membership)
 		}
 	}
 	// What stands before the first change in the log is the same for all members, whenever they came: a snapshot of those
@@ -275,6 +276,16 @@ func (c *Cluster) AddMember(ctx context.Context, id ra.ServerID, membership ra.M
 	if err != nil && !ra.MayHaveBeenApplied(err) {
 		n.cleanUp(ctx, id.Node, []errandFor{{id.Name, m.UID}})
 	}
+	return err
+}
+
+// changeMembership makes a member a voter or none (MEM-02).
+func (c *Cluster) changeMembership(ctx context.Context, e *entry, m ra.Member, to ra.Membership) error {
+	if m.Membership == to || m.Membership == ra.Voter && to == ra.Promotable {
+		return fmt.Errorf("%w: %s", ra.ErrAlreadyMember, m.ID)
+	}
+	m.Membership = to
+	_, err := c.node.do(ctx, e, &request{kind: callChange, op: raft.Set, member: m})
 	return err
 }
 

@@ -342,3 +342,41 @@ func TestThousandClusters(t *testing.T) {
 		}
 	})
 }
+
+// MEM-02: a voter becomes a non-voter, which takes no part in elections and commits, and a voter again.
+func TestMembershipChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, nil)
+		c := w.cluster("c", "counter", "n1", "n2", "n3")
+		w.healed("c", w.add(c, 1))
+		id := ra.ServerID{Name: "c", Node: "n3"}
+		if err := c.TransferLeadership(w.ctx(), ra.ServerID{Name: "c", Node: "n1"}); err != nil && !errors.Is(err, ra.ErrAlreadyLeader) {
+			t.Fatal(err)
+		}
+		for _, same := range []ra.Membership{ra.Voter, ra.Promotable} {
+			if err := c.AddMember(w.ctx(), id, same); !errors.Is(err, ra.ErrAlreadyMember) {
+				t.Errorf("a voter becomes %s: %v", same, err)
+			}
+		}
+		if err := c.AddMember(w.ctx(), id, ra.NonVoter); err != nil {
+			t.Fatal(err)
+		}
+		w.close("n2")
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if r, err := w.on("n1", "c").Process(short, reference.AppendAdd(nil, 1)); err == nil {
+			t.Fatalf("one of two voters commits %+v", r)
+		}
+		w.open("n2")
+		w.add(w.on("n1", "c"), 1)
+		if err := w.on("n1", "c").AddMember(w.ctx(), id, ra.Promotable); err != nil {
+			t.Fatal(err)
+		}
+		w.eventually("n3 is a voter again", func() bool {
+			o, err := w.n(3).Member(id).Overview(w.ctx())
+			return err == nil && !slices.ContainsFunc(o.Core.Configuration.Members, func(m ra.Member) bool { return m.Membership != ra.Voter })
+		})
+		w.close("n2")
+		w.add(w.on("n1", "c"), 1)
+	})
+}
