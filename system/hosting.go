@@ -245,8 +245,11 @@ func (n *Node) ended(p *process) {
 		<-p.ref.Done()
 		if err := n.forget(context.Background(), p.rec); err != nil {
 			n.logger.Error("data of a deleted member stay", zap.String("member", p.rec.id.Name), zap.Error(err))
-		} else if len(n.registry.byCluster(p.rec.reg.cluster)) == 0 {
-			n.board.leave(p.entry)
+		} else {
+			n.sayGone(p.rec.uid, &p.herald)
+			if len(n.registry.byCluster(p.rec.reg.cluster)) == 0 {
+				n.board.leave(p.entry)
+			}
 		}
 		n.goings.end(p.rec.uid)
 	})

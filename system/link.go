@@ -64,6 +64,7 @@ func (n *Node) handOut(l *letter, ws *actor.Wakeups) {
 	r := n.registry.at(l.slot)
 	if r == nil || r.uid != l.To {
 		if r = n.registry.byUID(l.To); r == nil {
+			n.notHere(l)
 			l.free()
 			return
 		}

@@ -47,6 +47,7 @@ type process struct {
 	coreTick bool // the core wants ticks
 	ticking  bool // subscribed
 	deleted  bool // by consensus
+	herald   herald
 	told     member.Status
 
 	shown shown

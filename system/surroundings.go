@@ -88,7 +88,7 @@ func (p *process) Now() int64 { return p.round.now() }
 // applyObserver hears what the member becomes.
 func (p *process) observer() member.Observer {
 	return member.Observer{
-		Deleted: func() { p.deleted = true },
+		Deleted: p.dissolve,
 		Problem: p.problem,
 	}
 }

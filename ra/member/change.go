@@ -11,6 +11,14 @@ import (
 // Change asks for a change of one member of the configuration (MEM-01 to MEM-04). The caller hears when the change is
 // committed and applied here, or why it was refused.
 func (s *Server) Change(op raft.ChangeOp, m ra.Member, c Caller) {
+	switch {
+	case s.deleting != 0:
+		done(c, Result{Err: ra.ErrNoProcess})
+		return
+	case s.proposedEnd():
+		done(c, Result{Leader: s.core.Leader(), Err: ra.ErrChangeNotPermitted})
+		return
+	}
 	result := s.Step(&raft.Message{Kind: raft.Change, Op: op, Members: []ra.Member{m}})
 	if result.Refused != raft.Accepted {
 		done(c, Result{Leader: s.core.Leader(), Err: s.changeRefusal(op, m, result.Refused)})

@@ -111,7 +111,8 @@ type Observer struct {
 	// Committed is called when the commit index moves, before anything of it is applied.
 	Committed func(from, to ra.Index)
 	// Deleted is called once when the cluster was deleted by consensus and this member is not needed any more (FSM-11,
-	// FSM-12): its data may go. Server.Failed is ErrDeleted then.
+	// FSM-12): its data may go. Server.Failed is ErrDeleted then. When they are gone, durably, the node answers every
+	// raft.Dismissal of the member with a raft.Departure, and should send one to Server.DismissedBy by itself.
 	Deleted func()
 	// Problem is called with what somebody should know and what does not stop the member, such as an effect that nobody
 	// could carry out.

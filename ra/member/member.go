@@ -42,9 +42,6 @@ type Server struct {
 	members []ra.Member
 	// deleting is the index of the entry that deletes the cluster, once it is applied. Nothing is applied behind it.
 	deleting ra.Index
-	// acked is how far a leader has been told that this member knows the log to be committed (FSM-12). That is often told
-	// by the orders that have it applied, just before.
-	acked ra.Index
 
 	// What the batch that is being gathered brought; the memory is lent by the Scratch.
 	commands []Command
@@ -147,6 +144,10 @@ func (s *Server) Step(m *raft.Message) raft.Result {
 	s.begin()
 	if s.stopped != nil {
 		return raft.Result{Refused: raft.Stopped}
+	}
+	if m.Kind == raft.Dismissal || m.Kind == raft.Departure {
+		s.hearOfEnd(m)
+		return raft.Result{}
 	}
 	s.readClock()
 	return s.core.Step(m)

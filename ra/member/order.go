@@ -68,10 +68,7 @@ func (s *Server) Written(seq uint64) { s.confirm(seq, false) }
 
 // Acknowledged is Written where what Promise gave for seq was sent in the member's name. It comes before everything else
 // that the member is told of since then.
-func (s *Server) Acknowledged(seq uint64) {
-	s.acked = max(s.acked, s.status.Commit)
-	s.confirm(seq, true)
-}
+func (s *Server) Acknowledged(seq uint64) { s.confirm(seq, true) }
 
 func (s *Server) confirm(seq uint64, told bool) {
 	s.begin()

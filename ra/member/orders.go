@@ -37,10 +37,10 @@ func (s *Server) carryOut(o *raft.Orders) {
 	s.note(o)
 	switch {
 	case s.stopped != nil:
+	case s.ends():
+		s.finishDeletion()
 	case o.Removed:
 		s.Stop(ErrRemoved)
-	case s.deleting != 0:
-		s.finishDeletion()
 	}
 }
 
@@ -73,9 +73,6 @@ func (s *Server) send(order *raft.Message) {
 	m.Entries = entries
 	if m.Kind == raft.Append && m.Last > m.Index && (s.cutShort(m.To) || !s.attach(m)) {
 		return
-	}
-	if m.Kind == raft.AppendReply && !m.Reject {
-		s.acked = max(s.acked, m.Commit)
 	}
 	s.cfg.Net.Send(m)
 }

@@ -69,6 +69,9 @@ func (s *Server) accepted(commands []Command, first ra.Index) {
 	for i := range commands {
 		c := &commands[i]
 		index := first + ra.Index(i)
+		if c.kind() == ra.KindDelete {
+			s.needRare().end.proposed = term
+		}
 		switch {
 		case c.mode() == machine.ModeAfterAppend:
 			s.appended(c, index, term)

@@ -27,8 +27,8 @@ type rare struct {
 	least   ra.Index
 	// early are effects of the time before the first batch.
 	early *machine.Effects
-	// alone counts the ticks without a leader since the deletion of the cluster was applied.
-	alone int
+	// end is what there is to do about the deletion of the cluster.
+	end ending
 }
 
 // needRare returns the rare part, made if need be.

@@ -27,6 +27,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.restored, s.scratch, s.sent = restored, nil, nil
+	s.restoreEnd()
 	return s, nil
 }
 

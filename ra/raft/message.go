@@ -44,9 +44,15 @@ const (
 	// SuspectReply says that the sender leads and counts on the receiver no more, in the episode Token. The receiver is
 	// sound again when it holds the sender's log durably up to Index.
 	SuspectReply
+	// Dismissal says that the cluster is deleted, for certain, and that the sender stays until the receiver has no data
+	// left. It may come from outside of the receiver's configuration, which may be an old one. The shell takes it in, and
+	// deletes the member: nothing of the algorithm changes by it.
+	Dismissal
+	// Departure answers with that: nothing is left of the sender. It is the node's to say, as there is no member any more.
+	Departure
 
 	// lastPeerKind is the last kind that another member may send.
-	lastPeerKind = SuspectReply
+	lastPeerKind = Departure
 )
 
 // What happens on this node. Term, To and From are empty unless listed.
@@ -103,7 +109,7 @@ const (
 var kindNames = [kinds]string{
 	"PreVoteRequest", "PreVoteReply", "VoteRequest", "VoteReply", "Append", "AppendReply", "Heartbeat",
 	"HeartbeatReply", "InstallSnapshot", "InstallSnapshotReply", "TimeoutNow", "StepDown", "SuspectNotice",
-	"SuspectReply", "Propose", "Change",
+	"SuspectReply", "Dismissal", "Departure", "Propose", "Change",
 	"Query", "Written", "Sent", "ReadFailed", "ElectionTimeout", "Tick", "Campaign", "Transfer", "LeaderDown",
 	"LeaderLost", "NodeDown", "NodeUp", "SnapshotTaken", "LogTruncated", "SnapshotStored", "SnapshotFailed", "WALDown",
 	"WALUp", "VersionInForce",

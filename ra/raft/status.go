@@ -57,20 +57,6 @@ func (r *Raft) Last() Position { return r.log.end() }
 // TermAt returns the term of the entry at i, and whether it is known: the log may not reach there, or not any more.
 func (r *Raft) TermAt(i ra.Index) (ra.Term, bool) { return r.log.at(i) }
 
-// ReplicatedTo reports whether all other members are known to have committed the entry at i, which is what a leader
-// waits for that deletes its cluster (FSM-11). It is false in other roles.
-func (r *Raft) ReplicatedTo(i ra.Index) bool {
-	if r.lead == nil {
-		return false
-	}
-	for k := range r.lead.peers {
-		if k != r.at && r.lead.peers[k].committed < i {
-			return false
-		}
-	}
-	return true
-}
-
 // Status returns a description. It allocates.
 func (r *Raft) Status() Status {
 	s := Status{

@@ -297,19 +297,6 @@ func TestBrokenInvariantsStop(t *testing.T) {
 	}
 }
 
-// FSM-11: a leader knows when all others have committed an entry.
-func TestReplicatedTo(t *testing.T) {
-	r := leading(t, nil)
-	if r.ReplicatedTo(2) {
-		t.Error("c has said nothing")
-	}
-	stepped(r, Message{Kind: AppendReply, From: "b", Term: 2, Index: 2, Last: 2, Commit: 2})
-	stepped(r, Message{Kind: AppendReply, From: "c", Term: 2, Index: 2, Last: 2, Commit: 2})
-	if !r.ReplicatedTo(2) || r.ReplicatedTo(3) || inRole(t, ra.Follower).ReplicatedTo(0) {
-		t.Errorf("%v", r.Status())
-	}
-}
-
 // Members that share their scratch have the same orders as members that do not.
 func TestSharedScratch(t *testing.T) {
 	shared := new(Orders)

@@ -153,6 +153,7 @@ func (p *peer) forget() {
 	p.node.segs.Forget(p.uid)
 	_ = p.node.snaps.Remove(p.uid) // the next start does it if the disk fails now
 	p.log = nil
+	p.departs(p.herald)
 }
 
 // errKilled is why a member's process ends that is to start again.

@@ -86,6 +86,9 @@ func (e *event) String() string {
 // dispatch lets an event happen.
 func (s *sim) dispatch(e *event) {
 	if p := e.peer; p != nil {
+		if e.kind == evDeliver && p.absent(e.message) {
+			return
+		}
 		if !p.alive() || e.life != 0 && e.life != p.node.life || e.server != nil && e.server != p.server {
 			return
 		}
@@ -211,7 +214,6 @@ func (s *sim) nudge() {
 	for _, c := range s.clusters {
 		c.dismiss()
 		if c.closed() {
-			c.clearUp()
 			continue
 		}
 		var leader *peer

@@ -182,6 +182,9 @@ func (p *peer) comeBack() {
 		p.start()
 	case p.condemned:
 		p.condemn()
+	case p.dissolved:
+		p.gone, p.dissolved, p.herald = false, false, ""
+		p.start()
 	}
 }
 

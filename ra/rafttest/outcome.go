@@ -31,10 +31,8 @@ type Outcome struct {
 	Repairs int `json:"repairs"`
 	// Effects counts the messages of machines.
 	Effects int `json:"effects"`
-	// Deletions counts clusters that were deleted, Survivors members of such that somebody had to delete by force because all
-	// others were gone.
+	// Deletions counts clusters that were deleted.
 	Deletions int `json:"deletions"`
-	Survivors int `json:"survivors"`
 }
 
 // Add adds what another run came to.
@@ -56,16 +54,15 @@ func (o *Outcome) Add(x Outcome) {
 	o.Upgrades += x.Upgrades
 	o.Effects += x.Effects
 	o.Deletions += x.Deletions
-	o.Survivors += x.Survivors
 }
 
 // String lists the counts.
 func (o *Outcome) String() string {
 	return fmt.Sprintf("%d events, %d elections, %d commits, %d acknowledged commands, %d crashes, %d recoveries, %d disk errors, "+
 		"%d flushes, %d snapshots, %d installed, %d truncations, %d changes, %d upgrades, %d effects, "+
-		"%d flipped bits, %d repairs, %d deleted clusters, %d survivors",
+		"%d flipped bits, %d repairs, %d deleted clusters",
 		o.Events, o.Elections, o.Commits, o.Acknowledged, o.Crashes, o.Recoveries, o.Faults, o.Flushes, o.Snapshots,
-		o.Installs, o.Truncations, o.Changes, o.Upgrades, o.Effects, o.Decayed, o.Repairs, o.Deletions, o.Survivors)
+		o.Installs, o.Truncations, o.Changes, o.Upgrades, o.Effects, o.Decayed, o.Repairs, o.Deletions)
 }
 
 // outcome adds up what the run came to.

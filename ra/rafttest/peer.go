@@ -27,16 +27,18 @@ type peer struct {
 	log     *raftlog.Log
 	machine *replica // in force
 	base    uint64   // the log's Seq before the first order of this life
-	hint    ra.Index // known to be committed, as the log says
+	hint    ra.Index // known to be committed, as the log will say when it has stored what it has taken
 	back    recovery // what the disk had
 	durable uint64   // the newest order that is
 	late    []wal.Op // what a life that ended had not stored yet
 	fresh   bool     // the member waits for its registration
 	gone    bool     // removed from the cluster, and stopped for good
 	deleted bool     // and its data are, too, or about to be
-	// condemned: its data are to be deleted.
-	condemned bool
-	code      machine.Version // the highest version of the machine that the process can do
+	// condemned: its data are to be deleted, by force. dissolved: they are because its cluster is deleted; herald waits for
+	// it.
+	condemned, dissolved bool
+	herald               ra.UID
+	code                 machine.Version // the highest version of the machine that the process can do
 
 	suspect  bool // it has lost entries, and is not repaired yet
 	unmarked bool // which is not durable
@@ -235,7 +237,14 @@ func (p *peer) Store(op *wal.Op) error {
 	if err := p.log.Order(&numbered); err != nil {
 		return err
 	}
-	return p.node.store(p, &numbered)
+	if err := p.node.store(p, &numbered); err != nil {
+		return err
+	}
+	if op.Truncate != 0 {
+		p.hint = min(p.hint, op.Truncate-1)
+	}
+	p.hint = max(p.hint, op.Applied)
+	return nil
 }
 
 // NewMessage and Send are the network. Every message is a new one: what a member keeps of it by mistake shows.

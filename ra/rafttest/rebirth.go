@@ -115,33 +115,39 @@ func (p *peer) condemn() {
 	}
 }
 
-// dissolve is the end of a member whose cluster has deleted itself. If the node crashes before that is durable a user
-// deletes it by force: it may be the last one, and not have known for certain that the deletion was committed.
+// dissolve is the end of a member whose cluster has deleted itself: the node deletes what it has of it. If it crashes
+// before that is durable the member begins another life, and must be dismissed again.
 func (p *peer) dissolve() {
+	herald := p.server.DismissedBy()
 	p.quit()
-	p.condemn()
+	p.dissolved, p.herald = true, herald
+	p.sim.plan(p.sim.dice.between(0, 10*time.Millisecond), event{kind: evBury, node: p.node, worker: p, life: p.node.life})
 }
 
-// clearUp deletes by force what is left of a cluster that has deleted itself, after having waited for long. Whoever crashed
-// before it knew for certain that the deletion is committed, and comes back when all others are gone, cannot find it out.
-func (c *cluster) clearUp() {
-	if c.waits++; c.waits < 20 {
-		return
+// departs says, in the name of a member of which nothing is left, that this is so.
+func (p *peer) departs(to ra.UID) {
+	if to != "" {
+		p.sim.send(p, &raft.Message{Kind: raft.Departure, From: p.uid, To: to})
 	}
-	for _, p := range c.members {
-		if !p.gone {
-			p.sim.done.Survivors++
-			p.quit()
-			p.condemn()
-		}
+}
+
+// absent reports whether a message is for a member of which the node has nothing any more, and answers it if that is what
+// a node answers.
+func (p *peer) absent(m *raft.Message) bool {
+	if !p.node.up || !p.buried() {
+		return false
 	}
+	if m.Kind == raft.Dismissal && m.To == p.uid {
+		p.departs(m.From)
+	}
+	return true
 }
 
 // buried reports whether nothing is left of a member.
 func (p *peer) buried() bool { return p.gone && p.cluster.truth.members[p.uid].deleted }
 
 // dead reports whether nothing is left of a cluster that was deleted: of the members that it had when it was, and of all
-// if that was by force.
+// if that was by force. I12: with all nodes up it comes to that by itself, whoever has missed what.
 func (c *cluster) dead() bool {
 	if c.book.open > 0 {
 		return false

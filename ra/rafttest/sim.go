@@ -125,8 +125,6 @@ type cluster struct {
 	change  *changing // that somebody asked for last
 	// forced: the cluster was deleted by force. replaced: another one has its name, or will have.
 	forced, replaced bool
-	// waits counts how often somebody looked in vain for the end of a cluster that has deleted itself.
-	waits int
 }
 
 func newSim(o Options) *sim {

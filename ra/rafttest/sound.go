@@ -11,9 +11,15 @@ import (
 // configuration that is or may come in force a majority of the voters is sound. Who removes sound members from a cluster
 // of which others wait for their repair loses that, as he would if they were lost.
 
-// spared reports whether all clusters with a member on the node can do without it, whatever it loses.
+// spared reports whether all clusters with a member on the node can do without it, whatever it loses. One that deletes
+// itself cannot: of those who know of it for certain there may be one only.
 func (n *node) spared() bool {
-	return !slices.ContainsFunc(n.peers, func(p *peer) bool { return !p.gone && !p.cluster.closed() && !p.cluster.spares(n) })
+	return !slices.ContainsFunc(n.peers, func(p *peer) bool {
+		if p.cluster.closed() {
+			return !p.cluster.forced && p.registered() && !p.buried()
+		}
+		return !p.gone && !p.cluster.spares(n)
+	})
 }
 
 // spares reports whether the cluster can do without a node. While a change is asked for, nobody knows.
