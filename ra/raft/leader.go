@@ -35,7 +35,8 @@ func (r *Raft) becomeLeader() {
 }
 
 // upgrade orders the highest version of the machine that all members can run, if it is newer than the one in force
-// (VER-04). A peer says with each AppendReply which one it can run; one that has said nothing yet stands in the way.
+// (VER-04). A peer says with each AppendReply, and when it wants to be elected, which one it can run; one that has said
+// nothing since its node is back stands in the way.
 func (r *Raft) upgrade() {
 	l := r.lead
 	if !l.heard {
@@ -265,6 +266,9 @@ func (r *Raft) leaderPreVote(m *Message) {
 		r.answerPreVote(m)
 		return
 	}
+	if i := r.config().find(m.From); i >= 0 {
+		r.lead.runs(&r.lead.peers[i], m.Version)
+	}
 	for i := range r.lead.peers {
 		p := &r.lead.peers[i]
 		p.poke, p.probed = true, false
@@ -287,8 +291,10 @@ func (r *Raft) leaderNodeDown(m *Message) {
 func (r *Raft) leaderNodeUp(m *Message) {
 	r.markNode(m.From, false)
 	if i := r.config().find(m.From); i >= 0 {
-		r.lead.peers[i].failures = 0
-		r.lead.peers[i].probe()
+		p := &r.lead.peers[i]
+		p.failures = 0
+		p.probe()
+		r.lead.runs(p, 0) // until it says so: it may come back with older code
 	}
 }
 

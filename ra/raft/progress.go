@@ -63,6 +63,9 @@ func (l *leadership) follow(c *Configuration, last ra.Index) {
 // peerOf returns the peer that sent m, which admit has found to be a member.
 func (r *Raft) peerOf(m *Message) *peer { return &r.lead.peers[r.config().find(m.From)] }
 
+// runs takes note of the newest version of the machine that a peer can run.
+func (l *leadership) runs(p *peer, version uint32) { p.version, l.heard = version, true }
+
 // probe finds out where the logs agree. It begins at the end of what was sent, or what the peer was taken to have: if
 // that is so nothing is sent twice, and no snapshot because this log begins later than what is known of the peer. If
 // not, the peer's answer says where to go on.
@@ -119,8 +122,8 @@ func (r *Raft) sendAppend(p *peer, last ra.Index, now bool) {
 // one, and nothing above what was sent is believed.
 func (r *Raft) appendReply(m *Message) {
 	p := r.peerOf(m)
-	if m.Version != p.version {
-		p.version, r.lead.heard = m.Version, true
+	if m.Version > p.version { // a late answer of an earlier life may say less
+		r.lead.runs(p, m.Version)
 	}
 	if m.Token != p.episode && !r.newEpisode(p, m) {
 		return

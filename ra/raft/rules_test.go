@@ -121,8 +121,9 @@ func TestUpgradeWaitsForAll(t *testing.T) {
 		version uint32
 		want    uint32 // of the no-op that follows, 0 if none does
 	}{
-		{"b", 2, 0}, {"b", 2, 0}, {"c", 1, 1}, {"c", 1, 0}, {"b", 5, 0}, {"c", 0, 0}, {"c", 4, 2}, {"b", 1, 0}, {"b", 9, 0}, {"c", 9, 0},
+		{"b", 2, 0}, {"b", 2, 0}, {"c", 1, 1}, {"c", 1, 0}, {"b", 5, 0}, {"b", 0, 0}, {"c", 4, 2}, {"b", 1, 0}, {"b", 9, 0}, {"c", 9, 0},
 	} {
+
 		stepped(r, Message{Kind: Written, Seq: seq})
 		o := stepped(r, Message{Kind: AppendReply, From: step.from, Term: 1, Index: last, Last: last, Version: step.version})
 		if len(o.Append) != min(1, int(step.want)) {
@@ -133,6 +134,34 @@ func TestUpgradeWaitsForAll(t *testing.T) {
 				t.Errorf("%s can do %d: the no-op carries %d", step.from, step.version, got)
 			}
 			seq, last = o.Seq, e.Index
+		}
+	}
+}
+
+// VER-04: a late answer of an earlier life does not hold up an upgrade; a node that comes back does until its member has
+// said what it can run, in an answer or because it wants to be elected: it may have older code.
+func TestUpgradeAfterRestart(t *testing.T) {
+	for _, asks := range []bool{false, true} {
+		r := started(t, Restored{Configurations: []Configuration{{Members: members("a", "b", "c")}}})
+		o := elected(r)
+		stepped(r, Message{Kind: Written, Seq: o.Seq})
+		says := func(from ra.UID, version uint32) int {
+			return len(stepped(r, Message{Kind: AppendReply, From: from, Term: 1, Index: 1, Last: 1, Version: version}).Append)
+		}
+		says("b", 2)
+		if asks {
+			stepped(r, Message{Kind: PreVoteRequest, From: "b", Term: 1, Index: 1, LogTerm: 1, Version: 1})
+		} else {
+			stepped(r, Message{Kind: NodeDown, From: "b"})
+			stepped(r, Message{Kind: NodeUp, From: "b"})
+			if says("c", 2) != 0 {
+				t.Error("b has not said what it can run now")
+			}
+			says("b", 1)
+		}
+		says("c", 2)
+		if says("b", 2) != 1 {
+			t.Errorf("asks %v: all can run version 2", asks)
 		}
 	}
 }
