@@ -9,6 +9,7 @@ import (
 	"path"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"go.uber.org/goleak"
 
@@ -232,16 +233,18 @@ func TestReopen(t *testing.T) {
 
 // TestOtherName: a directory belongs to the node that its members' addresses name (ID-01).
 func TestOtherName(t *testing.T) {
-	cfg := storageConfig(vfs.NewMem())
-	n := openStorageNode(t, cfg)
-	newLife(t, n, "m")
-	mustClose(t, n)
-	cfg.Name = "other"
-	if _, err := Open(t.Context(), cfg); err == nil {
-		t.Error("opened under another name")
-	}
-	cfg.Name = "node"
-	openStorageNode(t, cfg)
+	synctest.Test(t, func(t *testing.T) {
+		cfg := storageConfig(vfs.NewMem())
+		n := openStorageNode(t, cfg)
+		newLife(t, n, "m")
+		mustClose(t, n)
+		cfg.Name = "other"
+		if _, err := Open(t.Context(), cfg); err == nil {
+			t.Error("opened under another name")
+		}
+		cfg.Name = "node"
+		openStorageNode(t, cfg)
+	})
 }
 
 func TestConfigIsChecked(t *testing.T) {

@@ -80,27 +80,29 @@ func isolated(t *testing.T, n *Node, bad, good ra.UID) {
 // TestDamagedLog: a member whose entries in the write-ahead log have decayed takes no part, also after further restarts,
 // and nobody else suffers (I10).
 func TestDamagedLog(t *testing.T) {
-	mem := vfs.NewMem()
-	cfg := storageConfig(mem)
-	cfg.WALFileSize = 4 * wal.MinFileSize
-	n := openStorageNode(t, cfg)
-	bad, good := newLife(t, n, "bad"), newLife(t, n, "good")
-	bad.append(10, 50)
-	good.append(5, 50)
-	entries := bad.entries(1, 0)
-	entries[0] = ra.Seal(ra.NewBody([]byte("here it breaks")), ra.Header{Index: entries[0].Index, Term: 1, Kind: ra.KindCommand})
-	if err := bad.r.log.Append(entries); err != nil {
-		t.Fatal(err)
-	}
-	bad.order(wal.Op{Entries: entries})
-	good.append(5, 50)
-	mustClose(t, n)
-	flipWhere(t, mem, "wal", []byte("it breaks"))
-	for range 3 {
-		n = openStorageNode(t, cfg)
-		isolated(t, n, bad.r.uid, good.r.uid)
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		cfg := storageConfig(mem)
+		cfg.WALFileSize = 4 * wal.MinFileSize
+		n := openStorageNode(t, cfg)
+		bad, good := newLife(t, n, "bad"), newLife(t, n, "good")
+		bad.append(10, 50)
+		good.append(5, 50)
+		entries := bad.entries(1, 0)
+		entries[0] = ra.Seal(ra.NewBody([]byte("here it breaks")), ra.Header{Index: entries[0].Index, Term: 1, Kind: ra.KindCommand})
+		if err := bad.r.log.Append(entries); err != nil {
+			t.Fatal(err)
+		}
+		bad.order(wal.Op{Entries: entries})
+		good.append(5, 50)
 		mustClose(t, n)
-	}
+		flipWhere(t, mem, "wal", []byte("it breaks"))
+		for range 3 {
+			n = openStorageNode(t, cfg)
+			isolated(t, n, bad.r.uid, good.r.uid)
+			mustClose(t, n)
+		}
+	})
 }
 
 // TestDamagedSegment: the same for entries in segments, whose index has decayed or whose file is gone (LOG-06, FAIL-10).
@@ -173,163 +175,173 @@ func TestDamagedBody(t *testing.T) {
 // TestLostSegmentFile: of a file of which nothing is readable nobody knows whose entries are missing, or which void ones
 // have come back. Whoever has entries in segments is suspect, and who has none is not.
 func TestLostSegmentFile(t *testing.T) {
-	mem := vfs.NewMem()
-	n := openStorageNode(t, storageConfig(mem))
-	bad, good := newLife(t, n, "bad"), newLife(t, n, "good")
-	for n.Stats().RollOvers < 4 {
-		bad.append(1, 3000)
-	}
-	mustClose(t, n)
-	names, err := mem.List("segments")
-	if err != nil {
-		t.Fatal(err)
-	}
-	last := "segments/" + names[len(names)-1]
-	mem.Cut(last, 100)
-	n = openStorageNode(t, storageConfig(mem))
-	if len(n.Report().Segments.Lost) != 1 {
-		t.Errorf("report: %+v", n.Report().Segments)
-	}
-	isolated(t, n, bad.r.uid, good.r.uid)
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		n := openStorageNode(t, storageConfig(mem))
+		bad, good := newLife(t, n, "bad"), newLife(t, n, "good")
+		for n.Stats().RollOvers < 4 {
+			bad.append(1, 3000)
+		}
+		mustClose(t, n)
+		names, err := mem.List("segments")
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := "segments/" + names[len(names)-1]
+		mem.Cut(last, 100)
+		n = openStorageNode(t, storageConfig(mem))
+		if len(n.Report().Segments.Lost) != 1 {
+			t.Errorf("report: %+v", n.Report().Segments)
+		}
+		isolated(t, n, bad.r.uid, good.r.uid)
+	})
 }
 
 // TestLostSnapshot: without the snapshot that stands for its beginning a log is of no use (SNAP-07, FAIL-10).
 func TestLostSnapshot(t *testing.T) {
-	mem := vfs.NewMem()
-	n := openStorageNode(t, storageConfig(mem))
-	bad, good := newLife(t, n, "bad"), newLife(t, n, "good")
-	for n.Stats().RollOvers < 2 {
-		bad.append(1, 3000)
-	}
-	takeSnapshot(t, bad.r, bad.r.log.Last()-1)
-	flushNow(t, n)
-	mustClose(t, n)
-	names, err := mem.List("snapshots")
-	if err != nil {
-		t.Fatal(err)
-	}
-	mem.Cut("snapshots/"+names[0], 10)
-	n = openStorageNode(t, storageConfig(mem))
-	if len(n.Report().Snapshots.Damaged) != 1 {
-		t.Errorf("report: %+v", n.Report().Snapshots)
-	}
-	isolated(t, n, bad.r.uid, good.r.uid)
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		n := openStorageNode(t, storageConfig(mem))
+		bad, good := newLife(t, n, "bad"), newLife(t, n, "good")
+		for n.Stats().RollOvers < 2 {
+			bad.append(1, 3000)
+		}
+		takeSnapshot(t, bad.r, bad.r.log.Last()-1)
+		flushNow(t, n)
+		mustClose(t, n)
+		names, err := mem.List("snapshots")
+		if err != nil {
+			t.Fatal(err)
+		}
+		mem.Cut("snapshots/"+names[0], 10)
+		n = openStorageNode(t, storageConfig(mem))
+		if len(n.Report().Snapshots.Damaged) != 1 {
+			t.Errorf("report: %+v", n.Report().Snapshots)
+		}
+		isolated(t, n, bad.r.uid, good.r.uid)
+	})
 }
 
 // TestOutOfStep: a member whose log in memory is not what the write-ahead log has stays down until the node is opened
 // again, and then has what was stored.
 func TestOutOfStep(t *testing.T) {
-	mem := vfs.NewMem()
-	n := openStorageNode(t, storageConfig(mem))
-	l := newLife(t, n, "m")
-	l.append(3, 10)
-	if err := l.r.log.Append(l.entries(2, 10)); err != nil {
-		t.Fatal(err)
-	}
-	var c member.Config
-	for range 2 {
-		if err := n.loadServer(t.Context(), l.r, &c); !errors.Is(err, ra.ErrDamaged) {
-			t.Errorf("loadServer: %v", err)
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		n := openStorageNode(t, storageConfig(mem))
+		l := newLife(t, n, "m")
+		l.append(3, 10)
+		if err := l.r.log.Append(l.entries(2, 10)); err != nil {
+			t.Fatal(err)
 		}
-	}
-	mustClose(t, n)
-	n = openStorageNode(t, storageConfig(mem))
-	r := n.registry.byUID(l.r.uid)
-	if err := n.loadServer(t.Context(), r, &c); err != nil || c.Log.Last() != 3 {
-		t.Errorf("loadServer: %v, %d entries", err, r.log.Last())
-	}
+		var c member.Config
+		for range 2 {
+			if err := n.loadServer(t.Context(), l.r, &c); !errors.Is(err, ra.ErrDamaged) {
+				t.Errorf("loadServer: %v", err)
+			}
+		}
+		mustClose(t, n)
+		n = openStorageNode(t, storageConfig(mem))
+		r := n.registry.byUID(l.r.uid)
+		if err := n.loadServer(t.Context(), r, &c); err != nil || c.Log.Last() != 3 {
+			t.Errorf("loadServer: %v, %d entries", err, r.log.Last())
+		}
+	})
 }
 
 // TestLoadServer: a life begins with what the last one has left, its backlog included.
 func TestLoadServer(t *testing.T) {
-	n := openStorageNode(t, storageConfig(vfs.NewMem()))
-	l := newLife(t, n, "m")
-	l.append(3, 10)
-	l.order(wal.Op{State: &ra.HardState{Term: 1, Vote: l.r.uid}, Applied: 2})
-	entries := l.entries(2, 10)
-	if err := l.r.log.Append(entries); err != nil {
-		t.Fatal(err)
-	}
-	l.r.leave([]wal.Op{{Seq: l.seq + 1, Entries: entries[:1]}, {Seq: l.seq + 2, Entries: entries[1:], State: &ra.HardState{Term: 2}}})
-	var c member.Config
-	if err := n.loadServer(t.Context(), l.r, &c); err != nil {
-		t.Fatal(err)
-	}
-	switch {
-	case c.Raft.Self != l.r.uid || c.ID != l.r.id || c.Cluster != "m" || c.Factory == nil || len(c.Initial) != 1:
-		t.Errorf("who: %+v", c)
-	case c.State != ra.HardState{Term: 2} || c.Applied != 2 || c.Log.Last() != 5 || c.Snapshots == nil || c.Background == nil:
-		t.Errorf("what: %+v", c)
-	case l.r.durable.Load() != l.seq+3 || l.r.base.Load() != l.seq+3:
-		t.Errorf("durable %d, base %d, want %d", l.r.durable.Load(), l.r.base.Load(), l.seq+3)
-	}
-	n.cfg.Machines = nil
-	if err := n.loadServer(t.Context(), l.r, &c); !errors.Is(err, ra.ErrUnknownMachine) {
-		t.Errorf("without its machine: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		n := openStorageNode(t, storageConfig(vfs.NewMem()))
+		l := newLife(t, n, "m")
+		l.append(3, 10)
+		l.order(wal.Op{State: &ra.HardState{Term: 1, Vote: l.r.uid}, Applied: 2})
+		entries := l.entries(2, 10)
+		if err := l.r.log.Append(entries); err != nil {
+			t.Fatal(err)
+		}
+		l.r.leave([]wal.Op{{Seq: l.seq + 1, Entries: entries[:1]}, {Seq: l.seq + 2, Entries: entries[1:], State: &ra.HardState{Term: 2}}})
+		var c member.Config
+		if err := n.loadServer(t.Context(), l.r, &c); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case c.Raft.Self != l.r.uid || c.ID != l.r.id || c.Cluster != "m" || c.Factory == nil || len(c.Initial) != 1:
+			t.Errorf("who: %+v", c)
+		case c.State != ra.HardState{Term: 2} || c.Applied != 2 || c.Log.Last() != 5 || c.Snapshots == nil || c.Background == nil:
+			t.Errorf("what: %+v", c)
+		case l.r.durable.Load() != l.seq+3 || l.r.base.Load() != l.seq+3:
+			t.Errorf("durable %d, base %d, want %d", l.r.durable.Load(), l.r.base.Load(), l.seq+3)
+		}
+		n.cfg.Machines = nil
+		if err := n.loadServer(t.Context(), l.r, &c); !errors.Is(err, ra.ErrUnknownMachine) {
+			t.Errorf("without its machine: %v", err)
+		}
+	})
 }
 
 // TestStartAll: Open starts everybody that can be started, says who cannot, and keeps what it is told to leave alone.
 func TestStartAll(t *testing.T) {
-	const many = 100
-	mem := vfs.NewMem()
-	cfg := storageConfig(mem)
-	cfg.NoAutoStart = false
-	n := openStorageNode(t, cfg)
-	var all []ClusterConfig
-	for i := range many {
-		all = append(all, ClusterConfig{Name: fmt.Sprint("c", i), Machine: "counter"})
-	}
-	clusters, err := n.StartClusters(t.Context(), all)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range clusters {
-		if _, err := c.Process(t.Context(), reference.AppendAdd(nil, 3)); err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		const many = 100
+		mem := vfs.NewMem()
+		cfg := storageConfig(mem)
+		cfg.NoAutoStart = false
+		n := openStorageNode(t, cfg)
+		var all []ClusterConfig
+		for i := range many {
+			all = append(all, ClusterConfig{Name: fmt.Sprint("c", i), Machine: "counter"})
 		}
-	}
-	mustClose(t, n)
-
-	n = openStorageNode(t, cfg)
-	if s := n.Stats(); s.Running != many || s.Members != many || len(n.Report().NotStarted) != 0 {
-		t.Errorf("stats: %+v, %v", s, n.Report())
-	}
-	for i := range many {
-		c, err := n.Cluster(fmt.Sprint("c", i))
+		clusters, err := n.StartClusters(t.Context(), all)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.WaitLeader(t.Context()); err != nil {
-			t.Fatal(err)
+		for _, c := range clusters {
+			if _, err := c.Process(t.Context(), reference.AppendAdd(nil, 3)); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if r, err := c.Process(t.Context(), reference.AppendAdd(nil, 4)); err != nil || r.Reply != int64(7) {
-			t.Fatalf("cluster %d: %+v, %v", i, r, err)
-		}
-	}
-	mustClose(t, n)
+		mustClose(t, n)
 
-	without := cfg
-	without.Machines = nil
-	n = openStorageNode(t, without)
-	if s := n.Stats(); s.Running != 0 || len(n.Report().NotStarted) != many {
-		t.Errorf("without machines: %+v, %v", s, n.Report())
-	}
-	for _, err := range n.Report().NotStarted {
-		if !errors.Is(err, ra.ErrUnknownMachine) {
-			t.Errorf("not started: %v", err)
+		n = openStorageNode(t, cfg)
+		if s := n.Stats(); s.Running != many || s.Members != many || len(n.Report().NotStarted) != 0 {
+			t.Errorf("stats: %+v, %v", s, n.Report())
 		}
-	}
-	mustClose(t, n)
+		for i := range many {
+			c, err := n.Cluster(fmt.Sprint("c", i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.WaitLeader(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if r, err := c.Process(t.Context(), reference.AppendAdd(nil, 4)); err != nil || r.Reply != int64(7) {
+				t.Fatalf("cluster %d: %+v, %v", i, r, err)
+			}
+		}
+		mustClose(t, n)
 
-	canceled, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := Open(canceled, cfg); !errors.Is(err, context.Canceled) {
-		t.Errorf("without time: %v", err)
-	}
-	cfg.NoAutoStart = true
-	n = openStorageNode(t, cfg)
-	if s := n.Stats(); s.Running != 0 || s.Members != many || len(n.Report().NotStarted) != 0 {
-		t.Errorf("without start: %+v, %v", s, n.Report())
-	}
+		without := cfg
+		without.Machines = nil
+		n = openStorageNode(t, without)
+		if s := n.Stats(); s.Running != 0 || len(n.Report().NotStarted) != many {
+			t.Errorf("without machines: %+v, %v", s, n.Report())
+		}
+		for _, err := range n.Report().NotStarted {
+			if !errors.Is(err, ra.ErrUnknownMachine) {
+				t.Errorf("not started: %v", err)
+			}
+		}
+		mustClose(t, n)
+
+		canceled, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := Open(canceled, cfg); !errors.Is(err, context.Canceled) {
+			t.Errorf("without time: %v", err)
+		}
+		cfg.NoAutoStart = true
+		n = openStorageNode(t, cfg)
+		if s := n.Stats(); s.Running != 0 || s.Members != many || len(n.Report().NotStarted) != 0 {
+			t.Errorf("without start: %+v, %v", s, n.Report())
+		}
+	})
 }
