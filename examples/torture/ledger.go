@@ -58,7 +58,7 @@ func openLedger(path, campaign string, seed uint64) (*ledger, error) {
 
 // save writes the ledger.
 func (l *ledger) save() error {
-	l.Seconds = l.spent + time.Since(l.began).Seconds()
+	l.Seconds = l.seconds()
 	if l.path == "" {
 		return nil
 	}
@@ -72,6 +72,14 @@ func (l *ledger) save() error {
 	return os.Rename(l.path+".tmp", l.path)
 }
 
+// seconds returns the time that was spent by now; all of it by one that was only read.
+func (l *ledger) seconds() float64 {
+	if l.began.IsZero() {
+		return l.Seconds
+	}
+	return l.spent + time.Since(l.began).Seconds()
+}
+
 // hit counts a fault.
 func (l *ledger) hit(what string) { l.Hits[what]++ }
 
@@ -79,6 +87,5 @@ func (l *ledger) hit(what string) { l.Hits[what]++ }
 func (l *ledger) String() string {
 	return fmt.Sprintf("%s: %d cycles in %d directories, %d during recovery; %d clusters, %d commands acknowledged, %d unknown, "+
 		"%d refused; %d comparisons of %d commands; %.0f s",
-		l.Campaign, l.Cycles, l.Rounds, l.Early, l.Created, l.Acked, l.Unknown, l.Refused, l.Dumps, l.Compared,
-		l.spent+time.Since(l.began).Seconds())
+		l.Campaign, l.Cycles, l.Rounds, l.Early, l.Created, l.Acked, l.Unknown, l.Refused, l.Dumps, l.Compared, l.seconds())
 }
