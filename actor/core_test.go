@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	pa "github.com/asynkron/protoactor-go/actor"
@@ -91,135 +92,140 @@ type request struct {
 func (q *request) Refuse(err error) { q.answer <- err }
 
 func TestSendKeepsOrder(t *testing.T) {
-	n := openNode(t, Config{})
-	got := make(chan any, 16)
-	r := mustSpawn(t, n, "a", collector(got), WithClientLane(1<<20))
-	const count = 10_000
-	go func() {
+	inBubble(t, Config{}, func(t *testing.T, n *Node) {
+		got := make(chan any, 16)
+		r := mustSpawn(t, n, "a", collector(got), WithClientLane(1<<20))
+		const count = 10_000
+		go func() {
+			for i := range count {
+				var err error
+				if i%2 == 0 {
+					err = r.Send(&number{n: i})
+				} else {
+					err = r.Send(i)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		}()
 		for i := range count {
-			var err error
-			if i%2 == 0 {
-				err = r.Send(&number{n: i})
-			} else {
-				err = r.Send(i)
+			m := <-got
+			if v, ok := m.(*number); ok {
+				m = v.n
 			}
-			if err != nil {
-				t.Error(err)
+			if m != i {
+				t.Fatalf("message %d is %v", i, m)
 			}
 		}
-	}()
-	for i := range count {
-		m := <-got
-		if v, ok := m.(*number); ok {
-			m = v.n
-		}
-		if m != i {
-			t.Fatalf("message %d is %v", i, m)
-		}
-	}
+	})
 }
 
 func TestNames(t *testing.T) {
-	n := openNode(t, Config{})
-	got := make(chan any, 1)
-	r := mustSpawn(t, n, "a", collector(got))
-	runs := 0
-	_, err := n.Spawn("a", func() Actor { runs++; return collector(got) })
-	if !errors.Is(err, ra.ErrNameTaken) || runs != 0 {
-		t.Errorf("second spawn: %v after %d runs of the factory", err, runs)
-	}
-	for _, bad := range []string{"", "a/b", "$1", ".x"} {
-		if _, err := n.Spawn(bad, func() Actor { return collector(got) }); !errors.Is(err, ra.ErrInvalidName) {
-			t.Errorf("name %q: %v", bad, err)
+	inBubble(t, Config{}, func(t *testing.T, n *Node) {
+		got := make(chan any, 1)
+		r := mustSpawn(t, n, "a", collector(got))
+		runs := 0
+		_, err := n.Spawn("a", func() Actor { runs++; return collector(got) })
+		if !errors.Is(err, ra.ErrNameTaken) || runs != 0 {
+			t.Errorf("second spawn: %v after %d runs of the factory", err, runs)
 		}
-	}
-	if _, err := n.Spawn("deadletter", func() Actor { return collector(got) }); !errors.Is(err, ra.ErrNameTaken) {
-		t.Errorf("a name of protoactor's own: %v", err)
-	}
-	if l, ok := n.Lookup("a"); !ok || l != r {
-		t.Errorf("lookup: %v, %v", l, ok)
-	}
-	if _, ok := n.Lookup("b"); ok {
-		t.Error("found a process that never was")
-	}
-	if p := r.PID(); p.Node != "n1" || p.Name != "a" || p.Spawn == 0 || p.Incarnation != n.Incarnation() {
-		t.Errorf("PID is %+v", p)
-	}
+		for _, bad := range []string{"", "a/b", "$1", ".x"} {
+			if _, err := n.Spawn(bad, func() Actor { return collector(got) }); !errors.Is(err, ra.ErrInvalidName) {
+				t.Errorf("name %q: %v", bad, err)
+			}
+		}
+		if _, err := n.Spawn("deadletter", func() Actor { return collector(got) }); !errors.Is(err, ra.ErrNameTaken) {
+			t.Errorf("a name of protoactor's own: %v", err)
+		}
+		if l, ok := n.Lookup("a"); !ok || l != r {
+			t.Errorf("lookup: %v, %v", l, ok)
+		}
+		if _, ok := n.Lookup("b"); ok {
+			t.Error("found a process that never was")
+		}
+		if p := r.PID(); p.Node != "n1" || p.Name != "a" || p.Spawn == 0 || p.Incarnation != n.Incarnation() {
+			t.Errorf("PID is %+v", p)
+		}
+	})
 }
 
 func TestFactoryFails(t *testing.T) {
-	n := openNode(t, Config{})
-	var pe *PanicError
-	if _, err := n.Spawn("a", func() Actor { panic("no") }); !errors.As(err, &pe) || pe.Value != "no" {
-		t.Errorf("panic in factory: %v", err)
-	}
-	if _, err := n.Spawn("b", func() Actor { return nil }); err == nil {
-		t.Error("nil actor was accepted")
-	}
+	inBubble(t, Config{}, func(t *testing.T, n *Node) {
+		var pe *PanicError
+		if _, err := n.Spawn("a", func() Actor { panic("no") }); !errors.As(err, &pe) || pe.Value != "no" {
+			t.Errorf("panic in factory: %v", err)
+		}
+		if _, err := n.Spawn("b", func() Actor { return nil }); err == nil {
+			t.Error("nil actor was accepted")
+		}
+	})
 }
 
 // FAIL-01: an actor that fails ends, and only that one; whoever waits for it is told.
 func TestPanicRefusesWhatWaits(t *testing.T) {
-	n := openNode(t, Config{})
-	stopped := make(chan error, 1)
-	hold := make(chan struct{})
-	r := mustSpawn(t, n, "a", &scripted{
-		receive: func(ctx *Context) { <-hold; ctx.Next(); panic("boom") },
-		stop:    func(_ *Context, reason error) { stopped <- reason },
-	}, WithOwnWorker(true))
-	answers := make(chan error, 10)
-	for range 10 {
-		if err := r.Send(&request{answer: answers}); err != nil {
-			t.Fatal(err)
+	inBubble(t, Config{}, func(t *testing.T, n *Node) {
+		stopped := make(chan error, 1)
+		hold := make(chan struct{})
+		r := mustSpawn(t, n, "a", &scripted{
+			receive: func(ctx *Context) { <-hold; ctx.Next(); panic("boom") },
+			stop:    func(_ *Context, reason error) { stopped <- reason },
+		}, WithOwnWorker(true))
+		answers := make(chan error, 10)
+		for range 10 {
+			if err := r.Send(&request{answer: answers}); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	close(hold)
-	var pe *PanicError
-	if err := <-stopped; !errors.As(err, &pe) || pe.Value != "boom" || len(pe.Stack) == 0 {
-		t.Errorf("reason is %v", err)
-	}
-	for range 9 { // the first one was taken
-		if err := <-answers; !errors.Is(err, ra.ErrNoProcess) || !errors.As(err, &pe) {
-			t.Errorf("refused with %v", err)
+		close(hold)
+		var pe *PanicError
+		if err := <-stopped; !errors.As(err, &pe) || pe.Value != "boom" || len(pe.Stack) == 0 {
+			t.Errorf("reason is %v", err)
 		}
-	}
-	if err := r.Send(1); !errors.Is(err, ra.ErrNoProcess) {
-		t.Errorf("send to the dead: %v", err)
-	}
-	if s := n.Stats(); s.Crashes != 1 || r.Alive() {
-		t.Errorf("stats %+v, alive %v", s, r.Alive())
-	}
+		for range 9 { // the first one was taken
+			if err := <-answers; !errors.Is(err, ra.ErrNoProcess) || !errors.As(err, &pe) {
+				t.Errorf("refused with %v", err)
+			}
+		}
+		if err := r.Send(1); !errors.Is(err, ra.ErrNoProcess) {
+			t.Errorf("send to the dead: %v", err)
+		}
+		if s := n.Stats(); s.Crashes != 1 || r.Alive() {
+			t.Errorf("stats %+v, alive %v", s, r.Alive())
+		}
+	})
 }
 
 func TestOverload(t *testing.T) {
-	n := openNode(t, Config{})
-	hold, got := make(chan struct{}), make(chan any, 8)
-	r := mustSpawn(t, n, "a", &scripted{
-		start: func(*Context) error { <-hold; return nil },
-		receive: func(ctx *Context) {
-			for m := ctx.Next(); m != nil; m = ctx.Next() {
-				got <- m
+	inBubble(t, Config{}, func(t *testing.T, n *Node) {
+		hold, got := make(chan struct{}), make(chan any, 8)
+		r := mustSpawn(t, n, "a", &scripted{
+			start: func(*Context) error { <-hold; return nil },
+			receive: func(ctx *Context) {
+				for m := ctx.Next(); m != nil; m = ctx.Next() {
+					got <- m
+				}
+			},
+		}, WithClientLane(3))
+		for i := range 3 {
+			if err := r.Send(i); err != nil {
+				t.Fatal(err)
 			}
-		},
-	}, WithClientLane(3))
-	for i := range 3 {
-		if err := r.Send(i); err != nil {
-			t.Fatal(err)
 		}
-	}
-	if err := r.Send(3); !errors.Is(err, ra.ErrOverloaded) {
-		t.Errorf("fourth message: %v", err)
-	}
-	n.System().Root.Send(r.Protoactor(), "foreign")
-	if s := n.Stats(); s.Overloads != 2 || s.DeadLetters != 1 {
-		t.Errorf("stats %+v", s)
-	}
-	close(hold)
-	for i := range 3 {
-		if m := <-got; m != i {
-			t.Errorf("got %v, want %d", m, i)
+		if err := r.Send(3); !errors.Is(err, ra.ErrOverloaded) {
+			t.Errorf("fourth message: %v", err)
 		}
-	}
+		n.System().Root.Send(r.Protoactor(), "foreign")
+		if s := n.Stats(); s.Overloads != 2 || s.DeadLetters != 1 {
+			t.Errorf("stats %+v", s)
+		}
+		close(hold)
+		for i := range 3 {
+			if m := <-got; m != i {
+				t.Errorf("got %v, want %d", m, i)
+			}
+		}
+	})
 }
 
 // counter has an internal lane that adds up.
@@ -233,33 +239,34 @@ func (c *counter) Take()            { c.taken, c.posted = c.posted, 0 }
 func (c *counter) Receive(*Context) { c.report <- c.taken }
 
 func TestInboxCoalesces(t *testing.T) {
-	n := openNode(t, Config{Workers: 2})
-	cs, refs := make([]*counter, 8), make([]*Ref, 8)
-	for i := range cs {
-		cs[i] = &counter{report: make(chan int, 8)}
-		refs[i] = mustSpawn(t, n, fmt.Sprint("c", i), cs[i])
-	}
-	var ws Wakeups
-	for range 5 {
-		for i, r := range refs {
-			r.Lock()
-			cs[i].posted++
-			r.Unlock(&ws)
+	inBubble(t, Config{Workers: 2}, func(t *testing.T, n *Node) {
+		cs, refs := make([]*counter, 8), make([]*Ref, 8)
+		for i := range cs {
+			cs[i] = &counter{report: make(chan int, 8)}
+			refs[i] = mustSpawn(t, n, fmt.Sprint("c", i), cs[i])
 		}
-	}
-	ws.Wake()
-	for _, c := range cs {
-		for sum := 0; sum < 5; {
-			sum += <-c.report
+		var ws Wakeups
+		for range 5 {
+			for i, r := range refs {
+				r.Lock()
+				cs[i].posted++
+				r.Unlock(&ws)
+			}
 		}
-	}
-	refs[0].Lock()
-	cs[0].posted++
-	refs[0].Release()
-	refs[0].Wake(nil)
-	if got := <-cs[0].report; got != 1 {
-		t.Errorf("after Release and Wake: %d", got)
-	}
+		ws.Wake()
+		for _, c := range cs {
+			for sum := 0; sum < 5; {
+				sum += <-c.report
+			}
+		}
+		refs[0].Lock()
+		cs[0].posted++
+		refs[0].Release()
+		refs[0].Wake(nil)
+		if got := <-cs[0].report; got != 1 {
+			t.Errorf("after Release and Wake: %d", got)
+		}
+	})
 }
 
 // fanJob posts to all counters.
@@ -277,76 +284,79 @@ func (j *fanJob) Run(ws *Wakeups) {
 }
 
 func TestInject(t *testing.T) {
-	n := openNode(t, Config{Workers: 2})
-	j := &fanJob{}
-	for i := range 300 {
-		c := &counter{report: make(chan int, 1)}
-		j.cs = append(j.cs, c)
-		j.refs = append(j.refs, mustSpawn(t, n, fmt.Sprint("c", i), c))
-	}
-	for w := range n.Workers() {
-		n.Inject(w, j)
-		for i, c := range j.cs {
-			if got := <-c.report; got != 1 {
-				t.Fatalf("counter %d got %d", i, got)
+	inBubble(t, Config{Workers: 2}, func(t *testing.T, n *Node) {
+		j := &fanJob{}
+		for i := range 300 {
+			c := &counter{report: make(chan int, 1)}
+			j.cs = append(j.cs, c)
+			j.refs = append(j.refs, mustSpawn(t, n, fmt.Sprint("c", i), c))
+		}
+		for w := range n.Workers() {
+			n.Inject(w, j)
+			for i, c := range j.cs {
+				if got := <-c.report; got != 1 {
+					t.Fatalf("counter %d got %d", i, got)
+				}
 			}
 		}
-	}
+	})
 }
 
 func TestPoisonPillAndTouch(t *testing.T) {
-	n := openNode(t, Config{})
-	got := make(chan any, 16)
-	stopped := make(chan error, 1)
-	a := collector(got)
-	a.stop = func(_ *Context, reason error) { stopped <- reason }
-	r := mustSpawn(t, n, "a", a)
-	pid := r.Protoactor()
-	touched, err := n.System().Root.RequestFuture(pid, &pa.Touch{}, time.Minute).Result()
-	if who, ok := touched.(*pa.Touched); err != nil || !ok || who.Who.Id != "a" {
-		t.Fatalf("touched: %v, %v", touched, err)
-	}
-	if _, ok := (<-got).(*pa.Touch); !ok {
-		t.Error("the actor did not see the touch")
-	}
-	for i := range 3 {
-		n.System().Root.Send(pid, i)
-	}
-	n.System().Root.Poison(pid)
-	if reason := <-stopped; reason != nil {
-		t.Errorf("reason is %v", reason)
-	}
-	for i := range 3 {
-		if m := <-got; m != i {
-			t.Errorf("got %v, want %d: a pill must not overtake", m, i)
+	inBubble(t, Config{}, func(t *testing.T, n *Node) {
+		got := make(chan any, 16)
+		stopped := make(chan error, 1)
+		a := collector(got)
+		a.stop = func(_ *Context, reason error) { stopped <- reason }
+		r := mustSpawn(t, n, "a", a)
+		pid := r.Protoactor()
+		touched, err := n.System().Root.RequestFuture(pid, &pa.Touch{}, time.Minute).Result()
+		if who, ok := touched.(*pa.Touched); err != nil || !ok || who.Who.Id != "a" {
+			t.Fatalf("touched: %v, %v", touched, err)
 		}
-	}
+		if _, ok := (<-got).(*pa.Touch); !ok {
+			t.Error("the actor did not see the touch")
+		}
+		for i := range 3 {
+			n.System().Root.Send(pid, i)
+		}
+		n.System().Root.Poison(pid)
+		if reason := <-stopped; reason != nil {
+			t.Errorf("reason is %v", reason)
+		}
+		for i := range 3 {
+			if m := <-got; m != i {
+				t.Errorf("got %v, want %d: a pill must not overtake", m, i)
+			}
+		}
+	})
 }
 
 func TestSuspendAndResume(t *testing.T) {
-	n := openNode(t, Config{})
-	got := make(chan any, 1)
-	r := mustSpawn(t, n, "a", collector(got))
-	b := (*mailbox)(r)
-	b.PostSystemMessage(&pa.SuspendMailbox{})
-	if err := r.Send(1); err != nil {
-		t.Fatal(err)
-	}
-	answered := make(chan struct{})
-	mustSpawn(t, n, "other", &scripted{
-		start:   func(*Context) error { close(answered); return nil },
-		receive: func(*Context) {},
+	inBubble(t, Config{}, func(t *testing.T, n *Node) {
+		got := make(chan any, 1)
+		r := mustSpawn(t, n, "a", collector(got))
+		b := (*mailbox)(r)
+		b.PostSystemMessage(&pa.SuspendMailbox{})
+		if err := r.Send(1); err != nil {
+			t.Fatal(err)
+		}
+		answered := make(chan struct{})
+		mustSpawn(t, n, "other", &scripted{
+			start:   func(*Context) error { close(answered); return nil },
+			receive: func(*Context) {},
+		})
+		<-answered // the one worker has passed over the suspended actor
+		select {
+		case m := <-got:
+			t.Errorf("suspended actor handled %v", m)
+		default:
+		}
+		b.PostSystemMessage(&pa.ResumeMailbox{})
+		if m := <-got; m != 1 {
+			t.Errorf("got %v", m)
+		}
 	})
-	<-answered // the one worker has passed over the suspended actor
-	select {
-	case m := <-got:
-		t.Errorf("suspended actor handled %v", m)
-	default:
-	}
-	b.PostSystemMessage(&pa.ResumeMailbox{})
-	if m := <-got; m != 1 {
-		t.Errorf("got %v", m)
-	}
 }
 
 // A name is spawned again and again under traffic: protoactor's own mailbox panics in the sender and leaves dead
@@ -416,99 +426,104 @@ func (o *outbox) End() {
 // Many producers are run by two workers; each one's messages must arrive in order although they travel by the outbox
 // of a worker.
 func TestOrderHoldsAcrossRounds(t *testing.T) {
-	var boxes []*outbox
-	n := openNode(t, Config{Workers: 2, NewRound: func(int) Round {
-		boxes = append(boxes, &outbox{})
-		return boxes[len(boxes)-1]
-	}})
-	const producers, each = 50, 400
-	last := make([]int, producers)
-	done := make(chan struct{})
-	total := 0
-	sink := mustSpawn(t, n, "sink", &scripted{receive: func(ctx *Context) {
-		for m := ctx.Next(); m != nil; m = ctx.Next() {
-			v := m.(*number)
-			p, i := v.n/each, v.n%each
-			if i != last[p] {
-				t.Errorf("producer %d: %d after %d", p, i, last[p])
-			}
-			last[p] = i + 1
-			if total++; total == producers*each {
-				close(done)
-			}
-		}
-	}}, WithOwnWorker(false), WithClientLane(producers*each))
-	for _, b := range boxes {
-		b.to = sink
-	}
-	var refs []*Ref
-	for p := range producers {
-		next := 0
-		refs = append(refs, mustSpawn(t, n, fmt.Sprint("p", p), &scripted{receive: func(ctx *Context) {
-			box := ctx.Round().(*outbox)
+	synctest.Test(t, func(t *testing.T) {
+		var boxes []*outbox
+		n := openNode(t, Config{Workers: 2, NewRound: func(int) Round {
+			boxes = append(boxes, &outbox{})
+			return boxes[len(boxes)-1]
+		}})
+		const producers, each = 50, 400
+		last := make([]int, producers)
+		done := make(chan struct{})
+		total := 0
+		sink := mustSpawn(t, n, "sink", &scripted{receive: func(ctx *Context) {
 			for m := ctx.Next(); m != nil; m = ctx.Next() {
-				box.sent = append(box.sent, &number{n: p*each + next})
-				next++
+				v := m.(*number)
+				p, i := v.n/each, v.n%each
+				if i != last[p] {
+					t.Errorf("producer %d: %d after %d", p, i, last[p])
+				}
+				last[p] = i + 1
+				if total++; total == producers*each {
+					close(done)
+				}
 			}
-		}}))
-	}
-	for range each {
-		for _, r := range refs {
-			if err := r.Send(&number{}); err != nil {
-				t.Fatal(err)
+		}}, WithOwnWorker(false), WithClientLane(producers*each))
+		for _, b := range boxes {
+			b.to = sink
+		}
+		var refs []*Ref
+		for p := range producers {
+			next := 0
+			refs = append(refs, mustSpawn(t, n, fmt.Sprint("p", p), &scripted{receive: func(ctx *Context) {
+				box := ctx.Round().(*outbox)
+				for m := ctx.Next(); m != nil; m = ctx.Next() {
+					box.sent = append(box.sent, &number{n: p*each + next})
+					next++
+				}
+			}}))
+		}
+		for range each {
+			for _, r := range refs {
+				if err := r.Send(&number{}); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
-	}
-	<-done
+		<-done
+	})
 }
 
 func TestStartFails(t *testing.T) {
-	n := openNode(t, Config{})
-	bad, stopped := errors.New("bad disk"), make(chan error, 1)
-	mustSpawn(t, n, "a", &scripted{
-		start:   func(*Context) error { return bad },
-		receive: func(*Context) { t.Error("ran") },
-		stop:    func(_ *Context, reason error) { stopped <- reason },
+	inBubble(t, Config{}, func(t *testing.T, n *Node) {
+		bad, stopped := errors.New("bad disk"), make(chan error, 1)
+		mustSpawn(t, n, "a", &scripted{
+			start:   func(*Context) error { return bad },
+			receive: func(*Context) { t.Error("ran") },
+			stop:    func(_ *Context, reason error) { stopped <- reason },
+		})
+		if err := <-stopped; err != bad {
+			t.Errorf("reason %v", err)
+		}
 	})
-	if err := <-stopped; err != bad {
-		t.Errorf("reason %v", err)
-	}
 }
 
 func TestClose(t *testing.T) {
-	n, err := Open(Config{Name: "n1", Workers: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var stops atomic.Int32
-	hold := make(chan struct{})
-	for i := range 20 {
-		opts := []SpawnOption{OnWorker(i)}
-		if i == 7 {
-			opts = append(opts, WithOwnWorker(true))
+	synctest.Test(t, func(t *testing.T) {
+		n, err := Open(Config{Name: "n1", Workers: 2})
+		if err != nil {
+			t.Fatal(err)
 		}
-		mustSpawn(t, n, fmt.Sprint("a", i), &scripted{
-			receive: func(*Context) {},
-			stop: func(*Context, error) {
-				<-hold
-				stops.Add(1)
-			},
-		}, opts...)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if err := n.Close(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("close in no time: %v", err)
-	}
-	if _, err := n.Spawn("late", func() Actor { return collector(nil) }); !errors.Is(err, ra.ErrClosed) {
-		t.Errorf("spawn on a closed node: %v", err)
-	}
-	close(hold)
-	for range 2 {
-		if err := n.Close(context.Background()); err != nil || stops.Load() != 20 {
-			t.Errorf("close: %v after %d stops", err, stops.Load())
+		var stops atomic.Int32
+		hold := make(chan struct{})
+		for i := range 20 {
+			opts := []SpawnOption{OnWorker(i)}
+			if i == 7 {
+				opts = append(opts, WithOwnWorker(true))
+			}
+			mustSpawn(t, n, fmt.Sprint("a", i), &scripted{
+				receive: func(*Context) {},
+				stop: func(*Context, error) {
+					<-hold
+					stops.Add(1)
+				},
+			}, opts...)
 		}
-	}
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		if err := n.Close(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("close in no time: %v", err)
+		}
+		if _, err := n.Spawn("late", func() Actor { return collector(nil) }); !errors.Is(err, ra.ErrClosed) {
+			t.Errorf("spawn on a closed node: %v", err)
+		}
+		close(hold)
+		for range 2 {
+			if err := n.Close(context.Background()); err != nil || stops.Load() != 20 {
+				t.Errorf("close: %v after %d stops", err, stops.Load())
+			}
+		}
+	})
 }
 
 func TestConfig(t *testing.T) {

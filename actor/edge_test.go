@@ -79,67 +79,69 @@ func mustSpawnAgain(t *testing.T, n *Node, r *Ref) *Ref {
 
 // Messages that Receive does not take stay first in line, in order, and the next batch comes by itself.
 func TestLeftOverMessages(t *testing.T) {
-	n := openNode(t, Config{})
-	var got []int
-	done := make(chan struct{})
-	r := mustSpawn(t, n, "a", &scripted{receive: func(ctx *Context) {
-		m := ctx.Next()
-		if m == nil {
-			t.Error("an activation with nothing")
-			return
+	inBubble(t, Config{}, func(t *testing.T, n *Node) {
+		var got []int
+		done := make(chan struct{})
+		r := mustSpawn(t, n, "a", &scripted{receive: func(ctx *Context) {
+			m := ctx.Next()
+			if m == nil {
+				t.Error("an activation with nothing")
+				return
+			}
+			if got = append(got, m.(int)); len(got) == 300 {
+				close(done)
+			}
+		}})
+		for i := range 300 {
+			if err := r.Send(i); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if got = append(got, m.(int)); len(got) == 300 {
-			close(done)
+		<-done
+		for i, m := range got {
+			if m != i {
+				t.Fatalf("message %d is %d", i, m)
+			}
 		}
-	}})
-	for i := range 300 {
-		if err := r.Send(i); err != nil {
-			t.Fatal(err)
-		}
-	}
-	<-done
-	for i, m := range got {
-		if m != i {
-			t.Fatalf("message %d is %d", i, m)
-		}
-	}
+	})
 }
 
 // A full lane drains in batches that grow.
 func TestBatchesGrow(t *testing.T) {
-	n := openNode(t, Config{})
-	hold, done := make(chan struct{}), make(chan struct{})
-	var sizes []int
-	total := 0
-	r := mustSpawn(t, n, "a", &scripted{
-		start: func(*Context) error { <-hold; return nil },
-		receive: func(ctx *Context) {
-			size := 0
-			for m := ctx.Next(); m != nil; m = ctx.Next() {
-				size++
+	inBubble(t, Config{}, func(t *testing.T, n *Node) {
+		hold, done := make(chan struct{}), make(chan struct{})
+		var sizes []int
+		total := 0
+		r := mustSpawn(t, n, "a", &scripted{
+			start: func(*Context) error { <-hold; return nil },
+			receive: func(ctx *Context) {
+				size := 0
+				for m := ctx.Next(); m != nil; m = ctx.Next() {
+					size++
+				}
+				sizes = append(sizes, size)
+				if total += size; total == 10_000 {
+					close(done)
+				}
+			},
+		}, WithClientLane(10_000))
+		for i := range 10_000 {
+			if err := r.Send(i); err != nil {
+				t.Fatal(err)
 			}
-			sizes = append(sizes, size)
-			if total += size; total == 10_000 {
-				close(done)
-			}
-		},
-	}, WithClientLane(10_000))
-	for i := range 10_000 {
-		if err := r.Send(i); err != nil {
-			t.Fatal(err)
 		}
-	}
-	close(hold)
-	<-done
-	want := []int{64, 128, 256, 512, 1024, 2048, 4096, 1872}
-	if len(sizes) != len(want) {
-		t.Fatalf("batches of %v", sizes)
-	}
-	for i := range want {
-		if sizes[i] != want[i] {
+		close(hold)
+		<-done
+		want := []int{64, 128, 256, 512, 1024, 2048, 4096, 1872}
+		if len(sizes) != len(want) {
 			t.Fatalf("batches of %v", sizes)
 		}
-	}
+		for i := range want {
+			if sizes[i] != want[i] {
+				t.Fatalf("batches of %v", sizes)
+			}
+		}
+	})
 }
 
 // A panic in Stop does not keep the process from ending, and a panic in the batch loses only what was taken.
@@ -164,38 +166,40 @@ func (mine) Refuse(error) { panic("boom") }
 
 // A Refuser that panics, or a message that nobody waits for, does not keep the others from being refused.
 func TestRefuseCountsDeadLetters(t *testing.T) {
-	n := openNode(t, Config{})
-	hold := make(chan struct{})
-	r := mustSpawn(t, n, "a", &scripted{
-		start:   func(*Context) error { <-hold; return errors.New("no") },
-		receive: func(*Context) {},
-	})
-	answer := make(chan error, 1)
-	for _, m := range []any{1, &number{}, mine{}, &request{answer: answer}} {
-		if err := r.Send(m); err != nil {
-			t.Fatal(err)
+	inBubble(t, Config{}, func(t *testing.T, n *Node) {
+		hold := make(chan struct{})
+		r := mustSpawn(t, n, "a", &scripted{
+			start:   func(*Context) error { <-hold; return errors.New("no") },
+			receive: func(*Context) {},
+		})
+		answer := make(chan error, 1)
+		for _, m := range []any{1, &number{}, mine{}, &request{answer: answer}} {
+			if err := r.Send(m); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	close(hold)
-	if err := <-answer; !errors.Is(err, ra.ErrNoProcess) {
-		t.Errorf("refused with %v", err)
-	}
-	<-r.Done()
-	if s := n.Stats(); s.DeadLetters != 2 {
-		t.Errorf("stats %+v", s)
-	}
+		close(hold)
+		if err := <-answer; !errors.Is(err, ra.ErrNoProcess) {
+			t.Errorf("refused with %v", err)
+		}
+		<-r.Done()
+		if s := n.Stats(); s.DeadLetters != 2 {
+			t.Errorf("stats %+v", s)
+		}
+	})
 }
 
 // What protoactor cannot deliver is counted, and whoever waits for an answer is told.
 func TestProtoactorDeadLetters(t *testing.T) {
-	n := openNode(t, Config{})
-	_, err := n.System().Root.RequestFuture(pa.NewPID("n1", "nobody"), "hello", time.Minute).Result()
-	if !errors.Is(err, pa.ErrDeadLetter) {
-		t.Errorf("request to nobody: %v", err)
-	}
-	if s := n.Stats(); s.DeadLetters != 1 {
-		t.Errorf("stats %+v", s)
-	}
+	inBubble(t, Config{}, func(t *testing.T, n *Node) {
+		_, err := n.System().Root.RequestFuture(pa.NewPID("n1", "nobody"), "hello", time.Minute).Result()
+		if !errors.Is(err, pa.ErrDeadLetter) {
+			t.Errorf("request to nobody: %v", err)
+		}
+		if s := n.Stats(); s.DeadLetters != 1 {
+			t.Errorf("stats %+v", s)
+		}
+	})
 }
 
 // A Down for a watcher that has ended meanwhile goes nowhere.

@@ -255,53 +255,55 @@ func TestHandleNodes(t *testing.T) {
 
 // Two nodes watch, connect, cut and end things at random; in the end nobody waits for a Down that will not come.
 func TestMonitorsUnderChaos(t *testing.T) {
-	fab := NewFabric()
-	a := openNode(t, Config{Name: "n0", Fabric: fab, Workers: 2})
-	b := openNode(t, Config{Name: "n1", Fabric: fab, Workers: 2})
-	const watchers, victims = 8, 40
-	var missing atomic.Int64
-	done := make(chan struct{})
-	var ws []*Ref
-	for i := range watchers {
-		open := make(map[MonitorRef]bool)
-		ws = append(ws, mustSpawn(t, a, fmt.Sprint("w", i), &scripted{receive: func(ctx *Context) {
-			for m := ctx.Next(); m != nil; m = ctx.Next() {
-				switch m := m.(type) {
-				case ra.PID:
-					open[ctx.Monitor(m)] = true
-				case *Down:
-					if !open[m.Ref] {
-						t.Error("a Down came twice, or for nothing")
-					}
-					delete(open, m.Ref)
-					if missing.Add(-1) == 0 {
-						close(done)
+	synctest.Test(t, func(t *testing.T) {
+		fab := NewFabric()
+		a := openNode(t, Config{Name: "n0", Fabric: fab, Workers: 2})
+		b := openNode(t, Config{Name: "n1", Fabric: fab, Workers: 2})
+		const watchers, victims = 8, 40
+		var missing atomic.Int64
+		done := make(chan struct{})
+		var ws []*Ref
+		for i := range watchers {
+			open := make(map[MonitorRef]bool)
+			ws = append(ws, mustSpawn(t, a, fmt.Sprint("w", i), &scripted{receive: func(ctx *Context) {
+				for m := ctx.Next(); m != nil; m = ctx.Next() {
+					switch m := m.(type) {
+					case ra.PID:
+						open[ctx.Monitor(m)] = true
+					case *Down:
+						if !open[m.Ref] {
+							t.Error("a Down came twice, or for nothing")
+						}
+						delete(open, m.Ref)
+						if missing.Add(-1) == 0 {
+							close(done)
+						}
 					}
 				}
-			}
-		}}))
-	}
-	missing.Store(watchers * victims)
-	for v := range victims {
-		victim := mustSpawn(t, b, fmt.Sprint("v", v), &listener{})
-		for _, w := range ws {
-			if err := w.Send(victim.PID()); err != nil {
-				t.Fatal(err)
-			}
+			}}))
 		}
-		switch v % 4 {
-		case 0:
-			fab.Cut("n0", "n1")
-		case 1:
-			fab.Disconnect("n0", "n1")
-			fab.Connect("n0", "n1")
-		case 2:
-			fab.Cut("n1", "n0")
+		missing.Store(watchers * victims)
+		for v := range victims {
+			victim := mustSpawn(t, b, fmt.Sprint("v", v), &listener{})
+			for _, w := range ws {
+				if err := w.Send(victim.PID()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			switch v % 4 {
+			case 0:
+				fab.Cut("n0", "n1")
+			case 1:
+				fab.Disconnect("n0", "n1")
+				fab.Connect("n0", "n1")
+			case 2:
+				fab.Cut("n1", "n0")
+			}
+			victim.Stop(nil)
+			<-victim.Done()
+			fab.Heal("n0", "n1")
+			fab.Heal("n1", "n0")
 		}
-		victim.Stop(nil)
-		<-victim.Done()
-		fab.Heal("n0", "n1")
-		fab.Heal("n1", "n0")
-	}
-	<-done
+		<-done
+	})
 }

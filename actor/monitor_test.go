@@ -135,45 +135,46 @@ func TestMonitorsEndWithTheirWatcher(t *testing.T) {
 
 // EFF-50: the Down stays behind everything that the process had sent to the monitor, even to a full lane.
 func TestDownStaysBehind(t *testing.T) {
-	n := openNode(t, Config{Workers: 2})
-	const rounds, each = 50, 200
-	for i := range rounds {
-		hold, done := make(chan struct{}), make(chan struct{})
-		got := 0
-		var victim *Ref
-		watcher := mustSpawn(t, n, fmt.Sprint("watcher", i), &scripted{
-			start: func(ctx *Context) error {
-				victim = mustSpawn(t, n, fmt.Sprint("victim", i), &listener{}, OnWorker(1))
-				ctx.Monitor(victim.PID())
-				close(hold)
-				return nil
-			},
-			receive: func(ctx *Context) {
-				for m := ctx.Next(); m != nil; m = ctx.Next() {
-					if _, ok := m.(*Down); ok {
-						close(done)
-						return
+	inBubble(t, Config{Workers: 2}, func(t *testing.T, n *Node) {
+		const rounds, each = 50, 200
+		for i := range rounds {
+			hold, done := make(chan struct{}), make(chan struct{})
+			got := 0
+			var victim *Ref
+			watcher := mustSpawn(t, n, fmt.Sprint("watcher", i), &scripted{
+				start: func(ctx *Context) error {
+					victim = mustSpawn(t, n, fmt.Sprint("victim", i), &listener{}, OnWorker(1))
+					ctx.Monitor(victim.PID())
+					close(hold)
+					return nil
+				},
+				receive: func(ctx *Context) {
+					for m := ctx.Next(); m != nil; m = ctx.Next() {
+						if _, ok := m.(*Down); ok {
+							close(done)
+							return
+						}
+						got++
 					}
-					got++
+				},
+			}, OnWorker(0), WithClientLane(each))
+			<-hold
+			if err := victim.Send(call(func(ctx *Context) {
+				for j := range each {
+					if err := ctx.Send(watcher.PID(), j); err != nil {
+						t.Error(err)
+					}
 				}
-			},
-		}, OnWorker(0), WithClientLane(each))
-		<-hold
-		if err := victim.Send(call(func(ctx *Context) {
-			for j := range each {
-				if err := ctx.Send(watcher.PID(), j); err != nil {
-					t.Error(err)
-				}
+				panic("done")
+			})); err != nil {
+				t.Fatal(err)
 			}
-			panic("done")
-		})); err != nil {
-			t.Fatal(err)
+			<-done
+			if got != each {
+				t.Fatalf("Down came after %d of %d messages", got, each)
+			}
 		}
-		<-done
-		if got != each {
-			t.Fatalf("Down came after %d of %d messages", got, each)
-		}
-	}
+	})
 }
 
 func TestSendByPID(t *testing.T) {
@@ -263,45 +264,47 @@ func TestForeignActors(t *testing.T) {
 }
 
 func TestSenderAndRespond(t *testing.T) {
-	n := openNode(t, Config{})
-	senders := make(chan ra.PID, 2)
-	r := mustSpawn(t, n, "a", &scripted{receive: func(ctx *Context) {
-		for m := ctx.Next(); m != nil; m = ctx.Next() {
-			senders <- ctx.Sender()
-			if ctx.Respond("answer") != (m == "ask") {
-				t.Errorf("Respond to %v", m)
+	inBubble(t, Config{}, func(t *testing.T, n *Node) {
+		senders := make(chan ra.PID, 2)
+		r := mustSpawn(t, n, "a", &scripted{receive: func(ctx *Context) {
+			for m := ctx.Next(); m != nil; m = ctx.Next() {
+				senders <- ctx.Sender()
+				if ctx.Respond("answer") != (m == "ask") {
+					t.Errorf("Respond to %v", m)
+				}
+			}
+		}})
+		answer, err := n.System().Root.RequestFuture(r.Protoactor(), "ask", time.Minute).Result()
+		if answer != "answer" || err != nil {
+			t.Errorf("answered %v, %v", answer, err)
+		}
+		if err := r.Send("tell"); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // a future has no identity, and our own sends have no sender
+			if pid := <-senders; !pid.IsZero() {
+				t.Errorf("sender is %v", pid)
 			}
 		}
-	}})
-	answer, err := n.System().Root.RequestFuture(r.Protoactor(), "ask", time.Minute).Result()
-	if answer != "answer" || err != nil {
-		t.Errorf("answered %v, %v", answer, err)
-	}
-	if err := r.Send("tell"); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 { // a future has no identity, and our own sends have no sender
-		if pid := <-senders; !pid.IsZero() {
-			t.Errorf("sender is %v", pid)
-		}
-	}
+	})
 }
 
 // A late watch of a process that had its own worker is answered although that worker is gone.
 func TestProtoactorWatchesTheDead(t *testing.T) {
-	n := openNode(t, Config{})
-	r := mustSpawn(t, n, "a", &listener{}, WithOwnWorker(false))
-	r.Stop(nil)
-	<-r.Done()
-	told := make(chan struct{})
-	w := n.System().Root.Spawn(pa.PropsFromFunc(func(ctx pa.Context) {
-		if _, ok := ctx.Message().(*pa.Terminated); ok {
-			close(told)
-		}
-	}))
-	(*mailbox)(r).PostSystemMessage(&pa.Watch{Watcher: w})
-	<-told
-	n.System().Root.Stop(w)
+	inBubble(t, Config{}, func(t *testing.T, n *Node) {
+		r := mustSpawn(t, n, "a", &listener{}, WithOwnWorker(false))
+		r.Stop(nil)
+		<-r.Done()
+		told := make(chan struct{})
+		w := n.System().Root.Spawn(pa.PropsFromFunc(func(ctx pa.Context) {
+			if _, ok := ctx.Message().(*pa.Terminated); ok {
+				close(told)
+			}
+		}))
+		(*mailbox)(r).PostSystemMessage(&pa.Watch{Watcher: w})
+		<-told
+		n.System().Root.Stop(w)
+	})
 }
 
 // nodes opens several nodes of one fabric in a bubble.
