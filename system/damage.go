@@ -123,6 +123,7 @@ func (n *Node) storeNow(ctx context.Context, r *record, op *wal.Op) error {
 // makeServer makes a Server. If that shows that the disk has lost something of the member it is marked, and made once
 // more from what is left.
 func (n *Node) makeServer(r *record, cfg *member.Config) (*member.Server, error) {
+	n.awaitRescue(r)
 	for {
 		s, err := member.New(*cfg)
 		if err == nil {
@@ -141,6 +142,15 @@ func (n *Node) makeServer(r *record, cfg *member.Config) (*member.Server, error)
 		if again != nil {
 			return nil, errors.Join(again, err)
 		}
+	}
+}
+
+// awaitRescue waits for the snapshot that the member's last life was writing, if the log stands on none: what that life
+// had in memory may be the only copy (member.Server.Rescue).
+func (n *Node) awaitRescue(r *record) {
+	base, _ := r.log.Base()
+	if info, _ := n.snapshots.Newest(r.uid); info.Index < base {
+		r.work.Wait()
 	}
 }
 

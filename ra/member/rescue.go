@@ -22,10 +22,25 @@ func (s *Server) Rescue(upTo ra.Index) bool {
 		return false
 	case n.underWay():
 		n.again = true // it may be a checkpoint, or the very snapshot that has decayed
+		s.writeToItsEnd()
 	default:
-		s.take(applied, nil, false)
+		s.takeForRescue()
 	}
 	return true
+}
+
+// takeForRescue takes a snapshot of the present state.
+func (s *Server) takeForRescue() {
+	s.take(s.status.Applied, nil, false)
+	s.writeToItsEnd()
+}
+
+// writeToItsEnd has the snapshot that is being written go on even if the member stops meanwhile: its memory, from which it
+// comes, has the only copy. Whoever starts the member again has to wait for it.
+func (s *Server) writeToItsEnd() {
+	if w := s.snaps.writing; w != nil && !w.checkpoint {
+		w.rescue = true
+	}
 }
 
 // Damaged is Rescue for a member that goes on if it can: otherwise it fails at the next Flush, because of err.

@@ -40,8 +40,10 @@ type transfer struct {
 	// replaced says that a snapshot is in place of which the core has not heard yet; it will be told with it.
 	replaced bool
 
-	lease  lease
-	source *snapshot.Source // the works' own
+	lease lease
+	// The works' own: what is open, and whether the peer has been sent all of it.
+	source *snapshot.Source
+	whole  bool
 }
 
 // errReplaced says that the snapshot that was ordered is not there any more.
@@ -52,6 +54,8 @@ type chunk struct {
 	order raft.Message
 	at    Position // of the snapshot that is there
 	err   error
+	// decayed: the snapshot was, and is out of the way.
+	decayed bool
 }
 
 // withhold reports whether a message is not to be sent now. An InstallSnapshot needs its chunk first; the answer to one
@@ -113,16 +117,16 @@ func (s *Server) readChunk(t *transfer) {
 	})
 }
 
-// read completes a chunk's message.
+// read completes a chunk's message. A peer that begins again gets what is in place by now: the file that is open may be
+// one that has decayed and is out of the way.
 func (t *transfer) read(c *chunk, store *snapshot.Store, uid ra.UID, size int) {
 	m := &c.order
 	want := Position{Index: m.Index, Term: m.LogTerm}
-	if t.source != nil && t.at() != want {
+	if t.source != nil && (t.at() != want || m.Chunk == 1) {
 		t.close()
 	}
 	if t.source == nil {
-		if t.source, c.err = store.OpenSource(uid, size); c.err != nil {
-			t.source = nil
+		if t.open(c, store, uid, size); c.err != nil {
 			return
 		}
 	}
@@ -132,6 +136,34 @@ func (t *transfer) read(c *chunk, store *snapshot.Store, uid ra.UID, size int) {
 	}
 	m.Version = t.source.Meta().MachineVersion
 	m.Data, m.Done, c.err = t.source.ReadChunk(m.Chunk)
+	t.whole = t.whole || m.Done
+}
+
+// open opens the snapshot that is in place. If the peer had all of one before and could not use it, the fault may be on
+// this side: all of it is read first. One that has decayed is moved out of the way.
+func (t *transfer) open(c *chunk, store *snapshot.Store, uid ra.UID, size int) {
+	info, _ := store.Newest(uid)
+	if t.whole {
+		t.whole, c.err = false, store.Check(uid)
+	}
+	if c.err == nil {
+		if source, err := store.OpenSource(uid, size); err == nil {
+			t.source = source
+		} else {
+			c.err = err
+		}
+	}
+	if !errors.Is(c.err, ra.ErrCorrupt) {
+		return
+	}
+	switch failed := store.Condemn(info); {
+	case failed == nil:
+		c.decayed, c.at.Index = true, info.Index
+	case errors.Is(failed, snapshot.ErrNone):
+		c.err = errReplaced
+	default:
+		c.err = failed
+	}
 }
 
 // at returns the position of the snapshot that is open.
@@ -157,6 +189,9 @@ func (s *Server) shipped(t *transfer, c *chunk) {
 		s.readChunk(t)
 	case errors.Is(c.err, errReplaced):
 		s.shipReplaced(t, c)
+	case c.decayed && s.Rescue(c.at.Index), errors.Is(c.err, snapshot.ErrNone) && s.snaps.underWay():
+		s.problem(c.err)
+		t.replaced = true // the end of that work brings the next one
 	case c.err != nil:
 		s.problem(c.err)
 		s.damaged(c.err)

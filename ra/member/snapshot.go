@@ -182,11 +182,11 @@ func (s *Server) afterBatch() {
 	if s.cfg.Snapshots == nil || s.stopped != nil {
 		return
 	}
-	s.reviewTransfers()
 	if n.again && !n.underWay() {
 		n.again = false
-		s.take(s.status.Applied, nil, false)
+		s.takeForRescue()
 	}
+	s.reviewTransfers()
 	if h := n.hint; h != nil && s.met(h) {
 		n.hint = nil
 		s.releaseCursor(h)
@@ -352,7 +352,7 @@ func (s *Server) promote(index ra.Index) {
 // stopSnapshots ends what the background does for a member that stops. Nothing of it needs the Server any more.
 func (s *Server) stopSnapshots() {
 	s.dropHint()
-	if w := s.snaps.writing; w != nil {
+	if w := s.snaps.writing; w != nil && !w.rescue {
 		w.stopped.Store(true)
 	}
 	for _, t := range s.snaps.transfers {

@@ -21,6 +21,9 @@ type writing struct {
 	state      machine.Capture
 	checkpoint bool
 	stopped    atomic.Bool // the member has stopped
+	// rescue: the disk has no other copy of what it holds, so it is written to its end even if the member stops. The member's
+	// own.
+	rescue bool
 
 	// The outcome, for the member when the work has ended.
 	info snapshot.Info
