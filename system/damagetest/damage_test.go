@@ -17,9 +17,10 @@ const sector = 512
 type damage struct {
 	// How is one of the words of apply, and File what it is done to.
 	How, File string
-	// At is the number of a bit for "flip", of a sector for "zero" and "garble", and the new length for "cut".
+	// At is the number of a bit for "flip", of a sector for "zero" and "garble", the new length for "cut", and where a batch
+	// begins for "tables".
 	At int64
-	// Other is the second file of "swap" and the name of the new one for "copy".
+	// Other is the second file of "swap" and "both", and the name of the new one for "copy".
 	Other string
 }
 
@@ -57,6 +58,13 @@ func (d damage) apply(t testing.TB, disk, older *vfs.Mem) {
 			}
 		}
 		write(t, disk, d.File, b)
+	case "tables": // both copies of what a batch of the log orders, votes among it
+		one, other := tablesAt(read(t, disk, d.File), d.At)
+		flipByte(t, disk, d.File, one)
+		flipByte(t, disk, d.File, other)
+	case "both": // a bit in each of two files
+		flipByte(t, disk, d.File, d.At)
+		flipByte(t, disk, d.Other, d.At)
 	case "cut":
 		disk.Cut(d.File, d.At)
 	case "remove":
@@ -71,6 +79,13 @@ func (d damage) apply(t testing.TB, disk, older *vfs.Mem) {
 		write(t, disk, d.File, read(t, older, d.File))
 	default:
 		t.Fatalf("unknown damage: %s", d)
+	}
+}
+
+func flipByte(t testing.TB, disk *vfs.Mem, name string, off int64) {
+	t.Helper()
+	if !disk.Flip(name, off, 1) {
+		t.Fatalf("%s has no byte %d", name, off)
 	}
 }
 

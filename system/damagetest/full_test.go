@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
 // TestFlipsThroughRecovery opens nodes on disks with one flipped bit. With one-member clusters it costs at most the member
@@ -72,7 +73,18 @@ func TestReplay(t *testing.T) {
 	if *replay == "" {
 		t.Skip("-replay names no damage")
 	}
-	part := strings.SplitN(*replay, ":", 3)
+	nodes, node, d := parseReplay(t, *replay)
+	f := referenceOf(t, nodes).finding(t, node, d)
+	t.Logf("%s: %s", f.row, f.outcome)
+	if f.problem != "" {
+		t.Error(f.problem)
+	}
+}
+
+// parseReplay reads NODES:NODE:DAMAGE.
+func parseReplay(t *testing.T, text string) (nodes int, node ra.NodeID, d damage) {
+	t.Helper()
+	part := strings.SplitN(text, ":", 3)
 	if len(part) != 3 {
 		t.Fatal("-replay is to be NODES:NODE:DAMAGE")
 	}
@@ -80,15 +92,10 @@ func TestReplay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := parseDamage(part[2])
-	if err != nil {
+	if d, err = parseDamage(part[2]); err != nil {
 		t.Fatal(err)
 	}
-	f := referenceOf(t, nodes).finding(t, ra.NodeID(part[1]), d)
-	t.Logf("%s: %s", f.row, f.outcome)
-	if f.problem != "" {
-		t.Error(f.problem)
-	}
+	return nodes, ra.NodeID(part[1]), d
 }
 
 // thin keeps a part of a plan, spread over all of it.
@@ -191,6 +198,7 @@ func (r *reference) damages(t *testing.T, node ra.NodeID) []damage {
 			}
 		}
 	}
+	out = append(out, votes(t, disk)...)
 	for i, a := range names { // files of different kinds in each other's place
 		if b := names[(i*7+3)%len(names)]; kind(a, newest) != kind(b, newest) {
 			out = append(out, damage{How: "swap", File: a, Other: b})
@@ -206,6 +214,27 @@ func (r *reference) damages(t *testing.T, node ra.NodeID) []damage {
 			if filepath.Ext(name) == ".snap" && filepath.Ext(other) == ".snap" {
 				out = append(out, damage{How: "copy", File: name, Other: other}, damage{How: "copy", File: other, Other: name})
 			}
+		}
+	}
+	return out
+}
+
+// votes returns the damages that take both copies of a vote: both tables of a batch, or both state files.
+func votes(t *testing.T, disk *vfs.Mem) (out []damage) {
+	var state string
+	for _, name := range list(t, disk) {
+		switch b := read(t, disk, name); path.Ext(name) {
+		case ".wal":
+			for _, off := range batches(b) {
+				if one, other := tablesAt(b, int64(off)); one != other {
+					out = append(out, damage{How: "tables", File: name, At: int64(off)})
+				}
+			}
+		case ".state":
+			if state != "" {
+				out = append(out, damage{How: "both", File: state, At: int64(len(b) / 2), Other: name})
+			}
+			state = name
 		}
 	}
 	return out

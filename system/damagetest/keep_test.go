@@ -22,6 +22,7 @@ import (
 type kept struct {
 	Nodes []ra.NodeID
 	Want  map[string]digest
+	Past  map[string][]digest
 }
 
 var references struct {
@@ -92,7 +93,7 @@ func (r *reference) pack(t *testing.T, file string) {
 			t.Fatal(err)
 		}
 	}
-	head, err := json.Marshal(kept{r.nodes, r.want})
+	head, err := json.Marshal(kept{r.nodes, r.want, r.past})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +135,7 @@ func unpack(t *testing.T, file string) *reference {
 			if err := json.Unmarshal(b, &head); err != nil {
 				t.Fatal(err)
 			}
-			r.nodes, r.want = head.Nodes, head.Want
+			r.nodes, r.want, r.past = head.Nodes, head.Want, head.Past
 			continue
 		}
 		parts := strings.SplitN(f.Name, "/", 3)

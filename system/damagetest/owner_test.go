@@ -46,12 +46,32 @@ func ownerAt(all []extent, off int64) ra.UID {
 	return ""
 }
 
+// batches returns where the batches of a WAL file begin: docs/FORMAT.md.
+func batches(b []byte) (out []int) {
+	le := binary.LittleEndian
+	for off := 8192; off+64 <= len(b) && string(b[off:off+4]) == "HLB1" && le.Uint64(b[off+8:]) == le.Uint64(b[16:]); {
+		out = append(out, off)
+		off += int(le.Uint64(b[off+24:]))
+	}
+	return out
+}
+
+// tablesAt returns where the first bytes of both tables of the batch at an offset are, which are the same if it has none.
+func tablesAt(b []byte, off int64) (one, other int64) {
+	le := binary.LittleEndian
+	size := int64(le.Uint32(b[off+36:]))
+	if size == 0 {
+		return off, off
+	}
+	return off + 64, off + int64(le.Uint64(b[off+24:])) - 64 - size
+}
+
 // walOwners finds the frames of a WAL file: docs/FORMAT.md.
 func walOwners(b []byte) []extent {
 	le := binary.LittleEndian
 	var out []extent
 	uids := make(map[uint32]ra.UID) // by the number that stands for them in this file
-	for off := 8192; off+64 <= len(b) && string(b[off:off+4]) == "HLB1" && le.Uint64(b[off+8:]) == le.Uint64(b[16:]); {
+	for _, off := range batches(b) {
 		head := b[off:]
 		table := head[64:][:le.Uint32(head[36:])]
 		var rows []uint32 // the member's number in each row
@@ -69,7 +89,6 @@ func walOwners(b []byte) []extent {
 			out = append(out, extent{int64(at), int64(at + n), uids[rows[le.Uint32(b[at:])]]})
 			at += n
 		}
-		off += int(le.Uint64(head[24:]))
 	}
 	return out
 }

@@ -28,8 +28,10 @@ type reference struct {
 	disks map[ra.NodeID]*vfs.Mem
 	// older is what the disks held some time before.
 	older map[ra.NodeID]*vfs.Mem
-	// want is the state of each cluster. All have one member on each node.
+	// want is the state of each cluster. All have one member on each node. past holds every state that it went through,
+	// from the empty one on.
 	want map[string]digest
+	past map[string][]digest
 }
 
 // config is how a node of a reference is opened, also afterwards.
@@ -56,6 +58,7 @@ func newReference(t *testing.T, count int) *reference {
 	t.Helper()
 	ref := &reference{
 		disks: make(map[ra.NodeID]*vfs.Mem), older: make(map[ra.NodeID]*vfs.Mem), want: make(map[string]digest),
+		past: make(map[string][]digest),
 	}
 	synctest.Test(t, func(t *testing.T) {
 		b := &builder{
@@ -150,7 +153,7 @@ func (b *builder) start(names ...string) {
 			Name: name, Machine: "ledger", Members: system.Members(name, b.ref.nodes...),
 		})
 		b.check(err)
-		b.ref.want[name] = digest{}
+		b.ref.want[name], b.ref.past[name] = digest{}, []digest{{}}
 	}
 }
 
@@ -216,7 +219,7 @@ func (b *builder) send(wg *sync.WaitGroup, j *job) {
 	}
 	command[0] = j.op
 	want := b.ref.want[j.cluster].next(command)
-	b.ref.want[j.cluster] = want
+	b.ref.want[j.cluster], b.ref.past[j.cluster] = want, append(b.ref.past[j.cluster], want)
 	wg.Add(1)
 	b.cluster(j.cluster).Go(command, func(got ra.Result, err error) {
 		if err != nil || got.Reply != want {

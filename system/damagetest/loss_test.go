@@ -1,0 +1,346 @@
+package damagetest
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/heliopolis-raft/heliopolis/actor"
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/system"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
+)
+
+// struck is a damaged node of a reference.
+type struck struct {
+	node ra.NodeID
+	how  damage
+}
+
+// loss opens the nodes of a reference of which some are damaged, does what the errors tell a user to do, and looks that
+// nothing is lost in silence, that nothing is lost that a sound majority has, and that everything goes on which can.
+type loss struct {
+	attempt
+	fabric  *actor.Fabric
+	struck  []struck
+	reports map[ra.NodeID]system.Report
+	last    map[string]ra.Result // of each cluster that goes on
+	// accepted are the clusters of which a loss was accepted, replaced those that got new members, and over those that
+	// cannot go on.
+	accepted, replaced, over []string
+}
+
+// lose damages copies of nodes, and goes through two lives of them.
+func (r *reference) lose(t *testing.T, all []struck) (v verdict) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		a := &loss{attempt: attempt{t: t, ref: r, disks: make(map[ra.NodeID]*vfs.Mem), want: maps.Clone(r.want)}, struck: all}
+		for _, n := range r.nodes {
+			a.disks[n] = clone(r.disks[n])
+		}
+		for _, s := range all {
+			s.how.apply(t, a.disks[s.node], r.older[s.node])
+		}
+		a.firstLife()
+		a.secondLife()
+		v.outcome, v.problems = a.outcome(), a.problems
+	})
+	return v
+}
+
+func (a *loss) outcome() string {
+	suspects := 0
+	for _, r := range a.reports {
+		suspects += len(r.Suspect)
+	}
+	switch {
+	case len(a.problems) > 0:
+		return wrong
+	case len(a.over) > 0:
+		return "some cluster cannot go on"
+	case len(a.accepted) > 0:
+		return "a loss was accepted"
+	case len(a.replaced) > 0:
+		return "a member was replaced"
+	case suspects > 0:
+		return "repaired from the peers"
+	}
+	return "nothing lost"
+}
+
+// firstLife opens the nodes and brings every cluster to go on.
+func (a *loss) firstLife() {
+	a.openAll()
+	a.reports = make(map[ra.NodeID]system.Report)
+	for name, n := range a.open {
+		a.reports[name] = n.Report()
+	}
+	a.last = make(map[string]ra.Result)
+	for _, cluster := range slices.Sorted(maps.Keys(a.want)) {
+		a.bring(cluster)
+	}
+	a.compare()
+	a.closeAll()
+}
+
+// secondLife opens the nodes again: I9: what was accepted or repaired stays so.
+func (a *loss) secondLife() {
+	a.openAll()
+	for name, n := range a.open {
+		report := n.Report()
+		for _, uids := range []map[ra.UID]error{report.Suspect, report.Damaged} {
+			for uid, err := range uids {
+				if cluster := clusterOf(uid); a.last[cluster].Index > 0 && a.reports[name].Damaged[uid] == nil && !a.forged(name) {
+					a.problem("%s is damaged again on %s: %v", cluster, name, err)
+				}
+			}
+		}
+	}
+	for _, cluster := range slices.Sorted(maps.Keys(a.last)) {
+		if got, err := a.command(cluster); err != nil {
+			a.problem("%s does not go on in the next life: %v", cluster, err)
+		} else {
+			a.took(cluster, got, a.want[cluster])
+		}
+	}
+	a.compare()
+	a.closeAll()
+}
+
+// forged reports whether a node has a snapshot that is said to be of an index where nobody has been: it goes to quarantine
+// and counts as lost at every start, until the log has come so far.
+func (a *loss) forged(node ra.NodeID) bool {
+	return slices.ContainsFunc(a.struck, func(s struck) bool {
+		return s.node == node && s.how.How == "copy" && strings.HasSuffix(s.how.Other, ".snap")
+	})
+}
+
+func (a *loss) openAll() {
+	a.open, a.fabric = make(map[ra.NodeID]*system.Node), actor.NewFabric()
+	for _, name := range a.ref.nodes {
+		n, err := system.Open(a.t.Context(), config(name, a.fabric, a.disks[name]))
+		if err != nil {
+			a.problem("%s does not open: %v", name, err)
+			continue
+		}
+		a.open[name] = n
+	}
+}
+
+func (a *loss) closeAll() {
+	synctest.Wait()
+	for name, n := range a.open {
+		if err := n.Close(context.Background()); err != nil {
+			a.problem("%s does not close: %v", name, err)
+		}
+	}
+}
+
+// isStruck reports whether a node is damaged.
+func (a *loss) isStruck(node ra.NodeID) bool {
+	return slices.ContainsFunc(a.struck, func(s struck) bool { return s.node == node })
+}
+
+// via returns a sound node, or the first one if there is none.
+func (a *loss) via() ra.NodeID {
+	for _, n := range a.ref.nodes {
+		if !a.isStruck(n) {
+			return n
+		}
+	}
+	return a.ref.nodes[0]
+}
+
+// command gives a cluster a command.
+func (a *loss) command(cluster string) (ra.Result, error) {
+	return a.process(a.via(), cluster, a.order(cluster))
+}
+
+// order is the command.
+func (a *loss) order(cluster string) []byte { return []byte{opCount, byte(len(cluster)), 7} }
+
+// took notes what a command made of a state.
+func (a *loss) took(cluster string, got ra.Result, before digest) {
+	if want := before.next(a.order(cluster)); got.Reply != want {
+		a.problem("%s has silently lost something: %+v, want %+v", cluster, got.Reply, want)
+	}
+	a.want[cluster], _ = got.Reply.(digest)
+	a.last[cluster] = got
+}
+
+// The states of a member.
+const (
+	sound   = iota
+	suspect // it has lost entries
+	lost    // it does not run
+)
+
+// member returns the state of a cluster's member on a node.
+func (a *loss) member(cluster string, node ra.NodeID) int {
+	ctx, cancel := context.WithTimeout(a.t.Context(), patience)
+	defer cancel()
+	switch o, err := a.open[node].Member(ra.ServerID{Name: cluster, Node: node}).Overview(ctx); {
+	case err != nil:
+		return lost
+	case o.Core.Suspect:
+		return suspect
+	}
+	return sound
+}
+
+// bring brings a cluster to go on, if that is possible.
+func (a *loss) bring(cluster string) {
+	got, err := a.command(cluster)
+	count := make(map[int]int)
+	for _, node := range a.ref.nodes {
+		count[a.member(cluster, node)]++
+	}
+	switch {
+	case err == nil:
+		a.took(cluster, got, a.want[cluster])
+	case 2*count[sound] > len(a.ref.nodes):
+		a.problem("%s is not available, though a majority is sound: %v", cluster, err)
+		return
+	case !errors.Is(err, ra.ErrDamaged) && count[lost] == 0:
+		a.problem("%s, of which a majority is damaged: %v", cluster, err)
+		return
+	default:
+		a.local(cluster)
+		a.accept(cluster, count, a.uncertain(cluster, err, nil))
+	}
+	if a.last[cluster].Index > 0 {
+		a.replaceLost(cluster)
+	}
+}
+
+// local asks the members that run while nobody leads: what they answer is something that the cluster once was.
+func (a *loss) local(cluster string) {
+	for _, node := range a.ref.nodes {
+		ctx, cancel := context.WithTimeout(a.t.Context(), patience)
+		got, err := a.open[node].Member(ra.ServerID{Name: cluster, Node: node}).LocalQuery(ctx, nil)
+		cancel()
+		switch state := a.member(cluster, node); {
+		case err != nil && state == lost:
+		case err != nil:
+			a.problem("a local query of %s on %s: %v", cluster, node, err)
+		case !a.was(cluster, got.Reply):
+			a.problem("a local query of %s on %s is answered with %+v, which it never was", cluster, node, got.Reply)
+		}
+	}
+}
+
+// was reports whether something was the state of a cluster once.
+func (a *loss) was(cluster string, reply any) bool {
+	d, ok := reply.(digest)
+	return ok && slices.Contains(a.ref.past[cluster], d)
+}
+
+// accept accepts losses of a cluster, one after the other, until it goes on. It goes on with something that it once was,
+// and perhaps with the commands that ended with an error saying so.
+func (a *loss) accept(cluster string, count map[int]int, unsure []digest) {
+	for _, s := range a.struck {
+		ctx, cancel := context.WithTimeout(a.t.Context(), patience)
+		err := a.open[s.node].AcceptLoss(ctx, cluster)
+		cancel()
+		if err != nil {
+			continue // it has lost its vote, and must not get another one
+		}
+		got, err := a.command(cluster)
+		if err != nil {
+			unsure = a.uncertain(cluster, err, unsure)
+			continue // another one is needed
+		}
+		for _, before := range slices.Concat(a.ref.past[cluster], unsure) {
+			if got.Reply == before.next(a.order(cluster)) {
+				a.accepted = append(a.accepted, cluster)
+				a.took(cluster, got, before)
+				return
+			}
+		}
+		a.problem("%s goes on with %+v, which follows on nothing that it was", cluster, got.Reply)
+		return
+	}
+	if a.over = append(a.over, cluster); 2*count[lost] <= len(a.ref.nodes) {
+		a.problem("%s does not go on, though only %d of its members have lost their votes", cluster, count[lost])
+	}
+}
+
+// uncertain returns the states that a cluster may come to if a command takes effect later whose error says that it may.
+func (a *loss) uncertain(cluster string, err error, before []digest) []digest {
+	if !ra.MayHaveBeenApplied(err) {
+		return before
+	}
+	out := slices.Clone(before)
+	for _, d := range slices.Concat(a.ref.past[cluster], before) {
+		out = append(out, d.next(a.order(cluster)))
+	}
+	return out
+}
+
+// replaceLost has new members take the places of those that do not run, as the error says.
+func (a *loss) replaceLost(cluster string) {
+	for _, s := range a.struck {
+		if a.member(cluster, s.node) != lost {
+			continue
+		}
+		if err := a.replace(cluster, s.node); err != nil {
+			a.problem("the member of %s on %s is not replaced: %v", cluster, s.node, err)
+			continue
+		}
+		a.replaced = append(a.replaced, cluster)
+	}
+}
+
+// replace removes a member, deletes it, and adds another one.
+func (a *loss) replace(cluster string, node ra.NodeID) error {
+	ctx, cancel := context.WithTimeout(a.t.Context(), patience)
+	defer cancel()
+	id := ra.ServerID{Name: cluster, Node: node}
+	c, err := a.open[a.via()].Cluster(cluster)
+	if err != nil {
+		return err
+	}
+	if err := c.RemoveMember(ctx, id); err != nil {
+		return err
+	}
+	if err := a.open[node].Member(id).Delete(ctx); err != nil && !errors.Is(err, ra.ErrNoProcess) {
+		return err
+	}
+	return c.AddMember(ctx, id, ra.Promotable)
+}
+
+// compare compares all members of the clusters that go on.
+func (a *loss) compare() {
+	for _, cluster := range slices.Sorted(maps.Keys(a.last)) {
+		for _, node := range a.ref.nodes {
+			a.equal(cluster, node)
+		}
+	}
+}
+
+// equal compares the state of a member with what its cluster has acknowledged. One that had applied what others lost stops
+// when the loss was accepted, and must be replaced.
+func (a *loss) equal(cluster string, node ra.NodeID) {
+	ask := func() (ra.Result, error) {
+		ctx, cancel := context.WithTimeout(a.t.Context(), patience)
+		defer cancel()
+		at := a.last[cluster]
+		return a.open[node].Member(ra.ServerID{Name: cluster, Node: node}).LocalQuery(ctx, nil, system.AfterApplied(at.Index, at.Term))
+	}
+	got, err := ask()
+	if err != nil && slices.Contains(a.accepted, cluster) && !slices.Contains(a.replaced, cluster) {
+		if err = a.replace(cluster, node); err == nil {
+			a.replaced = append(a.replaced, cluster)
+			got, err = ask()
+		}
+	}
+	if err != nil {
+		a.problem("%s on %s: %v", cluster, node, err)
+	} else if got.Reply != a.want[cluster] {
+		a.problem("%s on %s differs: %+v, want %+v", cluster, node, got.Reply, a.want[cluster])
+	}
+}
