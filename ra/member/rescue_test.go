@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
 // I9: a snapshot decays, and is taken out of the way, at any moment of the next one's writing, or of a checkpoint's. In
@@ -62,5 +63,54 @@ func TestRescueInVain(t *testing.T) {
 	n.settle()
 	if meta, _ := n.stored(); meta.Index != 0 {
 		t.Errorf("a snapshot of %d", meta.Index)
+	}
+}
+
+// I9: a snapshot decays while a checkpoint is promoted, before or after that takes its place, or while the promotion fails.
+// In the end there is a snapshot, and a restart finds everything.
+func TestRescueWhilePromoted(t *testing.T) {
+	for _, when := range []string{"before", "between", "fails"} {
+		n := alone(t)
+		n.propose(5)
+		n.settle()
+		n.server.take(n.server.Status().Applied, nil, false)
+		n.settle()
+		n.propose(3)
+		n.settle()
+		n.server.take(n.server.Status().Applied, nil, true)
+		n.settle()
+		if len(n.store.Checkpoints(n.uid)) != 1 {
+			t.Fatal("there is no checkpoint")
+		}
+		n.propose(2)
+		n.settle()
+		old, _ := n.store.Newest(n.uid)
+		n.server.promote(n.server.Status().Applied)
+		switch when {
+		case "between": // the old one is gone by then, and is not condemned
+			n.works[0].run()
+			n.works[0].run = func() {}
+		case "fails":
+			n.fs.Inject(vfs.Fault{Op: vfs.OpRename, Name: "*.snap", Times: 1, Err: errDisk})
+			n.works[0].run()
+			n.works[0].run = func() {}
+			n.fs.Heal()
+		}
+		if err := n.store.Condemn(old); (err == nil) == (when == "between") {
+			t.Fatalf("%s: condemned: %v", when, err)
+		}
+		if !n.server.Rescue(old.Index) {
+			t.Fatal("it cannot be done")
+		}
+		n.server.Flush()
+		n.settle()
+		if meta, _ := n.stored(); meta.Index != n.server.Status().Applied {
+			t.Errorf("%s: the snapshot is of %d, applied are %d", when, meta.Index, n.server.Status().Applied)
+		}
+		n.crash(vfs.CrashLost)
+		n.start()
+		n.elect("a")
+		n.settle()
+		n.check("a")
 	}
 }
