@@ -52,7 +52,9 @@ type Supervisor struct {
 
 	mu       sync.Mutex
 	children map[string]*child
-	ended    bool
+	// leaving are children that were stopped and may not have ended yet, for whoever stops them again.
+	leaving map[string]*child
+	ended   bool
 
 	// Its internal lane: the children that have ended. Guarded by the lock of ref; a child is in it once at most.
 	down *child
@@ -85,7 +87,8 @@ type child struct {
 // NewSupervisor starts a supervisor, an actor of that name.
 func NewSupervisor(n *Node, name string, cfg Supervision) (*Supervisor, error) {
 	cfg.setDefaults()
-	s := &Supervisor{node: n, cfg: cfg, children: make(map[string]*child), waiting: make(map[*Timer]*child)}
+	s := &Supervisor{node: n, cfg: cfg, waiting: make(map[*Timer]*child)}
+	s.children, s.leaving = make(map[string]*child), make(map[string]*child)
 	ref, err := n.Spawn(name, func() Actor { return (*supervision)(s) }, WithOwnWorker(false))
 	if err != nil {
 		return nil, err
@@ -158,22 +161,19 @@ func (s *Supervisor) release(c *child) {
 	if s.children[c.name] == c {
 		delete(s.children, c.name)
 	}
+	if s.leaving[c.name] == c {
+		delete(s.leaving, c.name)
+	}
 }
 
 // Stop ends a child for good and waits until it has ended. It fails with ra.ErrNoProcess if there is no such child, or
-// with the context's error; the child then still ends. One that is just being started anew ends as soon as it runs, and
-// is not waited for. The child itself, and callbacks on its worker, must not call it.
+// with the context's error; the child then still ends, and a further Stop waits for that. One that is just being started
+// anew ends as soon as it runs, and is not waited for. The child itself, and callbacks on its worker, must not call it.
 func (s *Supervisor) Stop(ctx context.Context, name string) error {
-	s.mu.Lock()
-	c := s.children[name]
-	if c == nil {
-		s.mu.Unlock()
-		return fmt.Errorf("actor: stop %q: %w", name, ra.ErrNoProcess)
+	ref, err := s.dismiss(name)
+	if err != nil {
+		return fmt.Errorf("actor: stop %q: %w", name, err)
 	}
-	c.left = true
-	delete(s.children, name)
-	ref := c.ref
-	s.mu.Unlock()
 	if ref == nil {
 		return nil // being spawned; spawn stops it
 	}
@@ -184,6 +184,29 @@ func (s *Supervisor) Stop(ctx context.Context, name string) error {
 	case <-ctx.Done():
 		return fmt.Errorf("actor: stop %q: %w", name, ctx.Err())
 	}
+}
+
+// dismiss has a child started no more, and returns its last life: nil while the first one is being spawned.
+func (s *Supervisor) dismiss(name string) (*Ref, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.children[name]
+	if c == nil {
+		if c = s.leaving[name]; c == nil {
+			return nil, ra.ErrNoProcess
+		}
+		return c.ref, nil
+	}
+	c.left = true
+	delete(s.children, name)
+	if c.ref != nil {
+		select {
+		case <-c.ref.Done(): // nobody tells of it any more if it waited to be started again
+		default:
+			s.leaving[name] = c
+		}
+	}
+	return c.ref, nil
 }
 
 // exited puts a child that has ended into the supervisor's internal lane. It is called on the child's worker.
@@ -210,6 +233,7 @@ func (s *supervision) Stop(*Context, error) {
 	defer s.mu.Unlock()
 	s.ended = true
 	clear(s.children)
+	clear(s.leaving)
 }
 
 // Receive handles ended children and those whose time to be started again has come.
@@ -271,6 +295,7 @@ func (s *Supervisor) giveUp(c *child) {
 // restart starts the next life of a child. A failure to do so counts like an end of the child.
 func (s *Supervisor) restart(ctx *Context, c *child) {
 	if s.isLeft(c) {
+		s.release(c)
 		return
 	}
 	ref, err := s.spawn(c)

@@ -23,8 +23,12 @@ import (
 //
 // A member that has lost its term and vote is accepted only if it is its cluster's only one: it must not vote again, and
 // others can replace it. AcceptLoss fails with ra.ErrUnknownCluster if the cluster has no member here, and with
-// ErrNothingLost if those that it has are sound.
+// ErrNothingLost if those that it has are sound. If it fails for another reason a member may be left stopped, and it may be
+// called again.
 func (n *Node) AcceptLoss(ctx context.Context, cluster string) error {
+	if err := n.mayBegin(ctx); err != nil {
+		return err
+	}
 	all := n.registry.byCluster(cluster)
 	if len(all) == 0 {
 		return fmt.Errorf("%w: %s has no member on %s", ra.ErrUnknownCluster, cluster, n.Name())
@@ -35,10 +39,13 @@ func (n *Node) AcceptLoss(ctx context.Context, cluster string) error {
 		if !r.hasLost() {
 			continue
 		}
-		accepted++
-		if err := n.acceptLossOf(ctx, r); err != nil {
+		switch err := n.acceptLossOf(ctx, r); {
+		case errors.Is(err, ErrNothingLost): // another call was faster
+			continue
+		case err != nil:
 			failed = append(failed, fmt.Errorf("%s: %w", r.id, err))
 		}
+		accepted++
 	}
 	if accepted == 0 {
 		return fmt.Errorf("%w: %s", ErrNothingLost, cluster)
@@ -48,6 +55,14 @@ func (n *Node) AcceptLoss(ctx context.Context, cluster string) error {
 
 // ErrNothingLost says that AcceptLoss found nothing to accept.
 var ErrNothingLost = errors.New("system: no member has lost anything")
+
+// mayBegin returns why a call that stops a member and changes it must not even begin.
+func (n *Node) mayBegin(ctx context.Context) error {
+	if n.isClosing() {
+		return ra.ErrClosed
+	}
+	return ctx.Err()
+}
 
 // hasLost reports whether the member is marked as damaged.
 func (r *record) hasLost() bool {
@@ -61,6 +76,9 @@ func (n *Node) acceptLossOf(ctx context.Context, r *record) error {
 	l := n.lockOf(r)
 	l.Lock()
 	defer l.Unlock()
+	if !r.hasLost() {
+		return ErrNothingLost
+	}
 	if err := n.stopLocked(ctx, r); err != nil {
 		return err
 	}

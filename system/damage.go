@@ -18,6 +18,13 @@ var errVoteLost = errors.New("its term and vote are lost, so it must not vote un
 	"remove it from the cluster (Cluster.RemoveMember), delete it here (Member.Delete), and add a new member " +
 	"(Cluster.AddMember); a cluster's only member can go on by Node.AcceptLoss")
 
+// errMarked says that nothing more is known than that the write-ahead log counts the member as damaged.
+var errMarked = fmt.Errorf("%w: orders of it may be missing in the write-ahead log", ra.ErrDamaged)
+
+// errRegistrationLost says what is to be done about a member of which only the uid is known.
+var errRegistrationLost = errors.New("its registration is lost, so nobody knows of which cluster it was: the member that " +
+	"the cluster misses here must be removed from it (Cluster.RemoveMember) and may be added anew (Cluster.AddMember)")
+
 // suspicion returns what a member has lost that takes part in nothing until it is repaired; nil for others.
 func (r *record) suspicion() error {
 	if r.node.wal != nil && r.node.wal.ref != nil {
@@ -36,6 +43,9 @@ func (r *record) suspicion() error {
 func (r *record) setLost(cause error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if cause == nil {
+		cause = errMarked
+	}
 	if !errors.Is(cause, ra.ErrDamaged) {
 		cause = fmt.Errorf("%w: %w", ra.ErrDamaged, cause)
 	}

@@ -22,8 +22,12 @@ import (
 // opened again where this one reaches them.
 //
 // It fails with ra.ErrNoProcess if there is no member of that name here, and with an error that wraps ra.ErrDamaged if
-// it has lost entries: see AcceptLoss. A member that was stopped is started.
+// it has lost entries: see AcceptLoss. A member that was stopped is started. If it fails for another reason the member may
+// be left stopped, or be the only one already, and it may be called again.
 func (n *Node) ForceShrink(ctx context.Context, member string) error {
+	if err := n.mayBegin(ctx); err != nil {
+		return err
+	}
 	r := n.registry.byName(member)
 	if r == nil {
 		return fmt.Errorf("%w: %s has no member %s", ra.ErrNoProcess, n.Name(), member)

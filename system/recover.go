@@ -89,6 +89,9 @@ func (n *Node) restoreMember(m *wal.Member) error {
 			return err
 		}
 	}
+	if err != nil {
+		err = fmt.Errorf("%w: %w", errRegistrationLost, err)
+	}
 	if err := errors.Join(err, n.restoreLog(r, m)); err != nil {
 		n.report.Damaged[r.uid] = r.setDamaged(err)
 	}
