@@ -96,7 +96,7 @@ func (r *recovery) collect() (again, marks *Batch) {
 		}
 		r.out.Members = append(r.out.Members, Member{
 			Writer: w, Registration: m.live.reg, State: m.live.state, Applied: m.live.applied,
-			Entries: m.table, Reset: m.reset, Truncated: m.truncated, Mark: w.live.mark,
+			Entries: m.table, Reset: m.reset, Truncated: m.truncated, Highest: m.highest, Mark: w.live.mark,
 		})
 	}
 	deleted := make(map[ra.UID]*Writer)

@@ -22,6 +22,9 @@ type Member struct {
 	Reset ra.Index
 	// Truncated, if not 0, is the lowest index from which on what segments have is void.
 	Truncated ra.Index
+	// Highest is no lower than any index that the log ever had, as far as what is left of it goes back: the state file and
+	// the WAL files. Segments that have a higher one are newer than all that.
+	Highest ra.Index
 	// Mark says what is damaged; zero for a sound member. It is durable before Open returns.
 	Mark Mark
 }
@@ -58,6 +61,7 @@ type replayed struct {
 	sure       ra.Index // known to be committed as of the last row: a truncation that is lost cannot have been below
 	reset      ra.Index
 	truncated  ra.Index
+	highest    ra.Index
 	found      Mark // damage that no later order made good
 	cleared    int  // losses after which the member has proved that none was its
 	wasMarked  Mark // as far as it is durable already
@@ -83,6 +87,7 @@ func newReplay(state *stateFile) *replay {
 	for i := range state.members {
 		m := r.member(state.members[i].uid)
 		m.live = state.members[i].live
+		m.highest = m.live.last
 		m.live.seq, m.known, m.loose = m.live.base, true, true
 	}
 	return r
@@ -133,7 +138,7 @@ func (m *replayed) meet(s *live, losses int) {
 	if m.live.seq != s.seq {
 		m.damage(DamagedLog, m.sure+1)
 	}
-	m.cleared, m.sure = losses, max(m.sure, s.applied)
+	m.cleared, m.sure, m.highest = losses, max(m.sure, s.applied), max(m.highest, s.last)
 	m.found.What &= DamagedLog
 	last := m.live.last
 	m.live, m.known, m.wasMarked = *s, true, s.mark
@@ -188,6 +193,7 @@ func (r *replay) apply(row *row, uid ra.UID, got []ra.Entry) {
 	}
 	m := r.member(uid)
 	m.order(row, r.losses)
+	m.highest = max(m.highest, row.prev)
 	m.live.apply(row)
 	m.heal(row)
 	if row.flags&rowRegister != 0 {
@@ -202,6 +208,7 @@ func (r *replay) apply(row *row, uid ra.UID, got []ra.Entry) {
 	}
 	m.sure = max(m.sure, row.reset, row.applied)
 	if row.flags&rowEntries != 0 {
+		m.highest = max(m.highest, row.last())
 		m.append(row, got)
 	}
 	if row.flags&rowMark != 0 {

@@ -298,6 +298,8 @@ func TestRecoverDamage(t *testing.T) {
 		"end above a snapshot":   {inSegments(entries(1, 1, 3)), table(nil), 8, Position{5, 1}, true},
 		"void end is back":       {inSegments(entries(1, 1, 8)), table(nil), 6, Position{}, true},
 		"all released":           {inSegments(), table(nil), 8, Position{8, 1}, false},
+		"the WAL is older":       {inSegments(entries(1, 1, 8)), table(entries(1, 2, 3)), 3, Position{5, 1}, true},
+		"all of it released":     {inSegments(entries(1, 1, 8)), table(nil), 3, Position{5, 1}, true},
 		"snapshot older":         {inSegments(), table(nil), 8, Position{6, 1}, true},
 	} {
 		m := recoveredWriter(t, entries(1, 1, c.ended))

@@ -41,7 +41,8 @@ func Recover(m *wal.Member, segs *segment.Set, snap Position) (*Log, error) {
 	return l, err
 }
 
-// marked returns from where on entries are known to be lost, and an error if any are.
+// marked returns from where on entries are known to be lost, and an error if any are. That is so, too, if segments are ahead
+// of the write-ahead log: then one of them is not what it was.
 func (l *Log) marked(m *wal.Member, snap Position) (ra.Index, error) {
 	switch {
 	case m.Mark.What&wal.DamagedLog != 0:
@@ -49,6 +50,11 @@ func (l *Log) marked(m *wal.Member, snap Position) (ra.Index, error) {
 		return from, fmt.Errorf("%w: entries of %s are lost from %d on", ra.ErrDamaged, l.uid, from)
 	case m.Reset > snap.Index:
 		return 1, fmt.Errorf("%w: the snapshot that stands for the log of %s up to %d is missing", ra.ErrDamaged, l.uid, m.Reset)
+	}
+	if _, last := l.segs.Bounds(l.uid); last > m.Highest {
+		// Only what was durable in the write-ahead log gets into segments. A snapshot that is ahead of it is no excuse.
+		return m.Writer.Last() + 1, fmt.Errorf("%w: the segments of %s reach up to %d, the write-ahead log never beyond %d",
+			ra.ErrDamaged, l.uid, last, m.Highest)
 	}
 	return 0, nil
 }
