@@ -21,6 +21,9 @@ const (
 	quarantine = "quarantine"
 )
 
+// maxNumber is above all numbers in names: no set gets so far, and one more can always be written.
+const maxNumber = 1e15
+
 func fileName(number uint64) string { return fmt.Sprintf("%016d%s", number, segSuffix) }
 func tempName(number uint64) string { return fileName(number) + tempSuffix }
 
@@ -31,7 +34,7 @@ func parseName(name string) (uint64, bool) {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(digits, 10, 64)
-	return n, err == nil && n > 0 && fileName(n) == name
+	return n, err == nil && n > 0 && n < maxNumber && fileName(n) == name
 }
 
 // isTemp reports whether name is that of a file that was not whole yet.
@@ -55,7 +58,7 @@ func toQuarantine(fs vfs.FS, dir, name string) error {
 		return err
 	}
 	free := name
-	for n := 1; slices.Contains(taken, free); n++ {
+	for n := 1; slices.Contains(taken, free) || slices.Contains(taken, free+"/"); n++ {
 		free = fmt.Sprintf("%s.%d", name, n)
 	}
 	if err := fs.Rename(path.Join(dir, name), path.Join(away, free)); err != nil {

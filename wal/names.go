@@ -26,6 +26,9 @@ const (
 	quarantine  = "quarantine"
 )
 
+// maxNumber is above all numbers in names: no log gets so far, and one more always has its place among those before it.
+const maxNumber = 1e15
+
 func fileName(seq uint64) string  { return fmt.Sprintf("%016d%s", seq, walSuffix) }
 func spareName(seq uint64) string { return fmt.Sprintf("%016d%s", seq, spareSuffix) }
 func stateName(gen uint64) string { return fmt.Sprintf("%016d%s", gen, stateSuffix) }
@@ -37,16 +40,16 @@ func number(name, suffix string) (uint64, bool) {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(digits, 10, 64)
-	if err != nil || n == 0 || fmt.Sprintf("%016d", n) != digits {
+	if err != nil || n == 0 || n >= maxNumber || fmt.Sprintf("%016d", n) != digits {
 		return 0, false
 	}
 	return n, true
 }
 
-// freeName returns name, with a number behind it if it is taken.
+// freeName returns name, with a number behind it if a file or a directory has it.
 func freeName(name string, taken []string) string {
 	free := name
-	for n := 1; slices.Contains(taken, free); n++ {
+	for n := 1; slices.Contains(taken, free) || slices.Contains(taken, free+"/"); n++ {
 		free = fmt.Sprintf("%s.%d", name, n)
 	}
 	return free

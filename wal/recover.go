@@ -23,7 +23,7 @@ type Recovery struct {
 
 // Loss is a damaged part of the log.
 type Loss struct {
-	// File is the number of the WAL file, and Offset where in it the damage begins; 0 for the whole file.
+	// File is the number of the WAL file, or the first one of a gap, and Offset where in it the damage begins; 0 for the whole file.
 	File   uint64
 	Offset int64
 	// Attributed says that the table of the damaged batch survived, so that it is known whose entries are lost.
@@ -220,6 +220,7 @@ func (r *recovery) readFiles() error {
 		from = r.firstWithoutState(headers)
 	}
 	for seq := from; seq <= highest; seq++ {
+		seq = r.skipGap(seq, highest, headers)
 		if err := r.readOne(seq, headers); err != nil {
 			return err
 		}
@@ -228,6 +229,22 @@ func (r *recovery) readFiles() error {
 		r.missing(r.last.seq+1, nil)
 	}
 	return nil
+}
+
+// skipGap returns the number of the last file in a row of missing ones that begins at seq, and notes the loss of those
+// before it as one: a name that does not belong here may open a gap that nobody could count through.
+func (r *recovery) skipGap(seq, highest uint64, headers map[uint64]*fileHeader) uint64 {
+	if headers[seq] != nil || headers[seq+1] != nil || seq == highest {
+		return seq
+	}
+	end := highest
+	for have := range headers {
+		if have > seq {
+			end = min(end, have-1)
+		}
+	}
+	r.missing(seq, nil)
+	return end
 }
 
 // firstWithoutState returns the number of the first file there is to read when there is no state file. That is the first

@@ -97,7 +97,7 @@ func toQuarantine(fs vfs.FS, dir, name string) error {
 		return err
 	}
 	free := name
-	for n := 1; slices.Contains(taken, free); n++ {
+	for n := 1; slices.Contains(taken, free) || slices.Contains(taken, free+"/"); n++ {
 		free = fmt.Sprintf("%s.%d", name, n)
 	}
 	if err := fs.Rename(path.Join(dir, name), path.Join(away, free)); err != nil {

@@ -1,0 +1,96 @@
+package wal
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
+)
+
+// strayLog makes a log with one member and one entry, and closes it.
+func strayLog(t *testing.T, cfg Config) {
+	t.Helper()
+	l, _, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := l.Writer("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := l.NewBatch()
+	e := ra.Seal(ra.NewBody([]byte("x")), ra.Header{Index: 1, Term: 1, Kind: ra.KindCommand})
+	op := Op{Seq: 1, Register: &Registration{Name: "a"}, Entries: []ra.Entry{e}, State: &ra.HardState{Term: 1}}
+	if err := b.Append(w, &op); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Commit(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// strays puts files without content into the directory, and returns what the next two starts find.
+func strays(t *testing.T, names ...string) (first, second *Recovery) {
+	t.Helper()
+	mem := vfs.NewMem()
+	cfg := Config{FS: mem, Dir: "wal", FileSize: MinFileSize}
+	strayLog(t, cfg)
+	for _, name := range names {
+		if _, err := mem.Create("wal/"+name, vfs.Buffered); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := make([]*Recovery, 2)
+	for i := range found {
+		l, r, err := Open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found[i] = r
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return found[0], found[1]
+}
+
+// A number that no log reaches is none of ours: such a file goes to quarantine, and means nothing (I11).
+func TestStrayNumberBeyondAll(t *testing.T) {
+	names := []string{
+		"18446744073709551615.wal", "9999999999999999.wal", "18446744073709551615.state", "18446744073709551615.spare",
+	}
+	first, second := strays(t, names...)
+	slices.Sort(names)
+	if got := slices.Sorted(slices.Values(first.Quarantined)); !slices.Equal(got, names) {
+		t.Errorf("quarantined are %v", got)
+	}
+	for i, r := range []*Recovery{first, second} {
+		if len(r.Losses) > 0 || len(r.Members) != 1 || r.Members[0].Mark.What != 0 || r.Members[0].Entries.Last() != 1 {
+			t.Errorf("start %d: %+v", i+1, r)
+		}
+	}
+}
+
+// A file far ahead of all others opens a gap, which is one loss however long it is (I20): nobody counts through it.
+func TestStrayNumberFarAhead(t *testing.T) {
+	first, second := strays(t, "0900000000000000.wal")
+	if n := len(first.Losses); n == 0 || n > 2 {
+		t.Errorf("%d losses", n)
+	}
+	for i, r := range []*Recovery{first, second} {
+		if len(r.Members) != 1 || r.Members[0].Mark.What&(DamagedLog|DamagedState) != DamagedLog|DamagedState {
+			t.Errorf("start %d: %+v", i+1, r)
+		}
+	}
+}
+
+// Quarantine has room for a file and a directory of the same name, as often as they come.
+func TestFreeNameOfDirectories(t *testing.T) {
+	if got := freeName("d", []string{"d/", "d.1", "d.2/"}); got != "d.3" {
+		t.Errorf("free is %s", got)
+	}
+}
