@@ -146,7 +146,8 @@ type contents struct {
 }
 
 // inspect reads what tells about a file, and checks it. It fails with an error that wraps ra.ErrCorrupt if no copy of
-// the table is left.
+// the table is left, and with another one if the disk refused to read what might be a good one. A block that cannot be read
+// is damage like any other if its twin can be, or if it is of an index: then it is not the disk as a whole that fails.
 func inspect(f vfs.File, number uint64) (*contents, error) {
 	size, err := f.Size()
 	if err != nil {
@@ -160,7 +161,8 @@ func inspect(f vfs.File, number uint64) (*contents, error) {
 	if c.rows, err = c.readTable(f, s); err != nil {
 		return nil, err
 	}
-	return c, c.checkIndexes(f)
+	c.checkIndexes(f)
+	return c, nil
 }
 
 // readSuper reads both superblocks and returns a good one.
@@ -176,10 +178,10 @@ func (c *contents) readSuper(f io.ReaderAt, number uint64) (*super, error) {
 				continue
 			}
 		}
-		if !errors.Is(err, ra.ErrCorrupt) {
+		if errors.Is(err, ErrVersion) {
 			return nil, err
 		}
-		bad = err
+		bad = worse(bad, err)
 	}
 	if good == nil {
 		return nil, bad
@@ -203,10 +205,7 @@ func (c *contents) readTable(f io.ReaderAt, s *super) ([]tableRow, error) {
 			ok = err == nil
 		}
 		if err != nil {
-			if !errors.Is(err, ra.ErrCorrupt) {
-				return nil, err
-			}
-			bad = err
+			bad = worse(bad, err)
 		}
 	}
 	if !ok {
@@ -216,8 +215,16 @@ func (c *contents) readTable(f io.ReaderAt, s *super) ([]tableRow, error) {
 	return good, nil
 }
 
+// worse returns which of two errors counts, the first of which may be nil: what could not be read may be good.
+func worse(a, b error) error {
+	if a != nil && errors.Is(b, ra.ErrCorrupt) {
+		return a
+	}
+	return b
+}
+
 // checkIndexes marks the rows whose index does not check, or whose extent lies beyond the end of a file that was cut.
-func (c *contents) checkIndexes(f io.ReaderAt) error {
+func (c *contents) checkIndexes(f io.ReaderAt) {
 	w := window{f: f, size: c.size}
 	for i := range c.rows {
 		r := &c.rows[i]
@@ -225,14 +232,10 @@ func (c *contents) checkIndexes(f io.ReaderAt) error {
 			continue
 		}
 		b, err := w.get(int64(r.index), int(r.count)*indexEntry)
-		if err != nil && !errors.Is(err, ra.ErrCorrupt) {
-			return err
-		}
 		if err != nil || ra.Checksum(b) != r.indexCRC || r.bodies+r.bytes > uint64(c.size) {
 			r.damaged, c.damaged = true, true
 		}
 	}
-	return nil
 }
 
 // readPart reads n bytes; a file that ends too early is corrupt. Nothing is allocated for what the file does not have.
@@ -279,6 +282,9 @@ func (w *window) get(off int64, n int) ([]byte, error) {
 	w.b = slices.Grow(w.b[:0], max(n, writeStep))
 	w.b = w.b[:min(int64(max(n, writeStep)), w.size-off)]
 	k, err := w.f.ReadAt(w.b, off)
+	if k < n { // what lies behind may be at fault
+		k, err = w.f.ReadAt(w.b[:n], off)
+	}
 	if k < n {
 		w.b = w.b[:0]
 		return nil, tooShort(err)
