@@ -118,7 +118,8 @@ func (r *record) written(seq uint64, on *round, ws *actor.Wakeups) {
 	if w := r.await.Load(); w != nil && w.seq <= seq && w.seq != 0 {
 		w.wake()
 	}
-	p := r.proc.Load() // before base, which is set before a further life can be found: or else that hears of orders of the last
+	// A further life sets base before it can be found here. In the other order it might hear of orders of the last one.
+	p := r.proc.Load()
 	if base := r.base.Load(); p != nil && seq > base {
 		p.written(seq-base, on, ws)
 	}

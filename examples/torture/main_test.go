@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 func small(t *testing.T, args ...string) *ledger {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("it takes some seconds")
+		t.Skip("it starts processes and takes some seconds")
 	}
 	var out bytes.Buffer
 	err := run(t.Context(), append(args, "-json", "-dir", t.TempDir()), &out)

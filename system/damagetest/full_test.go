@@ -71,7 +71,7 @@ func TestDamagesThroughRecovery(t *testing.T) {
 // TestReplay tries one damage again.
 func TestReplay(t *testing.T) {
 	if *replay == "" {
-		t.Skip("-replay names no damage")
+		t.Skip("tries the one damage that -replay names, and it names none")
 	}
 	nodes, node, d := parseReplay(t, *replay)
 	f := referenceOf(t, nodes).finding(t, node, d)

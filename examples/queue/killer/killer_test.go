@@ -12,7 +12,7 @@ import (
 // A few rounds of what the command does at length.
 func TestKill(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it takes some seconds")
+		t.Skip("it builds a program and takes some seconds")
 	}
 	dir := t.TempDir()
 	binary, err := build(dir)
