@@ -60,6 +60,7 @@ type event struct {
 	worker  *peer
 	job     *job
 	server  *member.Server // what concerns an earlier life of the peer's process does not happen
+	sender  *member.Server // whose process sent the message
 }
 
 // String describes the event for a trace.
@@ -149,9 +150,11 @@ func (s *sim) dispatchPeer(e *event, p *peer) {
 	switch e.kind {
 	case evDeliver:
 		p.step(e.message)
+		p.watchAgain(e)
 	case evLearn:
 		if s.believes(e) {
 			p.step(e.message)
+			p.unwatch(e.message)
 		}
 	case evFlush:
 		p.flush()

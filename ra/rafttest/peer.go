@@ -56,6 +56,7 @@ type peer struct {
 	// ghosts are acknowledgements of the past; see haunt.
 	ghosts map[ra.UID]*raft.Message
 
+	lost     ra.UID // the leader whose process was said to have ended, until it is heard of again
 	progress progress
 	sent     ra.Index // the entry for which the machine last sent something in this leadership
 	known    ra.Index // known to be applied when this life began
@@ -153,6 +154,28 @@ func (p *peer) changed(st member.Status) {
 		// Whoever starts to watch a process that has ended hears of it at once.
 		p.sim.plan(p.sim.dice.between(0, time.Second), event{
 			kind: evLearn, peer: p, life: p.node.life, gen: 1, message: &raft.Message{Kind: raft.LeaderDown, From: q.uid},
+		})
+	}
+}
+
+// unwatch takes note that the leader's process is not watched any more, because it was said to have ended.
+func (p *peer) unwatch(m *raft.Message) {
+	if (m.Kind == raft.LeaderLost || m.Kind == raft.LeaderDown) && m.From == p.server.Status().Leader {
+		p.lost = m.From
+	}
+}
+
+// watchAgain watches the leader again, who was said to have ended and sends something all the same. If it was on its way
+// since before the end, that is heard of once more (TIM-06).
+func (p *peer) watchAgain(e *event) {
+	from := e.message.From
+	if p.lost != from {
+		return
+	}
+	p.lost = ""
+	if q := p.cluster.peer(from); q != nil && e.sender != nil && (!q.alive() || q.server != e.sender) {
+		p.sim.plan(p.sim.dice.between(0, time.Second), event{
+			kind: evLearn, peer: p, life: p.node.life, gen: 1, message: &raft.Message{Kind: raft.LeaderDown, From: from},
 		})
 	}
 }
@@ -337,6 +360,6 @@ func (s *sim) send(from *peer, m *raft.Message) {
 			at = max(at, s.arrivals[from.node.id][to.node.id])
 			s.arrivals[from.node.id][to.node.id] = at
 		}
-		s.plan(at-s.now, event{kind: evDeliver, peer: to, message: m})
+		s.plan(at-s.now, event{kind: evDeliver, peer: to, message: m, sender: from.server})
 	}
 }
