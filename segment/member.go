@@ -127,7 +127,8 @@ func (m *member) all() []span {
 
 // needed says which rows must stay on the disk: those with visible entries, the hidden ones included, and those that make
 // void what an older row in another file has, which would come back without them. What lies below the floor may come
-// back: the floor comes from a snapshot and is there again after a restart.
+// back: the floor comes from a snapshot and is there again after a restart. What lies on it must not: whether log and
+// snapshot are of one history is seen by the entry that both end with, before there is a floor.
 func (m *member) needed() []bool {
 	keep := make([]bool, len(m.rows))
 	for _, s := range m.spans {
@@ -157,7 +158,7 @@ func (m *member) needed() []bool {
 func (m *member) threatened(r *row) ra.Index {
 	switch {
 	case !m.forgotten:
-		return max(r.cut, m.floor+1)
+		return max(r.cut, m.floor)
 	case r.count == 0 && r.cut == 1:
 		// The note that the member is deleted holds as long as there is anything else of it.
 		return 1

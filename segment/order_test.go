@@ -145,3 +145,18 @@ func TestOnDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// I9: a file that makes entries void is needed as long as an older one has such an entry at the floor or above: at a start
+// the snapshot is compared with the entry at its own index.
+func TestNeededAtTheFloor(t *testing.T) {
+	for floor, want := range map[ra.Index]bool{0: true, 7: true, 8: true, 9: true, 10: false} {
+		m := &member{rows: []row{
+			{file: 1, gen: 1, cut: 6, first: 8, term: 3, count: 2},
+			{file: 2, gen: 2, cut: 8},
+		}, floor: floor}
+		m.settle()
+		if got := m.needed(); got[1] != want {
+			t.Errorf("floor %d: needed are %v", floor, got)
+		}
+	}
+}

@@ -111,10 +111,11 @@ func TestSameSeedSameRun(t *testing.T) {
 // than the cluster's first one (1581), and a reception of a snapshot that was given up twice, of which the file stayed in
 // the way of every later one (3301), a snapshot of an earlier life of which log and core had not heard (13434), and a
 // snapshot of the leader that is older than the checkpoint that a member was restored from (1005818). Where the weather
-// has changed since they are schedules like all others. One that shows a snapshot of a deleted cluster is 255, and 16142 an
-// upgrade that waited for ever because of a late answer of an earlier life.
+// has changed since they are schedules like all others. One that shows a snapshot of a deleted cluster is 255, 16142 an
+// upgrade that waited for ever because of a late answer of an earlier life, and 160731 an entry of a former term at the
+// snapshot's index that came back, so that the log above it was taken for one of another history.
 func TestOldFailures(t *testing.T) {
-	for _, s := range []uint64{1228, 1463, 1581, 3301, 13434, 1005818, 255, 16142} {
+	for _, s := range []uint64{1228, 1463, 1581, 3301, 13434, 1005818, 255, 16142, 160731} {
 		if _, err := Run(Options{Seed: s, Events: 1000}); err != nil {
 			t.Error(err)
 		}
