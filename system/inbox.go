@@ -106,7 +106,7 @@ func (p *process) acknowledgement(seq uint64) *letter {
 		return nil
 	}
 	l := newLetter()
-	if !p.promise.Ack(seq, &l.Message) {
+	if !p.promise.Ack(seq, p.in.told, &l.Message) {
 		l.free()
 		return nil
 	}

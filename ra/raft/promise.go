@@ -29,21 +29,27 @@ func (p *Promise) Given() bool { return p.count > 0 }
 func (p *Promise) Leader() ra.UID { return p.to }
 
 // Ack fills in what the follower says when the orders up to number seq are durable, and reports whether it says
-// anything. Other fields of m stay.
-func (p *Promise) Ack(seq uint64, m *Message) bool {
-	durable := p.durable
-	for i := range p.orders[:p.count] {
-		if p.orders[i].seq <= seq {
-			durable = max(durable, p.orders[i].last)
-		}
-	}
-	if durable <= p.durable {
+// anything. told is the number of the last Ack that was sent, 0 before. Other fields of m stay.
+func (p *Promise) Ack(seq, told uint64, m *Message) bool {
+	durable := p.upTo(seq)
+	if durable <= p.upTo(told) {
 		return false
 	}
 	m.Kind, m.From, m.To, m.Term = AppendReply, p.from, p.to, p.term
 	m.Index, m.Last, m.Commit = min(durable, p.matched), p.matched, p.commit
 	m.Token, m.Version = p.episode, p.version
 	return true
+}
+
+// upTo returns how far the log is durable when the orders up to number seq are.
+func (p *Promise) upTo(seq uint64) ra.Index {
+	durable := p.durable
+	for i := range p.orders[:p.count] {
+		if p.orders[i].seq <= seq {
+			durable = max(durable, p.orders[i].last)
+		}
+	}
+	return durable
 }
 
 // Promise fills in what Written would bring about, as of the last Orders, if that is an acknowledgement and no more; else

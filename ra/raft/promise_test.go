@@ -37,7 +37,7 @@ func TestPromiseIsKept(t *testing.T) {
 		r := promising(t)
 		var p Promise
 		var m Message
-		if r.Promise(&p, 0); !p.Given() || p.Leader() != "b" || !p.Ack(seq, &m) || m.Index != ra.Index(seq) {
+		if r.Promise(&p, 0); !p.Given() || p.Leader() != "b" || !p.Ack(seq, 0, &m) || m.Index != ra.Index(seq) {
 			t.Fatalf("order %d: promised %+v of %+v", seq, m, p)
 		}
 		if o := stepped(r, Message{Kind: Written, Seq: seq}); len(o.Messages) != 1 || !reflect.DeepEqual(o.Messages[0], m) {
@@ -63,7 +63,7 @@ func TestPromiseNumbers(t *testing.T) {
 	var p Promise
 	var m Message
 	r.Promise(&p, 100)
-	if p.Ack(101, &m) || !p.Ack(102, &m) || m.Index != 2 || !p.Ack(1000, &m) || m.Index != 4 {
+	if p.Ack(101, 0, &m) || !p.Ack(102, 0, &m) || m.Index != 2 || p.Ack(102, 102, &m) || !p.Ack(1000, 102, &m) || m.Index != 4 {
 		t.Errorf("promises %+v, index %d", p, m.Index)
 	}
 }

@@ -17,7 +17,7 @@ func (p *peer) wrote(seq uint64) {
 		return // late news
 	}
 	m := p.NewMessage()
-	if p.open || !p.promise.Ack(seq, m) {
+	if p.open || !p.promise.Ack(seq, p.promise.told, m) {
 		p.hear()
 		p.server.Written(seq)
 		p.end()
@@ -50,7 +50,7 @@ func (p *peer) hear() {
 func (p *peer) keeps(m *raft.Message) {
 	if want := p.promise.expect; want != nil {
 		if p.promise.expect = nil; m.Kind != want.Kind || m.From != want.From || m.To != want.To || m.Term != want.Term ||
-			m.Index != want.Index || m.Last != want.Last || m.Commit != want.Commit || m.Reject {
+			m.Index != want.Index || m.Last != want.Last || m.Commit != want.Commit || m.Token != want.Token || m.Version != want.Version || m.Reject {
 			p.cluster.truth.breach("promise", "%s says %+v, and had promised %+v", p.uid, m, want)
 		}
 	}
