@@ -246,7 +246,7 @@ func (s *Store) inspect(n id) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	l, err := check(f, n)
+	l, err := s.checkTwice(f, n)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return Info{}, err
 	}
@@ -315,21 +315,26 @@ func (s *Store) CheckSlowly(uid ra.UID, pace func(bytes int) error) error {
 	if err != nil {
 		return err
 	}
-	_, err = check(&paced{f, pace}, info.id())
+	p := &paced{File: f, pace: pace}
+	_, err = check(p, info.id())
+	if err != nil && p.ended == nil {
+		_, err = s.checkTwice(f, info.id())
+	}
 	return errors.Join(err, f.Close())
 }
 
 // paced is a file that is read slowly.
 type paced struct {
 	vfs.File
-	pace func(int) error
+	pace  func(int) error
+	ended error // pace's
 }
 
 // ReadAt reads, and then waits.
 func (p *paced) ReadAt(b []byte, off int64) (int, error) {
 	n, err := p.File.ReadAt(b, off)
-	if slow := p.pace(n); slow != nil {
-		return n, slow
+	if p.ended = p.pace(n); p.ended != nil {
+		return n, p.ended
 	}
 	return n, err
 }

@@ -1,0 +1,81 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
+)
+
+// A disk that refuses to read a part of a file may have lost that part, or fail as a whole. The first is damage of the
+// member whose file it is, and of nobody else; the second must not pass for damage of all members. So a file that cannot
+// be read is damaged if, asked once more, the disk refuses it again and reads something else.
+
+// probing is a file that remembers whether the disk refused to read of it.
+type probing struct {
+	vfs.File
+	refused error
+}
+
+// ReadAt reads.
+func (p *probing) ReadAt(b []byte, off int64) (int, error) {
+	n, err := p.File.ReadAt(b, off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		p.refused = err
+	}
+	return n, err
+}
+
+// checkTwice is check for a file that may be hard to read.
+func (s *Store) checkTwice(f vfs.File, n id) (*layout, error) {
+	for again := false; ; again = true {
+		p := &probing{File: f}
+		l, err := check(p, n)
+		switch {
+		case p.refused == nil:
+			return l, err
+		case again && s.readsElse(f, n):
+			return nil, fmt.Errorf("%w: %s cannot be read: %w", ra.ErrCorrupt, n, p.refused)
+		case again:
+			return nil, err
+		}
+	}
+}
+
+// readsElse reports whether the disk reads anything of another block of the file, or of another file.
+func (s *Store) readsElse(f vfs.File, n id) bool {
+	size, err := f.Size()
+	if err == nil && readsAny(f, size) {
+		return true
+	}
+	names, err := s.cfg.FS.List(s.cfg.Dir)
+	if err != nil {
+		return false
+	}
+	for _, name := range names {
+		if other, ok := parseName(name); !ok || other == n {
+			continue
+		}
+		if g, err := s.cfg.FS.Open(s.path(name), vfs.Buffered); err == nil {
+			reads := readsAny(g, 1)
+			_ = g.Close() // it was only read
+			if reads {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// readsAny reports whether a block of the first size bytes can be read.
+func readsAny(f vfs.File, size int64) bool {
+	var b [1]byte
+	for off := int64(0); off < size; off += vfs.BlockSize {
+		if n, _ := f.ReadAt(b[:], off); n == 1 {
+			return true
+		}
+	}
+	return false
+}
