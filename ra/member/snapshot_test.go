@@ -620,13 +620,13 @@ func TestVersionOfSnapshots(t *testing.T) {
 	}
 	r = newRig(t)
 	n = r.add("a", "b")
-	r.code = 3 // b can run it, but a cannot, so nobody puts it in force
-	r.node("b").crash(vfs.CrashLost)
-	r.node("b").start()
+	r.code = 3 // a can run it, but b cannot, so nobody puts it in force
+	n.crash(vfs.CrashLost)
+	n.start()
 	r.code = 0
-	r.elect("a")
+	b := r.elect("b")
 	r.onApply = releaseAfter(2)
-	n.propose(2)
+	b.propose(2)
 	r.settle()
 	if meta, _ := n.stored(); meta.Index == 0 || meta.MachineVersion != 0 {
 		t.Errorf("at %d the version is %d", meta.Index, meta.MachineVersion)
