@@ -149,3 +149,28 @@ func TestRestartOfAll(t *testing.T) {
 		}
 	})
 }
+
+// TIM-06: a leader's node is lost for a moment, and its process ends meanwhile. That the node is back is not taken for the
+// leader's being back: its process is watched again, and the others elect.
+func TestLeaderEndsWhileDisconnected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, nil)
+		c := w.cluster("a", "counter", "n1", "n2", "n3")
+		w.healed("a", w.add(c, 1))
+		old := w.leaderNode(c)
+		rest := w.others(old)
+		for _, n := range rest {
+			w.fabric.Disconnect(old, n)
+		}
+		synctest.Wait()
+		if err := w.nodes[old].Member(ra.ServerID{Name: "a"}).Stop(w.ctx()); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range rest {
+			w.fabric.Connect(old, n)
+		}
+		if got := w.add(w.on(rest[0], "a"), 2); got != 3 {
+			t.Errorf("sum is %d", got)
+		}
+	})
+}

@@ -164,7 +164,8 @@ func (p *process) takeNews(b *inbox) {
 	}
 }
 
-// nodeNews tells the Server that the nodes of peers are up or down (TIM-05).
+// nodeNews tells the Server that the nodes of peers are up or down (TIM-05). When the leader's node is back its process is
+// monitored again: the Server counts on hearing if that has ended meanwhile (TIM-06).
 func (p *process) nodeNews(n nodeState) {
 	kind := raft.NodeDown
 	if n.up {
@@ -173,7 +174,17 @@ func (p *process) nodeNews(n nodeState) {
 	for i := range p.peers.list {
 		if peer := &p.peers.list[i]; peer.id.Node == n.node && peer.uid != p.rec.uid {
 			p.server.Step(&raft.Message{Kind: kind, From: peer.uid})
+			if n.up {
+				p.lives(peer.uid)
+			}
 		}
+	}
+}
+
+// lives has the leader's process monitored again if it was said to have ended.
+func (p *process) lives(uid ra.UID) {
+	if p.watching == 0 && uid == p.leader {
+		p.watched = ra.PID{}
 	}
 }
 
@@ -181,9 +192,7 @@ func (p *process) nodeNews(n nodeState) {
 func (p *process) takeLetters(l *letter) {
 	for ; l != nil; l = l.next {
 		p.peers.learn(p.round, l)
-		if p.watching == 0 && l.From == p.leader {
-			p.watched = ra.PID{} // it lives after all: monitor it again
-		}
+		p.lives(l.From)
 		p.server.Step(&l.Message)
 	}
 }

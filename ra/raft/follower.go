@@ -274,13 +274,15 @@ func (r *Raft) nodeDown(m *Message) {
 	}
 }
 
-// nodeUp takes note that a member's node is back. If it is the leader's, no election is needed. The shell monitors
-// the leader's process again and tells if it is gone.
+// nodeUp takes note that a member's node is back. If it is the leader's, no election is needed for all that is known here
+// (TIM-02). But it may have stepped down unheard: it is told that this member follows it, and says so then. The shell
+// monitors the leader's process again and tells if that is gone.
 func (r *Raft) nodeUp(m *Message) {
 	r.markNode(m.From, false)
 	if m.From == r.leader && r.leader != "" {
 		r.leaderLost = false
 		r.cancelTimer()
+		r.ackDue = true
 	}
 }
 

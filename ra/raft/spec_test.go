@@ -166,7 +166,8 @@ func TestPreVoteRounds(t *testing.T) {
 	}
 }
 
-// TIM-02, TIM-03: the length of the timer says what happened to the leader.
+// TIM-02, TIM-03: the length of the timer says what happened to the leader. One whose node is back hears who follows it, and
+// says so if it leads no more (I18).
 func TestTimers(t *testing.T) {
 	for _, test := range []struct {
 		event Message
@@ -181,7 +182,8 @@ func TestTimers(t *testing.T) {
 		if o.Timer != TimerArm || o.Class != test.class || (o.Leader == "b") != test.known {
 			t.Errorf("%v: %v", test.event, o)
 		}
-		if o = stepped(r, Message{Kind: NodeUp, From: "b"}); test.known && o.Timer != TimerCancel {
+		o = stepped(r, Message{Kind: NodeUp, From: "b"})
+		if _, asked := sentKind(o, AppendReply, "b"); asked != test.known || test.known && o.Timer != TimerCancel {
 			t.Errorf("%v, then up: %v", test.event, o)
 		}
 		for _, m := range []Message{{Kind: LeaderDown, From: "c"}, {Kind: NodeDown, From: "c"}, {Kind: StepDown, From: "c", Term: 1}} {

@@ -149,12 +149,18 @@ func (s *sim) dispatch(e *event) {
 func (s *sim) dispatchPeer(e *event, p *peer) {
 	switch e.kind {
 	case evDeliver:
+		if e.sender != nil {
+			p.heard[e.message.From] = e.sender
+		}
 		p.step(e.message)
-		p.watchAgain(e)
+		p.watchAgain(e.message.From)
 	case evLearn:
 		if s.believes(e) {
 			p.step(e.message)
 			p.unwatch(e.message)
+			if e.message.Kind == raft.NodeUp {
+				p.watchAgain(e.message.From)
+			}
 		}
 	case evFlush:
 		p.flush()

@@ -229,6 +229,7 @@ func (p *peer) begin() {
 	}
 	p.server, p.open, p.ticking, p.fresh, p.promise = server, false, false, false, promised{}
 	p.progress, p.known, p.leading = progress{}, p.hint, 0
+	p.lost, p.heard = "", map[ra.UID]*member.Server{}
 	p.timer++
 	p.ticks++
 	p.flush()

@@ -56,7 +56,8 @@ type peer struct {
 	// ghosts are acknowledgements of the past; see haunt.
 	ghosts map[ra.UID]*raft.Message
 
-	lost     ra.UID // the leader whose process was said to have ended, until it is heard of again
+	lost     ra.UID                    // the leader whose process was said to have ended, until it is heard of again
+	heard    map[ra.UID]*member.Server // the process of each other member that the last message came from
 	progress progress
 	sent     ra.Index // the entry for which the machine last sent something in this leadership
 	known    ra.Index // known to be applied when this life began
@@ -150,12 +151,19 @@ func (p *peer) changed(st member.Status) {
 		p.cluster.truth.leads(p.uid, st.Term, p.termAt)
 		p.haunt(st.Term)
 	}
-	if q := p.cluster.peer(st.Leader); q != nil && !q.alive() {
-		// Whoever starts to watch a process that has ended hears of it at once.
-		p.sim.plan(p.sim.dice.between(0, time.Second), event{
-			kind: evLearn, peer: p, life: p.node.life, gen: 1, message: &raft.Message{Kind: raft.LeaderDown, From: q.uid},
-		})
+	p.watch(st.Leader)
+}
+
+// watch watches the process of uid that the last message came from, if any. Whoever starts to watch a process that has
+// ended hears of it at once.
+func (p *peer) watch(uid ra.UID) {
+	q := p.cluster.peer(uid)
+	if q == nil || q == p || q.alive() && (p.heard[uid] == nil || p.heard[uid] == q.server) {
+		return
 	}
+	p.sim.plan(p.sim.dice.between(0, time.Second), event{
+		kind: evLearn, peer: p, life: p.node.life, gen: 1, message: &raft.Message{Kind: raft.LeaderDown, From: uid},
+	})
 }
 
 // unwatch takes note that the leader's process is not watched any more, because it was said to have ended.
@@ -165,18 +173,12 @@ func (p *peer) unwatch(m *raft.Message) {
 	}
 }
 
-// watchAgain watches the leader again, who was said to have ended and sends something all the same. If it was on its way
-// since before the end, that is heard of once more (TIM-06).
-func (p *peer) watchAgain(e *event) {
-	from := e.message.From
-	if p.lost != from {
-		return
-	}
-	p.lost = ""
-	if q := p.cluster.peer(from); q != nil && e.sender != nil && (!q.alive() || q.server != e.sender) {
-		p.sim.plan(p.sim.dice.between(0, time.Second), event{
-			kind: evLearn, peer: p, life: p.node.life, gen: 1, message: &raft.Message{Kind: raft.LeaderDown, From: from},
-		})
+// watchAgain watches the leader again, who was said to have ended and is heard of, or whose node is back, all the same
+// (TIM-06).
+func (p *peer) watchAgain(from ra.UID) {
+	if p.lost == from && from != "" {
+		p.lost = ""
+		p.watch(from)
 	}
 }
 

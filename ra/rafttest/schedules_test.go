@@ -112,10 +112,11 @@ func TestSameSeedSameRun(t *testing.T) {
 // the way of every later one (3301), a snapshot of an earlier life of which log and core had not heard (13434), and a
 // snapshot of the leader that is older than the checkpoint that a member was restored from (1005818). Where the weather
 // has changed since they are schedules like all others. One that shows a snapshot of a deleted cluster is 255, 16142 an
-// upgrade that waited for ever because of a late answer of an earlier life, and 160731 an entry of a former term at the
-// snapshot's index that came back, so that the log above it was taken for one of another history.
+// upgrade that waited for ever because of a late answer of an earlier life, 160731 an entry of a former term at the
+// snapshot's index that came back, so that the log above it was taken for one of another history, and 376914 a leader that
+// stepped down unheard and was followed for ever when its node was back.
 func TestOldFailures(t *testing.T) {
-	for _, s := range []uint64{1228, 1463, 1581, 3301, 13434, 1005818, 255, 16142, 160731} {
+	for _, s := range []uint64{1228, 1463, 1581, 3301, 13434, 1005818, 255, 16142, 160731, 376914} {
 		if _, err := Run(Options{Seed: s, Events: 1000}); err != nil {
 			t.Error(err)
 		}
