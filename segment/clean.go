@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
 // Clean removes the files in which nothing is needed any more, and returns their number (COMP-01, COMP-02). They go
@@ -22,7 +23,7 @@ func (s *Set) Clean() (int, error) {
 // clean is Clean for who holds write.
 func (s *Set) clean() (int, error) {
 	for len(s.lost) > 0 {
-		if err := toQuarantine(s.cfg.FS, s.cfg.Dir, s.lost[0]); err != nil {
+		if err := vfs.ToQuarantine(s.cfg.FS, s.cfg.Dir, s.lost[0]); err != nil {
 			return 0, err
 		}
 		s.lost = s.lost[1:]
@@ -81,7 +82,7 @@ func (s *Set) discard(number uint64) error {
 	s.mu.Unlock()
 	var err error
 	if damaged {
-		err = toQuarantine(s.cfg.FS, s.cfg.Dir, fileName(number))
+		err = vfs.ToQuarantine(s.cfg.FS, s.cfg.Dir, fileName(number))
 	} else {
 		err = s.cfg.FS.Remove(path.Join(s.cfg.Dir, fileName(number)))
 	}

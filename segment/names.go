@@ -2,12 +2,8 @@ package segment
 
 import (
 	"fmt"
-	"path"
-	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
 // The files in the directory of a set. Everything else there is moved to quarantine.
@@ -18,7 +14,6 @@ import (
 const (
 	segSuffix  = ".seg"
 	tempSuffix = ".tmp"
-	quarantine = "quarantine"
 )
 
 // maxNumber is above all numbers in names: no set gets so far, and one more can always be written.
@@ -45,27 +40,4 @@ func isTemp(name string) bool {
 	}
 	_, ok = parseName(inner)
 	return ok
-}
-
-// toQuarantine moves a file out of the way. Nothing in quarantine is ever deleted or overwritten.
-func toQuarantine(fs vfs.FS, dir, name string) error {
-	away := path.Join(dir, quarantine)
-	if err := fs.MkdirAll(away); err != nil {
-		return err
-	}
-	taken, err := fs.List(away)
-	if err != nil {
-		return err
-	}
-	free := name
-	for n := 1; slices.Contains(taken, free) || slices.Contains(taken, free+"/"); n++ {
-		free = fmt.Sprintf("%s.%d", name, n)
-	}
-	if err := fs.Rename(path.Join(dir, name), path.Join(away, free)); err != nil {
-		return err
-	}
-	if err := fs.SyncDir(away); err != nil {
-		return err
-	}
-	return fs.SyncDir(dir)
 }

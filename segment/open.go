@@ -88,7 +88,7 @@ func (o *opening) meet(name string) error {
 	switch {
 	case isTemp(name):
 		return o.s.cfg.FS.Remove(path.Join(o.s.cfg.Dir, name))
-	case name == quarantine+"/":
+	case name == vfs.Quarantine+"/":
 		return nil
 	}
 	if name[len(name)-1] == '/' {
@@ -99,7 +99,7 @@ func (o *opening) meet(name string) error {
 
 func (o *opening) quarantine(name string) error {
 	o.report.Quarantined = append(o.report.Quarantined, name)
-	return toQuarantine(o.s.cfg.FS, o.s.cfg.Dir, name)
+	return vfs.ToQuarantine(o.s.cfg.FS, o.s.cfg.Dir, name)
 }
 
 // load reads one file's table and indexes.

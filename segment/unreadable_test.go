@@ -7,36 +7,6 @@ import (
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
-var errSector = errors.New("the disk cannot read this sector")
-
-// badSector is a file system that cannot read one block of its files; with all set, none of them.
-type badSector struct {
-	vfs.FS
-	block int64
-	all   bool
-}
-
-func (b *badSector) Open(name string, mode vfs.Mode) (vfs.File, error) {
-	f, err := b.FS.Open(name, mode)
-	if err != nil {
-		return nil, err
-	}
-	return &badFile{f, b}, nil
-}
-
-type badFile struct {
-	vfs.File
-	on *badSector
-}
-
-func (f *badFile) ReadAt(b []byte, off int64) (int, error) {
-	lo := f.on.block * vfs.BlockSize
-	if f.on.all || off < lo+vfs.BlockSize && off+int64(len(b)) > lo {
-		return 0, errSector
-	}
-	return f.File.ReadAt(b, off)
-}
-
 // I11, I21: a block of a segment file that the disk cannot read is damage of those whose bytes are in it: what stands twice
 // is read from its twin, and the set opens. A disk that can read nothing is no damage.
 func TestUnreadableBlock(t *testing.T) {
@@ -52,7 +22,9 @@ func TestUnreadableBlock(t *testing.T) {
 		t.Fatal(err)
 	}
 	for block := range (size + vfs.BlockSize - 1) / vfs.BlockSize {
-		s, report, err := Open(Config{FS: &badSector{FS: fs, block: block}, Dir: "seg"})
+		bad := vfs.NewErrs(fs)
+		bad.Inject(vfs.Fault{Op: vfs.OpRead, From: block * vfs.BlockSize, To: (block + 1) * vfs.BlockSize})
+		s, report, err := Open(Config{FS: bad, Dir: "seg"})
 		if err != nil {
 			t.Errorf("block %d of %d bytes: %v", block, size, err)
 			continue
@@ -61,7 +33,9 @@ func TestUnreadableBlock(t *testing.T) {
 			t.Errorf("block %d: members %v, lost %v", block, uids, report.Lost)
 		}
 	}
-	if _, _, err := Open(Config{FS: &badSector{FS: fs, all: true}, Dir: "seg"}); !errors.Is(err, errSector) {
+	dead := vfs.NewErrs(fs)
+	dead.Inject(vfs.Fault{Op: vfs.OpRead})
+	if _, _, err := Open(Config{FS: dead, Dir: "seg"}); !errors.Is(err, vfs.ErrInjected) {
 		t.Errorf("a disk that reads nothing: %v", err)
 	}
 }

@@ -2,7 +2,6 @@ package wal
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -23,7 +22,6 @@ const (
 	stateTemp   = "state.tmp"
 	tempSuffix  = ".tmp"
 	lockName    = "LOCK"
-	quarantine  = "quarantine"
 )
 
 // maxNumber is above all numbers in names: no log gets so far, and one more always has its place among those before it.
@@ -44,13 +42,4 @@ func number(name, suffix string) (uint64, bool) {
 		return 0, false
 	}
 	return n, true
-}
-
-// freeName returns name, with a number behind it if a file or a directory has it.
-func freeName(name string, taken []string) string {
-	free := name
-	for n := 1; slices.Contains(taken, free) || slices.Contains(taken, free+"/"); n++ {
-		free = fmt.Sprintf("%s.%d", name, n)
-	}
-	return free
 }

@@ -99,7 +99,7 @@ func (r *recovery) sort(name string) error {
 	if _, temp := number(name, spareSuffix+tempSuffix); temp || name == stateTemp {
 		return r.l.cfg.FS.Remove(r.l.path(name))
 	}
-	if name == lockName || name == quarantine+"/" {
+	if name == lockName || name == vfs.Quarantine+"/" {
 		return nil
 	}
 	if name[len(name)-1] == '/' {
@@ -110,7 +110,7 @@ func (r *recovery) sort(name string) error {
 
 func (r *recovery) quarantine(name string) error {
 	r.out.Quarantined = append(r.out.Quarantined, name)
-	return r.l.toQuarantine(name)
+	return vfs.ToQuarantine(r.l.cfg.FS, r.l.cfg.Dir, name)
 }
 
 // foundState is a state file under the generation in its name; without content if that is not sound.

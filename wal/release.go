@@ -1,8 +1,6 @@
 package wal
 
 import (
-	"path"
-
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
@@ -83,7 +81,7 @@ func (l *Log) recycle(limit int) {
 	for _, c := range l.lingering {
 		switch {
 		case c.damaged:
-			_ = l.toQuarantine(c.name)
+			_ = vfs.ToQuarantine(l.cfg.FS, l.cfg.Dir, c.name)
 		case len(s.ready) < limit && c.size >= l.cfg.FileSize:
 			s.next++
 			made := spare{name: spareName(s.next), size: c.size}
@@ -96,20 +94,4 @@ func (l *Log) recycle(limit int) {
 		}
 	}
 	l.lingering = nil
-}
-
-// toQuarantine moves a file out of the way. Nothing in quarantine is ever deleted or overwritten.
-func (l *Log) toQuarantine(name string) error {
-	dir := l.path(quarantine)
-	if err := l.cfg.FS.MkdirAll(dir); err != nil {
-		return err
-	}
-	taken, err := l.cfg.FS.List(dir)
-	if err != nil {
-		return err
-	}
-	if err := l.cfg.FS.Rename(l.path(name), path.Join(dir, freeName(name, taken))); err != nil {
-		return err
-	}
-	return l.cfg.FS.SyncDir(dir)
 }

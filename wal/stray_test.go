@@ -87,10 +87,3 @@ func TestStrayNumberFarAhead(t *testing.T) {
 		}
 	}
 }
-
-// Quarantine has room for a file and a directory of the same name, as often as they come.
-func TestFreeNameOfDirectories(t *testing.T) {
-	if got := freeName("d", []string{"d/", "d.1", "d.2/"}); got != "d.3" {
-		t.Errorf("free is %s", got)
-	}
-}

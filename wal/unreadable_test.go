@@ -3,36 +3,17 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"path"
 	"testing"
 
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
-// badBlock is a file system on which one block of one file cannot be read.
-type badBlock struct {
-	vfs.FS
-	name string
-	off  int64
-}
-
-func (b *badBlock) Open(name string, mode vfs.Mode) (vfs.File, error) {
-	f, err := b.FS.Open(name, mode)
-	if err != nil || name != b.name {
-		return f, err
-	}
-	return &badFile{f, b}, nil
-}
-
-type badFile struct {
-	vfs.File
-	b *badBlock
-}
-
-func (f *badFile) ReadAt(b []byte, off int64) (int, error) {
-	if off < f.b.off+block && f.b.off < off+int64(len(b)) {
-		return 0, vfs.ErrInjected
-	}
-	return f.File.ReadAt(b, off)
+// badBlock returns a file system on which one block of one file cannot be read.
+func badBlock(fs vfs.FS, name string, off int64) vfs.FS {
+	e := vfs.NewErrs(fs)
+	e.Inject(vfs.Fault{Op: vfs.OpRead, Name: path.Base(name), From: off, To: off + block})
+	return e
 }
 
 // TestUnreadableBlocks: a block that cannot be read is never taken for the end of the log. Either the log does not open,
@@ -43,7 +24,7 @@ func TestUnreadableBlocks(t *testing.T) {
 		refused, marked := 0, 0
 		for _, name := range walFiles(t, disk) {
 			for off := int64(0); off < int64(len(content(t, disk, name)))+2*block; off += block {
-				m.cfg.FS, m.err = &badBlock{disk.Crash(vfs.CrashKept, nil), name, off}, nil
+				m.cfg.FS, m.err = badBlock(disk.Crash(vfs.CrashKept, nil), name, off), nil
 				found := m.open()
 				if m.err != nil {
 					if !errors.Is(m.err, vfs.ErrInjected) {
@@ -89,7 +70,7 @@ func TestUnreadableState(t *testing.T) {
 		t.Fatal(err)
 	}
 	left := disk.Crash(vfs.CrashLost, nil)
-	m.cfg.FS = &badBlock{left, "wal/" + stateName(1), 0}
+	m.cfg.FS = badBlock(left, stateName(1), 0)
 	if _, _, err := Open(m.cfg); !errors.Is(err, vfs.ErrInjected) {
 		t.Fatalf("opened with %v", err)
 	}

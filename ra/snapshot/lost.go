@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
 // acceptedSuffix ends the names of files in quarantine that nobody is to look for any more.
@@ -21,7 +22,7 @@ func (s *Store) Condemn(info Info) error {
 	if now, ok := s.Newest(uid); !ok || now != info {
 		return fmt.Errorf("%w: %s of %s is not in force any more", ErrNone, info.id(), uid)
 	}
-	if err := toQuarantine(s.cfg.FS, s.cfg.Dir, info.id().String()); err != nil {
+	if err := vfs.ToQuarantine(s.cfg.FS, s.cfg.Dir, info.id().String()); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -39,7 +40,7 @@ func (s *Store) AcceptLoss(uid ra.UID, upTo ra.Index) error {
 		if info.Index <= upTo {
 			continue
 		}
-		if err := toQuarantine(s.cfg.FS, s.cfg.Dir, info.checkpointID().String()); err != nil {
+		if err := vfs.ToQuarantine(s.cfg.FS, s.cfg.Dir, info.checkpointID().String()); err != nil {
 			return err
 		}
 		s.forgetCheckpoint(info)
@@ -48,7 +49,7 @@ func (s *Store) AcceptLoss(uid ra.UID, upTo ra.Index) error {
 	if err != nil {
 		return err
 	}
-	away := path.Join(s.cfg.Dir, quarantine)
+	away := path.Join(s.cfg.Dir, vfs.Quarantine)
 	for _, name := range names {
 		if n, ok := parseQuarantined(name); !ok || n.uid != uid {
 			continue
@@ -65,7 +66,7 @@ func (s *Store) AcceptLoss(uid ra.UID, upTo ra.Index) error {
 
 // quarantined returns the names in quarantine.
 func (s *Store) quarantined() ([]string, error) {
-	away := path.Join(s.cfg.Dir, quarantine)
+	away := path.Join(s.cfg.Dir, vfs.Quarantine)
 	if err := s.cfg.FS.MkdirAll(away); err != nil {
 		return nil, err
 	}
@@ -75,7 +76,7 @@ func (s *Store) quarantined() ([]string, error) {
 // inQuarantine returns the snapshots there. Their size is not known.
 func (s *Store) inQuarantine() ([]Info, error) {
 	names, err := s.cfg.FS.List(s.cfg.Dir)
-	if err != nil || !slices.Contains(names, quarantine+"/") {
+	if err != nil || !slices.Contains(names, vfs.Quarantine+"/") {
 		return nil, err
 	}
 	if names, err = s.quarantined(); err != nil {
@@ -90,7 +91,7 @@ func (s *Store) inQuarantine() ([]Info, error) {
 	return out, nil
 }
 
-// parseQuarantined reads a name as toQuarantine gives it: perhaps with a number behind.
+// parseQuarantined reads a name as vfs.ToQuarantine gives it: perhaps with a number behind.
 func parseQuarantined(name string) (id, bool) {
 	for _, suffix := range [...]string{snapSuffix, ckptSuffix} {
 		if at := strings.LastIndex(name, suffix); at >= 0 {

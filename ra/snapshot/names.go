@@ -2,13 +2,10 @@ package snapshot
 
 import (
 	"fmt"
-	"path"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
-	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
 // The files in the directory of a store. Everything else there is moved to quarantine.
@@ -23,7 +20,6 @@ const (
 	ckptSuffix = ".ckpt"
 	tempSuffix = ".tmp"
 	recvSuffix = ".recv"
-	quarantine = "quarantine"
 )
 
 // MaxUIDLen bounds the length of uids here, in bytes: file names end at 255.
@@ -84,27 +80,4 @@ func isTemp(name string) bool {
 		}
 	}
 	return false
-}
-
-// toQuarantine moves a file out of the way. Nothing in quarantine is ever deleted or overwritten.
-func toQuarantine(fs vfs.FS, dir, name string) error {
-	away := path.Join(dir, quarantine)
-	if err := fs.MkdirAll(away); err != nil {
-		return err
-	}
-	taken, err := fs.List(away)
-	if err != nil {
-		return err
-	}
-	free := name
-	for n := 1; slices.Contains(taken, free) || slices.Contains(taken, free+"/"); n++ {
-		free = fmt.Sprintf("%s.%d", name, n)
-	}
-	if err := fs.Rename(path.Join(dir, name), path.Join(away, free)); err != nil {
-		return err
-	}
-	if err := fs.SyncDir(away); err != nil {
-		return err
-	}
-	return fs.SyncDir(dir)
 }

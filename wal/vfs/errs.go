@@ -48,6 +48,8 @@ type Fault struct {
 	// Op and Name select operations: Name is a pattern for the base name, as path.Match has them; "" is every name.
 	Op   Op
 	Name string
+	// From and To select reads and writes that touch a byte from From on and below To; if both are 0, all.
+	From, To int64
 	// After is how many such operations succeed first, and Times how many then fail; 0 is all.
 	After, Times int
 	// Err is returned, ErrInjected if nil.
@@ -58,9 +60,15 @@ type Fault struct {
 	seen int
 }
 
-// hits reports whether the fault strikes this operation, and counts it.
-func (f *Fault) hits(op Op, name string) bool {
+// span is the part of a file that an operation is about.
+type span struct{ from, to int64 }
+
+// hits reports whether the fault strikes this operation on that part of a file, and counts it.
+func (f *Fault) hits(op Op, name string, part span) bool {
 	if f.Op != OpAny && f.Op != op {
+		return false
+	}
+	if f.To != 0 && (part.from >= f.To || part.to <= f.From) {
 		return false
 	}
 	if f.Name != "" {
@@ -132,7 +140,7 @@ func (e *Errs) Judge(f func(op Op, name string) *Fault) {
 }
 
 // strike counts the operation and returns the fault that strikes it, if any.
-func (e *Errs) strike(op Op, name string) *Fault {
+func (e *Errs) strike(op Op, name string, part span) *Fault {
 	judged := e.asked(op, name)
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -145,7 +153,7 @@ func (e *Errs) strike(op Op, name string) *Fault {
 		return judged
 	}
 	for _, f := range e.faults {
-		if f.hits(op, name) {
+		if f.hits(op, name, part) {
 			e.struck++
 			return f
 		}
@@ -166,7 +174,11 @@ func (e *Errs) asked(op Op, name string) *Fault {
 
 // check returns the error that strikes the operation, if any.
 func (e *Errs) check(op Op, name string) error {
-	if f := e.strike(op, name); f != nil {
+	return e.checkPart(op, name, span{})
+}
+
+func (e *Errs) checkPart(op Op, name string, part span) error {
+	if f := e.strike(op, name, part); f != nil {
 		return f.error(op, name)
 	}
 	return nil
@@ -262,14 +274,14 @@ type errsFile struct {
 }
 
 func (f *errsFile) ReadAt(b []byte, off int64) (int, error) {
-	if err := f.e.check(OpRead, f.name); err != nil {
+	if err := f.e.checkPart(OpRead, f.name, span{off, off + int64(len(b))}); err != nil {
 		return 0, err
 	}
 	return f.File.ReadAt(b, off)
 }
 
 func (f *errsFile) WriteAt(b []byte, off int64) (int, error) {
-	fault := f.e.strike(OpWrite, f.name)
+	fault := f.e.strike(OpWrite, f.name, span{off, off + int64(len(b))})
 	if fault == nil {
 		return f.File.WriteAt(b, off)
 	}

@@ -1,0 +1,39 @@
+package vfs
+
+import (
+	"fmt"
+	"path"
+	"slices"
+)
+
+// Quarantine is the name of the directory in which what was found and not understood, or is damaged, is kept.
+const Quarantine = "quarantine"
+
+// ToQuarantine moves the file or directory name out of dir, into the quarantine in there, and makes that durable. Nothing
+// in quarantine is ever deleted or overwritten: what has the name of something that is there gets a number behind it.
+func ToQuarantine(fs FS, dir, name string) error {
+	away := path.Join(dir, Quarantine)
+	if err := fs.MkdirAll(away); err != nil {
+		return err
+	}
+	taken, err := fs.List(away)
+	if err != nil {
+		return err
+	}
+	if err := fs.Rename(path.Join(dir, name), path.Join(away, freeName(name, taken))); err != nil {
+		return err
+	}
+	if err := fs.SyncDir(away); err != nil {
+		return err
+	}
+	return fs.SyncDir(dir)
+}
+
+// freeName returns name, with a number behind it if a file or a directory has it.
+func freeName(name string, taken []string) string {
+	free := name
+	for n := 1; slices.Contains(taken, free) || slices.Contains(taken, free+"/"); n++ {
+		free = fmt.Sprintf("%s.%d", name, n)
+	}
+	return free
+}
