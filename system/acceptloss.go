@@ -133,8 +133,7 @@ func (n *Node) newTerm(r *record) (ra.HardState, error) {
 	if c.Factory == nil {
 		return ra.HardState{}, fmt.Errorf("%w: %q of member %s", ra.ErrUnknownMachine, r.reg.machine, r.id)
 	}
-	term, _ := r.log.Term(r.log.Last())
-	c.State.Term = max(r.accepted.state.Term, term)
+	c.State.Term = r.term()
 	s, err := member.New(c)
 	if err != nil {
 		return ra.HardState{}, err

@@ -72,6 +72,16 @@ func (w *world) healed(cluster string, sum int64) {
 	})
 }
 
+// count has the counter c add 1000, 1001 and so on, n numbers, waits until all its members are so far, and returns the sum.
+func (w *world) count(c *Cluster, n int64) (sum int64) {
+	w.t.Helper()
+	for i := range n {
+		sum = w.add(c, 1000+i)
+	}
+	w.healed(c.Name(), sum)
+	return sum
+}
+
 // damageWAL flips a bit in an entry of the counter that adds n, on a node that is closed.
 func (w *world) damageWAL(node ra.NodeID, n int64) {
 	w.t.Helper()
@@ -140,11 +150,7 @@ func TestSuspectStaysSuspect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 3, nil)
 		c := w.cluster("c", "counter", "n1", "n2", "n3")
-		for i := range 20 {
-			w.add(c, int64(1000+i))
-		}
-		sum := w.add(c, 0)
-		w.healed("c", sum)
+		sum := w.count(c, 20)
 		for _, node := range []ra.NodeID{"n1", "n2", "n3"} {
 			w.close(node)
 		}
@@ -173,11 +179,7 @@ func TestDamageWhileOneLagsAndOneIsAway(t *testing.T) {
 		w := newWorld(t, 3, nil)
 		c := w.cluster("c", "counter", "n1", "n2", "n3")
 		w.close("n3")
-		for i := range 100 {
-			w.add(c, int64(1000+i))
-		}
-		sum := w.add(c, 0)
-		w.healed("c", sum)
+		sum := w.count(c, 100)
 		w.close("n1")
 		w.close("n2")
 		w.damageWAL("n2", 1051)
@@ -288,9 +290,7 @@ func TestAcceptLoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1, nil)
 		c := w.cluster("c", "counter", "n1")
-		for i := range 20 {
-			w.add(c, int64(1000+i))
-		}
+		w.count(c, 20)
 		w.close("n1")
 		w.damageWAL("n1", 1010)
 		n := w.open("n1")
@@ -331,11 +331,7 @@ func TestMajoritySuspect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 3, nil)
 		c := w.cluster("c", "counter", "n1", "n2", "n3")
-		for i := range 20 {
-			w.add(c, int64(1000+i))
-		}
-		sum := w.add(c, 0)
-		w.healed("c", sum)
+		sum := w.count(c, 20)
 		for _, node := range []ra.NodeID{"n1", "n2", "n3"} {
 			w.close(node)
 		}

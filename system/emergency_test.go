@@ -21,9 +21,7 @@ func TestEmergencyCallsThatDoNotBegin(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, 1, nil)
 				n, c := w.n(1), w.cluster("c", "counter", "n1")
-				for i := range 20 {
-					w.add(c, int64(1000+i))
-				}
+				w.count(c, 20)
 				if name == "accept" {
 					w.close("n1")
 					w.damageWAL("n1", 1010)
@@ -52,9 +50,7 @@ func TestAcceptLossAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1, nil)
 		c := w.cluster("c", "counter", "n1")
-		for i := range 20 {
-			w.add(c, int64(1000+i))
-		}
+		w.count(c, 20)
 		w.close("n1")
 		w.damageWAL("n1", 1010)
 		n := w.open("n1")

@@ -32,12 +32,12 @@ func (n *Node) ForceShrink(ctx context.Context, member string) error {
 	if r == nil {
 		return fmt.Errorf("%w: %s has no member %s", ra.ErrNoProcess, n.Name(), member)
 	}
-	if r.hasLost() {
-		return fmt.Errorf("%w: %s has lost entries", ra.ErrDamaged, r.id)
-	}
 	l := n.lockOf(r)
 	l.Lock()
 	defer l.Unlock()
+	if r.hasLost() {
+		return fmt.Errorf("%w: %s has lost entries", ra.ErrDamaged, r.id)
+	}
 	if err := n.stopLocked(ctx, r); err != nil {
 		return err
 	}
@@ -79,9 +79,10 @@ func (n *Node) shrink(ctx context.Context, r *record) error {
 	return r.waitDurable(ctx, n.wal.last(r))
 }
 
-// term returns the highest term that the write-ahead log knows of the member.
+// term returns the highest term that what is stored of the member, or ordered to be, speaks of.
 func (r *record) term() ra.Term {
+	last, _ := r.log.Term(r.log.Last())
 	r.node.wal.ref.Lock()
 	defer r.node.wal.ref.Release()
-	return max(r.accepted.state.Term, r.accepted.term)
+	return max(r.accepted.state.Term, r.accepted.term, last)
 }

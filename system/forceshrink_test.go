@@ -89,9 +89,7 @@ func TestForceShrinkRefusals(t *testing.T) {
 			t.Errorf("nobody: %v", err)
 		}
 		c := w.cluster("c", "counter", "n1")
-		for i := range 20 {
-			w.add(c, int64(1000+i))
-		}
+		w.count(c, 20)
 		w.close("n1")
 		w.damageWAL("n1", 1010)
 		if err := w.open("n1").ForceShrink(w.ctx(), "c"); !errors.Is(err, ra.ErrDamaged) {

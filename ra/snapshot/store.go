@@ -305,7 +305,7 @@ func (s *Store) Check(uid ra.UID) error {
 }
 
 // CheckSlowly is Check for those who have time: pace is told after each read how many bytes it was, and may wait. An
-// error of its ends the check.
+// error of its ends the check. What seems to have decayed is read again at once, without it.
 func (s *Store) CheckSlowly(uid ra.UID, pace func(bytes int) error) error {
 	info, ok := s.Newest(uid)
 	if !ok {
