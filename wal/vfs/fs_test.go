@@ -80,6 +80,24 @@ func TestLockIsExclusive(t *testing.T) {
 	}
 }
 
+// A lock outlives its file: another one of that name does not let anybody in.
+func TestLockOutlivesItsFile(t *testing.T) {
+	dir := t.TempDir()
+	one, err := OpenOS(dir)
+	must(t, err)
+	defer one.Close()
+	held, err := one.Lock("LOCK")
+	must(t, err)
+	must(t, one.Remove("LOCK"))
+	if _, err := one.Lock("LOCK"); !errors.Is(err, ErrLocked) {
+		t.Errorf("the file was removed: %v", err)
+	}
+	must(t, held.Close())
+	again, err := one.Lock("LOCK")
+	must(t, err)
+	must(t, again.Close())
+}
+
 func TestOnlyTheOwnerMayLook(t *testing.T) {
 	dir := t.TempDir()
 	v, err := OpenOS(dir)

@@ -3,6 +3,7 @@
 package vfs
 
 import (
+	"errors"
 	"os"
 	"syscall"
 )
@@ -11,3 +12,6 @@ import (
 func lockFile(f *os.File) error {
 	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 }
+
+// isLocked reports whether err says that another one has the lock, and not that the file system knows none for this file.
+func isLocked(err error) bool { return errors.Is(err, syscall.EWOULDBLOCK) }

@@ -125,7 +125,8 @@ func (o *OS) SyncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Lock implements Dirs.
+// Lock implements Dirs. It locks the file's directory, too, where the file system can do that: whoever removes the file
+// does not let another one in.
 func (o *OS) Lock(name string) (io.Closer, error) {
 	f, err := o.root.OpenFile(name, os.O_RDWR|os.O_CREATE, filePerm)
 	if err != nil {
@@ -134,8 +135,21 @@ func (o *OS) Lock(name string) (io.Closer, error) {
 	if err := lockFile(f); err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: %s: %w", ErrLocked, name, err), f.Close())
 	}
-	return f, nil
+	dir, err := o.root.Open(path.Dir(name))
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if err := lockFile(dir); isLocked(err) {
+		return nil, errors.Join(fmt.Errorf("%w: %s: %w", ErrLocked, path.Dir(name), err), dir.Close(), f.Close())
+	}
+	return &osLock{file: f, dir: dir}, nil
 }
+
+// osLock is a lock file with its directory.
+type osLock struct{ file, dir *os.File }
+
+// Close ends the lock.
+func (l *osLock) Close() error { return errors.Join(l.dir.Close(), l.file.Close()) }
 
 // osFile is a file of the operating system.
 type osFile struct {

@@ -54,7 +54,8 @@ type Dirs interface {
 	// SyncDir makes the names in a directory durable.
 	SyncDir(dir string) error
 	// Lock takes the named lock file, which it makes if need be, for this process alone, until the lock is closed or the
-	// process ends. It fails at once with an error that wraps ErrLocked if another holder has it.
+	// process ends. It fails at once with an error that wraps ErrLocked if another holder has it. A directory should have
+	// one lock file only.
 	Lock(name string) (io.Closer, error)
 }
 
