@@ -71,9 +71,12 @@ type child struct {
 	factory Factory
 	opts    []SpawnOption
 
-	// Guarded by Supervisor.mu. ref is its last life. left: nobody wants it to be started again.
-	ref  *Ref
-	left bool
+	// Guarded by Supervisor.mu. ref is its last life. left: nobody wants it to be started again. spawning is how many
+	// lives are just being spawned: two at most, if the first has ended already; settled is closed when there is none.
+	ref      *Ref
+	left     bool
+	spawning int
+	settled  chan struct{}
 
 	// next and reason belong to the internal lane while it is in it, and to the supervisor's goroutine afterwards.
 	next   *child
@@ -126,27 +129,39 @@ func (s *Supervisor) admit(c *child) error {
 		return ra.ErrNameTaken
 	}
 	s.children[c.name] = c
+	c.spawns()
 	return nil
 }
 
-// spawn starts a life of a child. It must not hold s.mu, as the factory may do anything.
+// spawns takes note that a life of the child is being spawned. Supervisor.mu is held.
+func (c *child) spawns() {
+	if c.spawning == 0 {
+		c.settled = make(chan struct{})
+	}
+	c.spawning++
+}
+
+// spawn starts a life of a child, of which note was taken. It must not hold s.mu, as the factory may do anything.
 func (s *Supervisor) spawn(c *child) (*Ref, error) {
 	opts := append(c.opts[:len(c.opts):len(c.opts)], func(cfg *spawnConfig) { cfg.child = c })
 	ref, err := s.node.Spawn(c.name, c.factory, opts...)
-	if err != nil {
-		return nil, err
-	}
 	if s.born(c, ref) {
 		ref.Stop(nil)
 	}
-	return ref, nil
+	return ref, err
 }
 
-// born takes note of a life of a child that has begun. It reports whether that is not wanted any more, as Stop came in
-// between. The life may have ended already, and a later one may have been noted.
+// born takes note of a life of a child that has begun, or of none if ref is nil. It reports whether it is not wanted any
+// more, as Stop came in between. The life may have ended already, and a later one may have been noted.
 func (s *Supervisor) born(c *child, ref *Ref) (unwanted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if c.spawning--; c.spawning == 0 {
+		close(c.settled)
+	}
+	if ref == nil {
+		return false
+	}
 	if c.ref == nil || c.ref.spawn < ref.spawn {
 		c.ref = ref
 	}
@@ -168,26 +183,45 @@ func (s *Supervisor) release(c *child) {
 
 // Stop ends a child for good and waits until it has ended. It fails with ra.ErrNoProcess if there is no such child, or
 // with the context's error; the child then still ends, and a further Stop waits for that. One that is just being started
-// anew ends as soon as it runs, and is not waited for. The child itself, and callbacks on its worker, must not call it.
+// ends as soon as it runs. The child itself, its factory and callbacks on its worker must not call it.
 func (s *Supervisor) Stop(ctx context.Context, name string) error {
-	ref, err := s.dismiss(name)
+	c, err := s.dismiss(name)
+	if err == nil {
+		err = s.awaitEnd(ctx, c)
+	}
 	if err != nil {
 		return fmt.Errorf("actor: stop %q: %w", name, err)
 	}
-	if ref == nil {
-		return nil // being spawned; spawn stops it
+	return nil
+}
+
+// awaitEnd waits until no life of a child is left that was dismissed.
+func (s *Supervisor) awaitEnd(ctx context.Context, c *child) error {
+	s.mu.Lock()
+	settled := c.settled
+	s.mu.Unlock()
+	select {
+	case <-settled: // no further one is spawned
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	s.mu.Lock()
+	ref := c.ref
+	s.mu.Unlock()
+	if ref == nil { // the only one could not be spawned
+		return nil
 	}
 	ref.Stop(nil)
 	select {
 	case <-ref.Done():
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("actor: stop %q: %w", name, ctx.Err())
+		return ctx.Err()
 	}
 }
 
-// dismiss has a child started no more, and returns its last life: nil while the first one is being spawned.
-func (s *Supervisor) dismiss(name string) (*Ref, error) {
+// dismiss has a child started no more, and returns it.
+func (s *Supervisor) dismiss(name string) (*child, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.children[name]
@@ -195,18 +229,27 @@ func (s *Supervisor) dismiss(name string) (*Ref, error) {
 		if c = s.leaving[name]; c == nil {
 			return nil, ra.ErrNoProcess
 		}
-		return c.ref, nil
+		return c, nil
 	}
 	c.left = true
 	delete(s.children, name)
-	if c.ref != nil {
-		select {
-		case <-c.ref.Done(): // nobody tells of it any more if it waited to be started again
-		default:
-			s.leaving[name] = c
-		}
+	if c.lives() { // else nobody tells of it any more, if it waited to be started again
+		s.leaving[name] = c
 	}
-	return c.ref, nil
+	return c, nil
+}
+
+// lives reports whether a life of the child has not ended, or is being spawned. Supervisor.mu is held.
+func (c *child) lives() bool {
+	if c.spawning > 0 || c.ref == nil {
+		return c.spawning > 0
+	}
+	select {
+	case <-c.ref.Done():
+		return false
+	default:
+		return true
+	}
 }
 
 // exited puts a child that has ended into the supervisor's internal lane. It is called on the child's worker.
@@ -278,6 +321,16 @@ func (s *Supervisor) handleExit(ctx *Context, c *child) {
 	ctx.Arm(c.retry, delay)
 }
 
+// begins takes note that the next life of a child is being spawned, unless it is not wanted any more.
+func (s *Supervisor) begins(c *child) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !c.left {
+		c.spawns()
+	}
+	return !c.left
+}
+
 func (s *Supervisor) isLeft(c *child) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -294,7 +347,7 @@ func (s *Supervisor) giveUp(c *child) {
 
 // restart starts the next life of a child. A failure to do so counts like an end of the child.
 func (s *Supervisor) restart(ctx *Context, c *child) {
-	if s.isLeft(c) {
+	if !s.begins(c) {
 		s.release(c)
 		return
 	}

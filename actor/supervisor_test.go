@@ -168,6 +168,7 @@ func TestStopEndsTheLastLife(t *testing.T) {
 		s.mu.Lock()
 		c := s.children["a"]
 		s.mu.Unlock()
+		s.begins(c)
 		if s.born(c, first) {
 			t.Error("the child is not wanted")
 		}
@@ -178,6 +179,49 @@ func TestStopEndsTheLastLife(t *testing.T) {
 			t.Error("it lives")
 		}
 	})
+}
+
+// Stop waits for a life that is just being spawned, the first or a later one, and for its end; or for its context.
+func TestStopWaitsForWhatIsSpawned(t *testing.T) {
+	for _, first := range []bool{true, false} {
+		inBubble(t, Config{}, func(t *testing.T, n *Node) {
+			s, err := NewSupervisor(n, "sup", Supervision{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			gate, lives := make(chan struct{}), 0
+			factory := func() Actor {
+				if lives++; first || lives > 1 {
+					<-gate
+				}
+				return &listener{}
+			}
+			go func() { _, _ = s.Start("a", factory) }() // its end is not what this is about
+			synctest.Wait()
+			if !first {
+				crash(t, n, "a", time.Second)
+			}
+			over, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			if err := s.Stop(over, "a"); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("first %v: stopped with %v", first, err)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- s.Stop(context.Background(), "a") }()
+			synctest.Wait()
+			close(gate)
+			if err := <-ended; err != nil {
+				t.Errorf("first %v: %v", first, err)
+			}
+			if _, ok := n.Lookup("a"); ok {
+				t.Errorf("first %v: it lives", first)
+			}
+			synctest.Wait()
+			if _, err := s.Start("a", factory); err != nil {
+				t.Errorf("first %v: anew: %v", first, err)
+			}
+		})
+	}
 }
 
 // A normal end and Stop are final; a child that waits for its restart can be stopped, too.
