@@ -1,8 +1,9 @@
 package system
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -45,10 +46,14 @@ type Config struct {
 	// BackgroundJobs bounds the goroutines that write and read snapshots; 0 means 4. None runs while nothing is to do.
 	BackgroundJobs int
 
-	// WALFileSize is the size of a file of the write-ahead log in bytes; 0 means 64 MiB, wal.MinFileSize is the least.
+	// WALFileSize is the size of a file of the write-ahead log in bytes; 0 means 64 MiB, wal.MinFileSize is the least
+	// and 1 TiB the most.
 	WALFileSize int64
 	// Buffered has the write-ahead log go through the page cache even where direct I/O is possible.
 	Buffered bool
+
+	// Limits bound what members have under way to their peers; the zero value is ra's.
+	Limits Limits
 
 	// Snapshots says when snapshots are taken; the zero value is ra's policy.
 	Snapshots snapshot.Policy
@@ -71,56 +76,77 @@ const (
 	defaultScrub      = 1 << 20
 )
 
-// validate checks the configuration and fills in what was left out.
+// ConfigError says which field of a Config cannot be what it is, and why.
+type ConfigError struct {
+	// Field is its name in Config, as in "Limits.ChunkBytes".
+	Field string
+	Err   error
+}
+
+// Error names the field and the reason.
+func (e *ConfigError) Error() string { return fmt.Sprintf("system: Config.%s: %v", e.Field, e.Err) }
+
+// Unwrap returns the reason.
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+// refuse returns a *ConfigError.
+func refuse(field, format string, args ...any) error {
+	return &ConfigError{Field: field, Err: fmt.Errorf(format, args...)}
+}
+
+// within returns a *ConfigError unless a value lies within its bounds.
+func within[T int | int64 | time.Duration](field string, value, low, high T) error {
+	if value < low || value > high {
+		return refuse(field, "%v is not within %v and %v", value, low, high)
+	}
+	return nil
+}
+
+// notNegative returns a *ConfigError if a value is negative.
+func notNegative[T int | int64](field string, value T) error {
+	if value < 0 {
+		return refuse(field, "%v is negative", value)
+	}
+	return nil
+}
+
+// validate checks the configuration and fills in what was left out. Its errors are *ConfigError.
 func (c *Config) validate() error {
 	if c.Dir == "" {
-		return errors.New("system: Config.Dir is missing")
+		return refuse("Dir", "it is missing")
 	}
-	if c.Name == "" {
-		c.Name = "node"
-	}
+	c.Name = cmp.Or(c.Name, "node")
 	if err := ra.CheckName(string(c.Name)); err != nil {
-		return fmt.Errorf("system: Config.Name: %w", err)
+		return refuse("Name", "%w", err)
 	}
 	for name, f := range c.Machines {
 		if err := ra.CheckName(name); err != nil {
-			return fmt.Errorf("system: Config.Machines: %w", err)
+			return refuse("Machines", "%w", err)
 		}
 		if f == nil {
-			return fmt.Errorf("system: Config.Machines: %q has no factory", name)
+			return refuse("Machines", "%q has no factory", name)
 		}
-	}
-	return c.validateLimits()
-}
-
-// validateLimits is the part of validate that deals in numbers.
-func (c *Config) validateLimits() error {
-	if c.MaxCommand == 0 {
-		c.MaxCommand = defaultMaxCommand
-	}
-	if c.BackgroundJobs == 0 {
-		c.BackgroundJobs = defaultJobs
-	}
-	if c.WALFileSize == 0 {
-		c.WALFileSize = defaultWALFile
-	}
-	if c.ScrubRate == 0 {
-		c.ScrubRate = defaultScrub
 	}
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
 	}
-	switch {
-	case c.Workers < 0 || c.ClientLane < 0 || c.BackgroundJobs < 0:
-		return errors.New("system: negative limit in Config")
-	case c.Snapshots.Growth < 0 || c.Snapshots.MinBytes < 0:
-		return errors.New("system: negative limit in Config.Snapshots")
-	case c.MaxCommand < 0 || c.MaxCommand > ra.MaxPayload:
-		return fmt.Errorf("system: Config.MaxCommand %d is not within 1 and %d", c.MaxCommand, ra.MaxPayload)
-	case c.WALFileSize < wal.MinFileSize:
-		return fmt.Errorf("system: Config.WALFileSize %d is below %d", c.WALFileSize, wal.MinFileSize)
-	case c.SnapshotLevel < 0 || c.SnapshotLevel > 22:
-		return fmt.Errorf("system: Config.SnapshotLevel %d is not within 1 and 22", c.SnapshotLevel)
-	}
-	return nil
+	return cmp.Or(c.validateNumbers(), c.Limits.fill())
+}
+
+// validateNumbers is the part of validate that deals in numbers.
+func (c *Config) validateNumbers() error {
+	c.MaxCommand = cmp.Or(c.MaxCommand, defaultMaxCommand)
+	c.BackgroundJobs = cmp.Or(c.BackgroundJobs, defaultJobs)
+	c.WALFileSize = cmp.Or(c.WALFileSize, defaultWALFile)
+	c.ScrubRate = cmp.Or(c.ScrubRate, defaultScrub)
+	return cmp.Or(
+		notNegative("Workers", c.Workers),
+		notNegative("ClientLane", c.ClientLane),
+		notNegative("BackgroundJobs", c.BackgroundJobs),
+		notNegative("Snapshots.Growth", c.Snapshots.Growth),
+		notNegative("Snapshots.MinBytes", c.Snapshots.MinBytes),
+		within("MaxCommand", c.MaxCommand, 1, ra.MaxPayload),
+		within("WALFileSize", c.WALFileSize, wal.MinFileSize, 1<<40),
+		within("SnapshotLevel", c.SnapshotLevel, 0, 22),
+	)
 }

@@ -3,6 +3,8 @@ package system
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -115,4 +117,18 @@ func wantErr(t *testing.T, err error, is func(error) bool) {
 	if err == nil || !is(err) {
 		t.Errorf("got error %v", err)
 	}
+}
+
+// watch has f see all letters that arrive at an open node, one at a time. Those for which it returns false are lost.
+func (w *world) watch(node ra.NodeID, f func(*letter) bool) {
+	n := w.nodes[node]
+	var mu sync.Mutex
+	n.actors.HandleFrames(func(from ra.NodeID, arriving actor.Frame) {
+		if letters, ok := arriving.(*frame); ok {
+			mu.Lock()
+			letters.letters = slices.DeleteFunc(letters.letters, func(l *letter) bool { return !f(l) })
+			mu.Unlock()
+		}
+		n.arrivedFrame(from, arriving)
+	})
 }

@@ -167,10 +167,11 @@ func (n *Node) load(r *record) (*process, error) {
 	p := &process{node: n, rec: r, begun: make(chan struct{})}
 	round := n.rounds[n.workerOf(r)]
 	cfg := member.Config{
-		Raft:  raft.Config{Scratch: &round.orders},
+		Raft:  raft.Config{Limits: &n.limits, Scratch: &round.orders},
 		Store: p, Net: p, Timer: p, Host: (*host)(p),
-		Scratch:  &round.scratch,
-		Observer: p.observer(),
+		Scratch:    &round.scratch,
+		Observer:   p.observer(),
+		ChunkBytes: n.cfg.Limits.ChunkBytes,
 	}
 	if err := n.loadServer(context.Background(), r, &cfg); err != nil {
 		return nil, fmt.Errorf("system: start member %s: %w", r.id.Name, err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/heliopolis-raft/heliopolis/actor"
 	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/raft"
 	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
 	"github.com/heliopolis-raft/heliopolis/segment"
 	"github.com/heliopolis-raft/heliopolis/wal"
@@ -23,6 +24,7 @@ import (
 // called from any goroutine.
 type Node struct {
 	cfg    Config
+	limits raft.Limits // of all members
 	logger *zap.Logger
 
 	fs        vfs.FS
@@ -61,14 +63,14 @@ func (n *Node) isClosing() bool { return n.closing.Load() }
 
 // Open opens the node whose data are in cfg.Dir, and starts all members that are registered there. Members that have
 // lost entries are started too, and repaired from their peers; those that have lost more than that are not started, nor
-// are those whose machine is not given. Report names them. It fails with a *LockedError if another
-// node has the directory open, with the context's error if members could not all be started in time, and with errors of
-// the file system. It never deletes what it does not understand.
+// are those whose machine is not given. Report names them. It fails with a *ConfigError if something in cfg
+// cannot be, with a *LockedError if another node has the directory open, with the context's error if members could not all
+// be started in time, and with errors of the file system. It never deletes what it does not understand.
 func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, logger: cfg.Logger, fs: cfg.FS, stopped: make(chan struct{})}
+	n := &Node{cfg: cfg, limits: cfg.Limits.core(), logger: cfg.Logger, fs: cfg.FS, stopped: make(chan struct{})}
 	n.pool = pool{limit: cfg.BackgroundJobs, logger: cfg.Logger}
 	n.registry.init()
 	if err := n.open(ctx); err != nil {

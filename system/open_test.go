@@ -16,7 +16,6 @@ import (
 	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/machine/reference"
 	"github.com/heliopolis-raft/heliopolis/ra"
-	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
 	"github.com/heliopolis-raft/heliopolis/wal"
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
@@ -248,21 +247,38 @@ func TestOtherName(t *testing.T) {
 }
 
 func TestConfigIsChecked(t *testing.T) {
-	bad := map[string]Config{
-		"no directory":     {},
-		"name":             {Dir: "d", Name: "a b"},
-		"machine's name":   {Dir: "d", Machines: map[string]machine.Factory{"": reference.NewCounter}},
-		"no factory":       {Dir: "d", Machines: map[string]machine.Factory{"m": nil}},
-		"workers":          {Dir: "d", Workers: -1},
-		"command too long": {Dir: "d", MaxCommand: ra.MaxPayload + 1},
-		"WAL file":         {Dir: "d", WALFileSize: 1},
-		"level":            {Dir: "d", SnapshotLevel: 23},
-		"growth":           {Dir: "d", FS: vfs.NewMem(), Snapshots: snapshot.Policy{Growth: -1}},
-		"least bytes":      {Dir: "d", FS: vfs.NewMem(), Snapshots: snapshot.Policy{MinBytes: -1}},
-	}
-	for name, cfg := range bad {
-		if _, err := Open(t.Context(), cfg); err == nil {
-			t.Errorf("%s: accepted", name)
+	for _, bad := range []struct {
+		field string
+		set   func(*Config)
+	}{
+		{"Dir", func(c *Config) { c.Dir = "" }},
+		{"Name", func(c *Config) { c.Name = "a b" }},
+		{"Machines", func(c *Config) { c.Machines = map[string]machine.Factory{"": reference.NewCounter} }},
+		{"Machines", func(c *Config) { c.Machines = map[string]machine.Factory{"m": nil} }},
+		{"Workers", func(c *Config) { c.Workers = -1 }},
+		{"ClientLane", func(c *Config) { c.ClientLane = -1 }},
+		{"BackgroundJobs", func(c *Config) { c.BackgroundJobs = -1 }},
+		{"MaxCommand", func(c *Config) { c.MaxCommand = ra.MaxPayload + 1 }},
+		{"MaxCommand", func(c *Config) { c.MaxCommand = -1 }},
+		{"WALFileSize", func(c *Config) { c.WALFileSize = wal.MinFileSize - 1 }},
+		{"WALFileSize", func(c *Config) { c.WALFileSize = 1<<40 + 1 }},
+		{"SnapshotLevel", func(c *Config) { c.SnapshotLevel = 23 }},
+		{"Snapshots.Growth", func(c *Config) { c.Snapshots.Growth = -1 }},
+		{"Snapshots.MinBytes", func(c *Config) { c.Snapshots.MinBytes = -1 }},
+		{"Limits.ChunkBytes", func(c *Config) { c.Limits.ChunkBytes = minChunk - 1 }},
+		{"Limits.ChunkBytes", func(c *Config) { c.Limits.ChunkBytes = maxChunk + 1 }},
+		{"Limits.SnapshotPatience", func(c *Config) { c.Limits.SnapshotPatience = minPatience - 1 }},
+		{"Limits.SnapshotPatience", func(c *Config) { c.Limits.SnapshotPatience = maxPatience + 1 }},
+		{"Limits.InflightEntries", func(c *Config) { c.Limits.InflightEntries = -1 }},
+		{"Limits.InflightEntries", func(c *Config) { c.Limits.InflightEntries = maxInflight + 1 }},
+		{"Limits.EntriesPerAppend", func(c *Config) { c.Limits.EntriesPerAppend = -1 }},
+		{"Limits.EntriesPerAppend", func(c *Config) { c.Limits.EntriesPerAppend = maxPerAppend + 1 }},
+	} {
+		cfg := Config{Dir: "d", FS: vfs.NewMem()}
+		bad.set(&cfg)
+		var refused *ConfigError
+		if _, err := Open(t.Context(), cfg); !errors.As(err, &refused) || refused.Field != bad.field {
+			t.Errorf("%s: %v", bad.field, err)
 		}
 	}
 }
