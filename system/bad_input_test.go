@@ -52,18 +52,52 @@ func TestStartClusterRefusals(t *testing.T) {
 	})
 }
 
-// API-03: without a majority nothing is left running; with one, the cluster serves and the rest can join later.
+// API-03: without a majority nothing is left running, and the error names who could not be started; with one, the cluster
+// serves, its handle names them, and they can join later.
 func TestStartClusterWithoutSomeNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 2, nil)
+		w.cluster("taken", "counter", "n2")
 		_, err := w.n(1).StartCluster(w.ctx(), ClusterConfig{Name: "a", Machine: "counter", Members: Members("a", "n1", "n8", "n9")})
 		wantErr(t, err, func(err error) bool { return errors.Is(err, ra.ErrNodeDown) })
 		if n := w.n(1).registry.size(); n != 0 {
 			t.Errorf("%d members are left", n)
 		}
-		c := w.cluster("a", "counter", "n1", "n2", "n9")
+		var which *MemberError
+		if !errors.As(err, &which) || which.Member != (ra.ServerID{Name: "a", Node: "n8"}) {
+			t.Errorf("%v does not name the first", err)
+		}
+		members := append(Members("a", "n1", "n2", "n1", "n9"), ra.ServerID{Name: "taken", Node: "n2"})
+		c, err := w.n(1).StartCluster(w.ctx(), ClusterConfig{Name: "a", Machine: "counter", Members: members})
+		if err != nil {
+			t.Fatal(err)
+		}
 		if got := w.add(c, 3); got != 3 {
 			t.Errorf("sum is %d", got)
+		}
+		missing := c.NotStarted()
+		if len(missing) != 2 || missing[0].Member != members[3] || !errors.Is(missing[0], ra.ErrNodeDown) ||
+			missing[1].Member != members[4] || !errors.Is(missing[1], ra.ErrNameTaken) {
+			t.Fatalf("not started are %v", missing)
+		}
+		if got := w.on("n1", "a").NotStarted(); got != nil {
+			t.Errorf("another handle says %v", got)
+		}
+		w.open("n9")
+		for _, m := range []ra.ServerID{members[3], members[4]} {
+			if err := c.RemoveMember(w.ctx(), m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := c.AddMember(w.ctx(), members[3], ra.Voter); err != nil {
+			t.Fatal(err)
+		}
+		w.eventually("the late one is there", func() bool {
+			r, err := w.nodes["n9"].Member(members[3]).LocalQuery(w.ctx(), nil)
+			return err == nil && r.Reply == int64(3)
+		})
+		if got := w.add(w.on("n2", "taken"), 1); got != 1 {
+			t.Errorf("the cluster whose name was wanted: %d", got)
 		}
 	})
 }

@@ -19,6 +19,8 @@ import (
 type Cluster struct {
 	node  *Node
 	entry *entry
+	// notStarted is what StartCluster has to tell.
+	notStarted []*MemberError
 }
 
 // Cluster returns the handle on a cluster that has, or had since the node was opened, members here or was started from
@@ -178,10 +180,11 @@ func (n *Node) cast(to ra.ServerID, c *call) error {
 	return nil
 }
 
-// Stop stops all members of the cluster. Their data stay, see Restart. Members that cannot be reached are in the error.
+// Stop stops all members of the cluster. Their data stay, see Restart. The error has a *MemberError for each
+// that cannot be reached.
 func (c *Cluster) Stop(ctx context.Context) error { return c.everywhere(ctx, errandStop) }
 
-// Restart starts the members of the cluster that are stopped.
+// Restart starts the members of the cluster that are stopped. The error has a *MemberError for each that cannot be started.
 func (c *Cluster) Restart(ctx context.Context) error { return c.everywhere(ctx, errandRestart) }
 
 // everywhere does an errand for each member.
@@ -190,16 +193,17 @@ func (c *Cluster) everywhere(ctx context.Context, kind errandKind) error {
 	if err != nil {
 		return err
 	}
-	var failed []error
-	for i, err := range c.node.runAll(ctx, kind, e.ids()) {
+	var failed []*MemberError
+	ids := e.ids()
+	for i, err := range c.node.runAll(ctx, kind, ids) {
 		if kind == errandRestart && errors.Is(err, ra.ErrNameTaken) {
 			continue // runs already
 		}
 		if err != nil {
-			failed = append(failed, fmt.Errorf("%s: %w", e.ids()[i], err))
+			failed = append(failed, &MemberError{Member: ids[i], Err: err})
 		}
 	}
-	return errors.Join(failed...)
+	return joined(failed)
 }
 
 // Delete deletes the cluster by consensus: every member deletes its data when it learns of it, those that are stopped

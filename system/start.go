@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strconv"
 	"time"
 
@@ -43,7 +44,8 @@ func Members(cluster string, nodes ...ra.NodeID) []ra.ServerID {
 
 // StartCluster starts a new cluster and returns when it has a leader that answers (API-03). It fails with
 // ra.ErrNameTaken, ra.ErrInvalidName, ra.ErrUnknownMachine or whatever keeps a majority of the members from being
-// started; then nothing is left running. Members beyond the majority that could not be started may be started later.
+// started, a *MemberError for each; then nothing is left running. It does not fail if others could not be started:
+// Cluster.NotStarted names those.
 func (n *Node) StartCluster(ctx context.Context, cfg ClusterConfig) (*Cluster, error) {
 	all, err := n.StartClusters(ctx, []ClusterConfig{cfg})
 	if len(all) == 1 && all[0] != nil {
@@ -72,7 +74,7 @@ func (n *Node) StartClusters(ctx context.Context, cfgs []ClusterConfig) ([]*Clus
 			failed = append(failed, &StartError{Cluster: b.cfg.Name, Err: b.err})
 			continue
 		}
-		clusters[i] = &Cluster{node: n, entry: b.entry}
+		clusters[i] = &Cluster{node: n, entry: b.entry, notStarted: b.failures()}
 	}
 	return clusters, errors.Join(failed...)
 }
@@ -91,6 +93,23 @@ func (e *StartError) Error() string {
 // Unwrap returns the reason.
 func (e *StartError) Unwrap() error { return e.Err }
 
+// MemberError says why something could not be done for one member of a cluster.
+type MemberError struct {
+	Member ra.ServerID
+	Err    error
+}
+
+// Error names the member and the reason.
+func (e *MemberError) Error() string { return fmt.Sprintf("member %s: %v", e.Member, e.Err) }
+
+// Unwrap returns the reason.
+func (e *MemberError) Unwrap() error { return e.Err }
+
+// NotStarted tells, if StartCluster or StartClusters returned this handle, which of the cluster's first members could not
+// be started, and why (API-03). They are members all the same, and count for the majority. One that was refused has nothing
+// on its node and never will by itself: remove it and add it again. One whose node did not answer in time may run by now.
+func (c *Cluster) NotStarted() []*MemberError { return slices.Clone(c.notStarted) }
+
 // birth is a cluster on its way into the world.
 type birth struct {
 	cfg     ClusterConfig
@@ -100,6 +119,17 @@ type birth struct {
 	started []bool
 	why     []error
 	err     error
+}
+
+// failures returns why members could not be started.
+func (b *birth) failures() []*MemberError {
+	var failed []*MemberError
+	for i, err := range b.why {
+		if err != nil {
+			failed = append(failed, &MemberError{Member: b.members[i].ID, Err: err})
+		}
+	}
+	return failed
 }
 
 // conceive checks what was asked for, and names the members.
@@ -178,6 +208,15 @@ func (n *Node) startMembersOf(ctx context.Context, births []*birth) {
 	})
 }
 
+// joined returns errors as one, nil if there is none.
+func joined(failed []*MemberError) error {
+	errs := make([]error, len(failed))
+	for i, err := range failed {
+		errs[i] = err
+	}
+	return errors.Join(errs...)
+}
+
 // elect has one of the members elected, and returns when the cluster answers. Which one, a hash of the name decides, so
 // that the leaders of many clusters are spread over the nodes.
 func (n *Node) elect(ctx context.Context, b *birth) {
@@ -191,7 +230,7 @@ func (n *Node) elect(ctx context.Context, b *birth) {
 		}
 	}
 	if 2*len(running) <= len(b.members) {
-		b.err = errors.Join(b.why...)
+		b.err = joined(b.failures())
 		return
 	}
 	b.entry.setMembers(n, b.cfg.Members)
