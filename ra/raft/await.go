@@ -58,8 +58,15 @@ func (r *Raft) awaitAppend(m *Message) {
 	}
 }
 
-// awaitHeartbeat notes who leads; the round is not confirmed while waiting (FSM-03).
-func (r *Raft) awaitHeartbeat(m *Message) { r.follow(m.From) }
+// awaitHeartbeat notes who leads. Who waits for entries does not confirm the round (FSM-03); who waits for storage does,
+// since that takes none: queries go on while disks are full.
+func (r *Raft) awaitHeartbeat(m *Message) {
+	if r.await.reason == awaitStorage {
+		r.followerHeartbeat(m)
+	} else {
+		r.follow(m.From)
+	}
+}
 
 // awaitSnapshot takes a snapshot instead of the entries that were missing.
 func (r *Raft) awaitSnapshot(m *Message) {

@@ -173,12 +173,15 @@ func (r *Raft) closeFollower() {
 		r.grantDue = false
 		r.send(Message{Kind: VoteReply, To: r.state.Vote})
 	}
-	if r.leader == "" || r.role == ra.AwaitCondition && r.await.reason == awaitStorage {
+	if r.leader == "" {
 		return
 	}
 	if r.queryDue != 0 {
 		r.send(Message{Kind: HeartbeatReply, To: r.leader, Query: r.queryDue})
 		r.queryDue = 0
+	}
+	if r.role == ra.AwaitCondition && r.await.reason == awaitStorage {
+		return
 	}
 	if r.ackDue {
 		r.ackDue = false

@@ -176,19 +176,23 @@ func TestSnapshotBackoff(t *testing.T) {
 	}
 }
 
-// FSM-04, FAIL-03, FAIL-04: without a write-ahead log nobody votes, acknowledges or leads for long.
+// FSM-04, FAIL-03, FAIL-04: without a write-ahead log nobody votes, acknowledges or leads for long. That a leader leads can
+// be confirmed without.
 func TestWALDown(t *testing.T) {
 	r := inRole(t, ra.Follower)
 	stepped(r, Message{Kind: WALDown})
 	for _, m := range []Message{
-		{Kind: Append, From: "b", Term: 1, Index: 4, LogTerm: 1, Last: 4, Force: true}, {Kind: Heartbeat, From: "b", Term: 1, Query: 1},
-		{Kind: ElectionTimeout}, {Kind: Campaign},
+		{Kind: Append, From: "b", Term: 1, Index: 4, LogTerm: 1, Last: 4, Force: true}, {Kind: ElectionTimeout}, {Kind: Campaign},
 	} {
 		if o := stepped(r, m); len(o.Messages) != 0 || o.Seq != 0 || o.Role != ra.AwaitCondition {
 			t.Errorf("%v: %v", m, o)
 		}
 	}
-	o := stepped(r, Message{Kind: VoteRequest, From: "c", Term: 2, Index: 9, LogTerm: 2})
+	o := stepped(r, Message{Kind: Heartbeat, From: "b", Term: 1, Query: 1})
+	if m, sent := sentKind(o, HeartbeatReply, "b"); !sent || m.Query != 1 || len(o.Messages) != 1 || o.Role != ra.AwaitCondition {
+		t.Errorf("a round of queries: %v", o)
+	}
+	o = stepped(r, Message{Kind: VoteRequest, From: "c", Term: 2, Index: 9, LogTerm: 2})
 	if m, sent := sentKind(o, VoteReply, "c"); !sent || !m.Reject {
 		t.Errorf("a vote without a disk: %v", o)
 	}
