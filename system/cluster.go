@@ -278,7 +278,7 @@ func (c *Cluster) AddMember(ctx context.Context, id ra.ServerID, membership ra.M
 	}
 	_, err = n.do(ctx, e, &request{kind: callChange, op: raft.Set, member: m})
 	if err != nil && !ra.MayHaveBeenApplied(err) {
-		n.cleanUp(ctx, id.Node, []errandFor{{id.Name, m.UID}})
+		n.cleanUp(ctx, id.Node, []errandFor{{name: id.Name, uid: m.UID}})
 	}
 	return err
 }

@@ -18,6 +18,7 @@ const (
 	errandStart   errandKind = iota // registers and starts new members
 	errandStop                      // stops members; their data stay
 	errandRestart                   // starts stopped members
+	errandRevive                    // starts members of a cluster, unless they run
 	errandDelete                    // stops members and deletes their data
 	errandGone                      // waits until members that run have deleted themselves (FSM-12)
 )
@@ -32,10 +33,11 @@ type errand struct {
 	until time.Time
 }
 
-// errandFor names a member: by its local name, and by its uid if that matters.
+// errandFor names a member: by its local name, by its uid if that matters, and for errandRevive by what it belongs to.
 type errandFor struct {
-	name string
-	uid  ra.UID
+	name             string
+	uid              ra.UID
+	cluster, machine string
 }
 
 func (e *errand) len() int { return max(len(e.start), len(e.names)) }
@@ -111,6 +113,9 @@ func (n *Node) runHere(ctx context.Context, e *errand) []error {
 	}
 	return each(e.names, atOnce, func(f errandFor) error {
 		r := n.registry.byName(f.name)
+		if e.kind == errandRevive {
+			return n.revive(r, f)
+		}
 		if r != nil && f.uid != "" && r.uid != f.uid {
 			r = nil
 		}

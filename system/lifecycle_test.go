@@ -174,7 +174,7 @@ func TestClusterIsKnownAfterLastMember(t *testing.T) {
 			if err := errors.Join(w.n(1).run(w.ctx(), node, &errand{kind: errandStart, start: []registration{reg}})...); err != nil {
 				t.Fatal(err)
 			}
-			w.n(1).cleanUp(w.ctx(), node, []errandFor{{m.ID.Name, m.UID}})
+			w.n(1).cleanUp(w.ctx(), node, []errandFor{{name: m.ID.Name, uid: m.UID}})
 		}
 		if got := w.add(here, 1); got != 4 {
 			t.Errorf("sum is %d", got)

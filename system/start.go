@@ -105,9 +105,10 @@ func (e *MemberError) Error() string { return fmt.Sprintf("member %s: %v", e.Mem
 // Unwrap returns the reason.
 func (e *MemberError) Unwrap() error { return e.Err }
 
-// NotStarted tells, if StartCluster or StartClusters returned this handle, which of the cluster's first members could not
-// be started, and why (API-03). They are members all the same, and count for the majority. One that was refused has nothing
-// on its node and never will by itself: remove it and add it again. One whose node did not answer in time may run by now.
+// NotStarted tells which of the cluster's members could not be started, and why, by the call that returned this handle:
+// StartCluster, StartClusters or StartOrRestartCluster (API-03, API-05). They are members all the same, and count for the
+// majority. One that has nothing on its node will not get there by itself: remove it and add it again. One whose node did
+// not answer in time may run by now.
 func (c *Cluster) NotStarted() []*MemberError { return slices.Clone(c.notStarted) }
 
 // birth is a cluster on its way into the world.
@@ -240,10 +241,15 @@ func (n *Node) elect(ctx context.Context, b *birth) {
 	if _, b.err = n.do(ctx, b.entry, &request{kind: callCampaign, at: first, fixed: true}); b.err != nil {
 		return
 	}
+	b.err = n.answers(ctx, b.entry, first)
+}
+
+// answers returns when a cluster has a leader that answers. at, if set, is the member to ask first.
+func (n *Node) answers(ctx context.Context, e *entry, at *route) error {
 	nothing := machine.QueryFunc(func(machine.QueryContext, any) (any, error) { return nil, nil })
-	r, err := n.do(ctx, b.entry, &request{kind: callConsistent, question: nothing, at: first})
-	b.entry.hint(n, r.Leader)
-	b.err = err
+	r, err := n.do(ctx, e, &request{kind: callConsistent, question: nothing, at: at})
+	e.hint(n, r.Leader)
+	return err
 }
 
 // bury leaves nothing of clusters that could not be started, even if ctx is done.
@@ -255,7 +261,7 @@ func (n *Node) bury(ctx context.Context, births []*birth) {
 		}
 		for i, ok := range b.started {
 			if m := b.members[i]; b.err != nil && (ok || !errors.Is(b.why[i], ra.ErrNameTaken)) {
-				rest[m.ID.Node] = append(rest[m.ID.Node], errandFor{m.ID.Name, m.UID})
+				rest[m.ID.Node] = append(rest[m.ID.Node], errandFor{name: m.ID.Name, uid: m.UID})
 			}
 		}
 	}
@@ -276,6 +282,11 @@ func (n *Node) cleanUp(ctx context.Context, node ra.NodeID, members []errandFor)
 
 // runAll does an errand for members, one for each node at the same time, and returns the errors by member.
 func (n *Node) runAll(ctx context.Context, kind errandKind, ids []ra.ServerID) []error {
+	return n.runAllOf(ctx, kind, errandFor{}, ids)
+}
+
+// runAllOf is runAll for an errand that needs more than names: what is the same for all members is in like.
+func (n *Node) runAllOf(ctx context.Context, kind errandKind, like errandFor, ids []ra.ServerID) []error {
 	places := make(map[ra.NodeID][]int)
 	var nodes []ra.NodeID
 	for i, id := range ids {
@@ -288,7 +299,9 @@ func (n *Node) runAll(ctx context.Context, kind errandKind, ids []ra.ServerID) [
 	each(nodes, len(nodes), func(at ra.NodeID) error {
 		e := &errand{kind: kind}
 		for _, i := range places[at] {
-			e.names = append(e.names, errandFor{name: ids[i].Name})
+			f := like
+			f.name = ids[i].Name
+			e.names = append(e.names, f)
 		}
 		for k, err := range n.run(ctx, at, e) {
 			errs[places[at][k]] = err

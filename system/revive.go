@@ -1,0 +1,145 @@
+package system
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+)
+
+// StartOrRestartCluster starts the members of a cluster that are stopped, or a new cluster if there is none of that name
+// (API-05). It returns when a leader answers; then Cluster.NotStarted names the members that do not run, as far as their
+// nodes could be asked. Members that run are left alone, so the call may be repeated.
+//
+// There is a cluster if this node knows it, or if any of cfg.Members is registered on its node; then cfg says no more than
+// where to look, for the cluster may have other members by now. It is never replaced by a new one, also if it has lost a
+// majority: then the call fails when ctx is done, and what it started runs on. It fails with ra.ErrNameTaken if the
+// cluster has another machine than cfg.Machine. While several nodes call it for a cluster that is not there yet, it may
+// fail with ra.ErrNameTaken, too, as StartCluster does; the cluster of one of them is there when the call is repeated.
+// All its errors are *StartError.
+func (n *Node) StartOrRestartCluster(ctx context.Context, cfg ClusterConfig) (*Cluster, error) {
+	v := revival{node: n, cfg: cfg, why: make(map[ra.ServerID]error)}
+	if err := n.checkCluster(&v.cfg); err != nil {
+		return nil, &StartError{Cluster: cfg.Name, Err: err}
+	}
+	v.start(ctx, v.cfg.Members)
+	if e := n.board.get(cfg.Name); e != nil {
+		v.start(ctx, e.ids())
+	}
+	found, err := v.found()
+	if !found {
+		return n.StartCluster(ctx, v.cfg)
+	}
+	var c *Cluster
+	if err == nil {
+		c, err = v.lead(ctx)
+	}
+	if err != nil {
+		return nil, &StartError{Cluster: cfg.Name, Err: err}
+	}
+	return c, nil
+}
+
+// revival is a cluster of which stopped members are started.
+type revival struct {
+	node *Node
+	cfg  ClusterConfig
+	// why tells of each member that was tried why it does not run; nil: it does.
+	why map[ra.ServerID]error
+}
+
+// start starts members that were not tried yet.
+func (v *revival) start(ctx context.Context, ids []ra.ServerID) {
+	var todo []ra.ServerID
+	for _, id := range ids {
+		if _, tried := v.why[id]; !tried {
+			todo = append(todo, id)
+		}
+	}
+	like := errandFor{cluster: v.cfg.Name, machine: v.cfg.Machine}
+	for i, err := range v.node.runAllOf(ctx, errandRevive, like, todo) {
+		v.why[todo[i]] = err
+	}
+}
+
+// found reports whether there is such a cluster: one of its members is registered, whether or not it could be started. The
+// error says why it is not the one that is wanted.
+func (v *revival) found() (bool, error) {
+	found := false
+	for _, err := range v.why {
+		if errors.Is(err, errOtherMachine) {
+			return true, err
+		}
+		found = found || !saysNothing(err)
+	}
+	return found, nil
+}
+
+// saysNothing reports whether the error of errandRevive leaves it open whether the cluster has data on that node, or says
+// that it has none.
+func saysNothing(err error) bool {
+	for _, nothing := range []error{
+		errAbsent, ra.ErrNameTaken, ra.ErrNodeDown, ra.ErrClosed, ra.ErrOverloaded, context.Canceled, context.DeadlineExceeded,
+	} {
+		if errors.Is(err, nothing) {
+			return true
+		}
+	}
+	return false
+}
+
+// lead returns when a leader has answered and those of its members were tried that cfg did not name.
+func (v *revival) lead(ctx context.Context) (*Cluster, error) {
+	e := v.node.board.open(v.cfg.Name, v.cfg.Machine)
+	e.known.Store(true)
+	if len(e.ids()) == 0 {
+		e.setMembers(v.node, v.cfg.Members)
+	}
+	if err := v.node.answers(ctx, e, nil); err != nil {
+		return nil, errors.Join(err, joined(v.failures(v.cfg.Members)))
+	}
+	known, err := v.node.do(ctx, e, &request{kind: callMembers, at: leaderOf(e)})
+	if err != nil {
+		return nil, err
+	}
+	members, _ := known.Reply.(membersReply)
+	v.start(ctx, idsOf(members.now))
+	return &Cluster{node: v.node, entry: e, notStarted: v.failures(idsOf(members.now))}, nil
+}
+
+// failures returns why members do not run.
+func (v *revival) failures(ids []ra.ServerID) []*MemberError {
+	var failed []*MemberError
+	for _, id := range ids {
+		if err := v.why[id]; err != nil {
+			failed = append(failed, &MemberError{Member: id, Err: err})
+		}
+	}
+	return failed
+}
+
+var (
+	// errAbsent says that a member is not registered where it should be.
+	errAbsent = fmt.Errorf("%w: it is not registered", ra.ErrNoProcess)
+	// errOtherMachine says that a cluster has another machine than is wanted.
+	errOtherMachine = fmt.Errorf("%w by a cluster with another machine", ra.ErrNameTaken)
+)
+
+// revive starts a member of this node, unless it runs; nil is one that is not registered. It fails with errAbsent,
+// ra.ErrNameTaken if the member is of another cluster, errOtherMachine, and as startMember does.
+func (n *Node) revive(r *record, f errandFor) error {
+	switch {
+	case r == nil:
+		return errAbsent
+	case r.reg.cluster != f.cluster:
+		return fmt.Errorf("%w: member %s is of cluster %s", ra.ErrNameTaken, r.id.Name, r.reg.cluster)
+	case r.reg.machine != f.machine:
+		return fmt.Errorf("%w: %s", errOtherMachine, r.reg.machine)
+	}
+	err := n.startMember(r)
+	if errors.Is(err, ra.ErrNameTaken) && r.proc.Load() != nil {
+		return nil // it runs
+	}
+	return err
+}
