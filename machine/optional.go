@@ -74,7 +74,7 @@ type Deferrer interface {
 }
 
 // Overviewer tells people about the state, in values that JSON can show (MAC-11). It must be cheap, and copy what it
-// returns.
+// returns. An AuxHandler may be one, too, and tell about a state of its own (QRY-09).
 type Overviewer interface {
 	Overview() map[string]any
 }

@@ -2,11 +2,13 @@ package system
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 
 	"github.com/heliopolis-raft/heliopolis/machine/reference"
 	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/raft"
 )
 
 // API-15, QRY-10, QRY-16: the overview has the clusters of the node, also those that do not run, and their leaders.
@@ -37,6 +39,46 @@ func TestOverview(t *testing.T) {
 		}
 		if _, err := w.on("n2", "b").Process(w.ctx(), reference.AppendPut(nil, "k", nil)); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// QRY-08, QRY-09, MAC-11: a leader's overview has how far each peer is, a follower's has none; both have the members that
+// there are, those that there were in the beginning, and what their machine says of itself.
+func TestMemberOverview(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 4, nil)
+		w.ensure("n1")
+		fourth := ra.ServerID{Name: "a", Node: "n4"}
+		if err := w.on("n1", "a").AddMember(w.ctx(), fourth, ra.Voter); err != nil {
+			t.Fatal(err)
+		}
+		w.healed("a", w.add(w.on("n1", "a"), 7))
+		for _, again := range []bool{false, true} {
+			if again {
+				w.close("n4")
+				w.open("n4")
+				w.healed("a", 7)
+			}
+			leader := w.leaderNode(w.on("n1", "a"))
+			for name, n := range w.nodes {
+				o, err := n.Member(ra.ServerID{Name: "a"}).Overview(w.ctx())
+				if err != nil || len(o.Core.Configuration.Members) != 4 || o.Machine["value"] != int64(7) || o.MachineName != "counter" {
+					t.Errorf("%s: %+v, %v", name, o, err)
+				}
+				if got := idsOf(o.Initial); len(got) != 3 || slices.Contains(got, fourth) {
+					t.Errorf("%s: began with %v", name, got)
+				}
+				if name != leader && len(o.Core.Peers) != 0 {
+					t.Errorf("%s follows, and has %+v", name, o.Core.Peers)
+				}
+			}
+			w.eventually("the leader knows that all have everything", func() bool {
+				o := w.overview(w.on("n1", "a")).Core
+				return len(o.Peers) == 3 && !slices.ContainsFunc(o.Peers, func(p raft.PeerStatus) bool {
+					return p.Match != o.Last.Index || p.Next != p.Match+1 || p.CommitSent != o.Commit || p.Status != "replicating"
+				})
+			})
 		}
 	})
 }

@@ -51,11 +51,13 @@ type MemberOverview struct {
 	member.Overview
 	// MachineName is the name of its machine in Config.Machines.
 	MachineName string
+	// Initial are the members that the cluster began with, whatever has changed since (QRY-08). It must not be changed.
+	Initial []ra.Member
 }
 
 // overview describes the member. It is called by the worker.
 func (p *process) overview() MemberOverview {
-	return MemberOverview{Overview: p.server.Overview(), MachineName: p.rec.reg.machine}
+	return MemberOverview{Overview: p.server.Overview(), MachineName: p.rec.reg.machine, Initial: p.rec.reg.initial}
 }
 
 // Overview describes a node (API-15).

@@ -14,8 +14,8 @@ type Overview struct {
 	Core    raft.Status
 	// MachineVersion is in force, LocalVersion is the highest that the code can do.
 	MachineVersion, LocalVersion machine.Version
-	// Machine is what the machine says of itself, nil if nothing (MAC-11).
-	Machine map[string]any
+	// Machine is what the machine says of itself, Aux what its aux handler does, nil if nothing (MAC-11).
+	Machine, Aux map[string]any
 	// LogBytes is the length of the log above the snapshot.
 	LogBytes int64
 	// Waiting counts the commands that are in the log and not applied, Held, with queries, those that wait for a leader to
@@ -36,8 +36,7 @@ func (s *Server) Overview() Overview {
 		Waiting: s.waiting.len(),
 		Stalled: s.Stalled(), Stuck: s.stuck,
 	}
-	var err error
-	if o.Machine, err = s.overviewOfMachine(); err != nil {
+	if err := s.askMachine(&o); err != nil {
 		s.Stop(err)
 	}
 	if r := s.rare; r != nil {
@@ -48,9 +47,14 @@ func (s *Server) Overview() Overview {
 	return o
 }
 
-func (s *Server) overviewOfMachine() (o map[string]any, err error) {
+// askMachine adds what machine and aux handler say of themselves.
+func (s *Server) askMachine(o *Overview) (err error) {
 	defer recoverPanic(&err)
-	return s.machine.Overview(), nil
+	o.Machine = s.machine.Overview()
+	if aux, ok := s.aux.(machine.Overviewer); ok {
+		o.Aux = aux.Overview()
+	}
+	return nil
 }
 
 // DefersReplies reports whether the machine answers some commands later (MAC-05): then those that are waited for must
