@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"sync"
@@ -35,7 +36,9 @@ func (n *Node) openStorage() error {
 		return err
 	}
 	var found *wal.Recovery
-	n.log, found, err = wal.Open(wal.Config{FS: fs, Dir: "wal", FileSize: n.cfg.WALFileSize, Buffered: n.cfg.Buffered})
+	n.log, found, err = wal.Open(wal.Config{
+		FS: fs, Dir: "wal", FileSize: n.cfg.WALFileSize, FirstFile: firstFile(n.cfg.WALFileSize), Buffered: n.cfg.Buffered,
+	})
 	if err != nil {
 		return err
 	}
@@ -45,6 +48,9 @@ func (n *Node) openStorage() error {
 	}
 	return n.restore(found)
 }
+
+// firstFile draws how much of the first file of the write-ahead log is used, between half of it and all (WAL-05).
+func firstFile(size int64) int64 { return size/2 + rand.N(size/2+1) }
 
 // restore makes records of all members that the log knows, and removes what is left of deleted ones.
 func (n *Node) restore(found *wal.Recovery) error {

@@ -243,3 +243,19 @@ func TestSeal(t *testing.T) {
 		errs.Trace(nil)
 	})
 }
+
+// WAL-05: nodes draw how much of their first file they use, so that they do not roll over at the same moment.
+func TestFirstFileIsDrawn(t *testing.T) {
+	const size = 1 << 20
+	low, high := int64(size), int64(0)
+	for range 1000 {
+		n := firstFile(size)
+		low, high = min(low, n), max(high, n)
+	}
+	if low < size/2 || low > size*6/10 || high > size || high < size*9/10 {
+		t.Errorf("drawn are %d to %d of %d", low, high, size)
+	}
+	if n := firstFile(wal.MinFileSize); n < wal.MinFileSize/2 || n > wal.MinFileSize {
+		t.Errorf("of the smallest file %d", n)
+	}
+}

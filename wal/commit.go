@@ -84,7 +84,7 @@ func (l *Log) fail(errs ...error) error {
 func (l *Log) makeRoom(b *Batch) error {
 	need, left := b.need(), l.cur.left()
 	if need+block <= left-l.cfg.emergencyRoom() {
-		return nil
+		return l.endFirst(need)
 	}
 	inEmergency := !b.entries && need+block <= left
 	if inEmergency && l.room.full.Load() {
@@ -95,6 +95,19 @@ func (l *Log) makeRoom(b *Batch) error {
 		return nil
 	}
 	return err
+}
+
+// endFirst goes on to the next file if the first one shall end here and the next one is ready: that is not worth waiting
+// for, nor worth what is left of a full disk.
+func (l *Log) endFirst(need int64) error {
+	if l.firstEnd == 0 || l.cur.off < l.firstEnd || l.NeedsReserve() {
+		return nil
+	}
+	l.firstEnd = 0
+	if err := l.roll(need); !errors.Is(err, ra.ErrDiskFull) {
+		return err
+	}
+	return nil
 }
 
 // settle notes what the committed batch changed: for the state file and for the segment writer.

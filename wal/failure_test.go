@@ -229,6 +229,54 @@ func TestRecycledFile(t *testing.T) {
 	}
 }
 
+// TestFirstFile: the first file after Open ends where it is told to, all others when they are full; on a full disk it is
+// used to its end, too (WAL-05).
+func TestFirstFile(t *testing.T) {
+	for _, full := range []bool{false, true} {
+		m, _, disk := failing(t, 1)
+		m.cfg.FirstFile = MinFileSize / 2
+		for life := range 2 {
+			if life > 0 {
+				m.fs = disk
+				m.resume(m.open())
+			} else {
+				m.open()
+				m.register("a")
+			}
+			if full {
+				disk.SetCapacity(1)
+			}
+			var ends []int64
+			for before := m.log.cur; len(ends) < 3; before = m.log.cur {
+				if full && before.left() < 28<<10 { // beyond that the room for votes begins
+					break
+				}
+				m.add("a", ra.Term(life+1), 0, 1, 1000)
+				m.commit()
+				if m.err != nil {
+					t.Fatal(m.err)
+				}
+				if m.log.cur != before {
+					ends = append(ends, before.off)
+				}
+				if err := m.log.Reserve(); err != nil && !full {
+					t.Fatal(err)
+				}
+			}
+			switch {
+			case full && len(ends) > 0:
+				t.Errorf("life %d, on a full disk: files end at %d", life, ends)
+			case !full && (ends[0] < MinFileSize/2 || ends[0] > MinFileSize/2+2*block || ends[1] < MinFileSize*3/4 || ends[2] < MinFileSize*3/4):
+				t.Errorf("life %d: files end at %d", life, ends)
+			}
+			disk.SetCapacity(0)
+			if err := m.log.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 // TestNoNewSpaceInSteadyState shows that released files are reused and the log does not grow (I20).
 func TestNoNewSpaceInSteadyState(t *testing.T) {
 	m, faulty, _ := failing(t, 1)

@@ -312,6 +312,7 @@ func TestRandomOrdersCrashAndRecover(t *testing.T) {
 	for seed := range uint64(runs) {
 		disk := vfs.NewMem()
 		m := newModel(t, disk, seed)
+		m.cfg.FirstFile = int64(seed%4) * MinFileSize / 4
 		m.open()
 		for life := range 4 {
 			for range m.rng.IntN(60) {

@@ -20,7 +20,7 @@ func Open(cfg Config) (*Log, *Recovery, error) {
 	if err := cfg.FS.MkdirAll(cfg.Dir); err != nil {
 		return nil, nil, err
 	}
-	l := &Log{cfg: cfg, writers: make(map[ra.UID]*Writer)}
+	l := &Log{cfg: cfg, firstEnd: cfg.FirstFile, writers: make(map[ra.UID]*Writer)}
 	lock, err := cfg.FS.Lock(l.path(lockName))
 	if err != nil {
 		return nil, nil, err

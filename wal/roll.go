@@ -87,7 +87,7 @@ func (l *Log) rollOver() error {
 		return err
 	}
 	l.retire(l.cur)
-	l.cur, l.sealed = next, false
+	l.cur, l.sealed, l.firstEnd = next, false, 0
 	l.setCurrent()
 	return nil
 }

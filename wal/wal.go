@@ -41,6 +41,10 @@ type Config struct {
 	// until it is in segments, and is read at a restart, and at any time there are two or three files: 64 MiB keeps both
 	// short, and at full speed there is still only a handful of roll-overs a second, of about a millisecond each.
 	FileSize int64
+	// FirstFile is after how many bytes the log goes on from its first file after Open to the next one; 0: when that is
+	// full, as all others. Nodes that have the same to write, as replicas do, and draw it at random do not fill their files,
+	// and flush them into segments, all at the same moment (WAL-05).
+	FirstFile int64
 	// MaxBatch bounds the bytes in one batch, a quarter of FileSize if 0: when it is reached Append answers
 	// ra.ErrOverloaded. One order may exceed it.
 	MaxBatch int
@@ -83,7 +87,7 @@ func (c *Config) validate() error {
 	if c.Random == nil {
 		c.Random = rand.Reader
 	}
-	if c.MaxBatch < 0 || c.Spares < 0 {
+	if c.MaxBatch < 0 || c.Spares < 0 || c.FirstFile < 0 {
 		return errors.New("wal: negative limit in Config")
 	}
 	return nil
@@ -102,6 +106,8 @@ type Log struct {
 	seal *Batch
 	// sealed: the last batch in cur is a seal.
 	sealed bool
+	// firstEnd is where the first file shall end; 0: it is over, or may be used to its end.
+	firstEnd int64
 
 	spares spares
 	room   room
