@@ -12,7 +12,7 @@ var (
 	ErrNotMember = errors.New("ra: not a member")
 	// ErrAlreadyLeader: leadership was to go to the member that has it (QRY-12).
 	ErrAlreadyLeader = errors.New("ra: leads already")
-	// ErrNonVoter: leadership was to go to a member without a vote (QRY-12).
+	// ErrNonVoter: leadership was to go to a member without a vote (QRY-12), or such a one was to do what voters do.
 	ErrNonVoter = errors.New("ra: not a voter")
 	// ErrNotUpToDate: leadership was to go to a member that lacks entries (QRY-12). Try again.
 	ErrNotUpToDate = errors.New("ra: member is not up to date")

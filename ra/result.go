@@ -4,8 +4,9 @@ package ra
 type Result struct {
 	// Reply is what the machine answered, verbatim (CMD-01); it may be an error of the machine's own.
 	Reply any
-	// Index and Term are those of the command's entry. For a query Index is the last applied entry of the state that
-	// was asked, and Term the member's current term (QRY-05).
+	// Index and Term are those of the command's entry. If the machine answered later (MAC-05) Index is the entry at which
+	// it did, and Term the leader's. For a query Index is the last applied entry of the state that was asked, and Term the
+	// member's current term (QRY-05).
 	Index Index
 	Term  Term
 	// Leader is the member that leads as far as the one that answered knows, or the zero ServerID (CMD-02).

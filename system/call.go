@@ -19,6 +19,7 @@ type request struct {
 	kind     callKind
 	op       raft.ChangeOp
 	delete   bool // the command is the one that deletes the cluster
+	append   bool // the answer comes when the command is appended (CMD-06)
 	command  []byte
 	question any
 	when     member.Condition
@@ -42,7 +43,11 @@ func (n *Node) call(e *entry, q *request) (*call, error) {
 		c.entry = raft.NewProposal(ra.KindDelete, 0, nil)
 		return c, nil
 	}
-	if err := n.propose(e, q.command, c); err != nil {
+	mode := machine.ModeConsensus
+	if q.append {
+		mode = machine.ModeAfterAppend
+	}
+	if err := n.propose(e, q.command, mode, c); err != nil {
 		c.discard()
 		return nil, err
 	}
@@ -50,17 +55,17 @@ func (n *Node) call(e *entry, q *request) (*call, error) {
 }
 
 // propose encodes a command.
-func (n *Node) propose(e *entry, command []byte, c *call) (err error) {
+func (n *Node) propose(e *entry, command []byte, mode machine.ReplyMode, c *call) (err error) {
 	if len(command) > n.cfg.MaxCommand {
 		return fmt.Errorf("%w: command of %d bytes, allowed are %d", ra.ErrTooLarge, len(command), n.cfg.MaxCommand)
 	}
 	var from machine.Caller
-	if e.defers.Load() {
+	if e.defers.Load() && mode == machine.ModeConsensus {
 		if from, err = n.caller(c); err != nil {
 			return err
 		}
 	}
-	c.entry, err = member.NewCommand(command, machine.ModeConsensus, from)
+	c.entry, err = member.NewCommand(command, mode, from)
 	return err
 }
 

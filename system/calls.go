@@ -20,6 +20,7 @@ const (
 	callConsistent                 // question
 	callLocal                      // question, condition
 	callLeader                     // question, condition
+	callAwait                      // question is an await, condition (CMD-07)
 	callAux                        // question is the aux command
 	callAuxCast                    // question is the aux command, nobody waits
 	callConsAux                    // question is the aux command (QRY-07)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/machine/reference"
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/member"
@@ -78,7 +79,7 @@ func TestClosedBeforeSent(t *testing.T) {
 		for range 2 {
 			k := n.newCall(callCommand)
 			k.done = func(ra.Result, error) { ended++ }
-			if err := n.propose(c.entry, []byte("later"), k); err != nil {
+			if err := n.propose(c.entry, []byte("later"), machine.ModeConsensus, k); err != nil {
 				t.Fatal(err)
 			}
 			sent = append(sent, k)

@@ -99,12 +99,29 @@ func (c *Cluster) WaitLeader(ctx context.Context) (ra.ServerID, error) {
 // sends the command again if it certainly was not applied, all until ctx is done. If the command may have been applied
 // the error is a *ra.UncertainError; all other errors say that it was not. It fails with ra.ErrOverloaded if the leader's
 // client lane is full.
-func (c *Cluster) Process(ctx context.Context, command []byte) (ra.Result, error) {
+//
+// The leader replies, unless an option, of several the last, names another member.
+func (c *Cluster) Process(ctx context.Context, command []byte, options ...ProcessOption) (ra.Result, error) {
 	e, err := c.current()
 	if err != nil {
 		return ra.Result{}, err
 	}
-	return c.node.do(ctx, e, &request{kind: callCommand, command: command})
+	return c.node.process(ctx, e, &request{kind: callCommand, command: command}, options)
+}
+
+// Append has a command appended to the leader's log, and returns where it stands there, Index and Term, without waiting
+// until it is durable or applied (CMD-06). Nobody hears the machine's reply, and if the leader is lost the command may be
+// lost, too. Whether it was applied a query tells that waits for it, see AfterApplied: it fails with ra.ErrSuperseded if
+// another command was committed in its place.
+//
+// Append finds the leader as Process does, and fails as Process does: if the command may have been appended with a
+// *ra.UncertainError. All other errors say that it was not, and never will be applied.
+func (c *Cluster) Append(ctx context.Context, command []byte) (ra.Result, error) {
+	e, err := c.current()
+	if err != nil {
+		return ra.Result{}, err
+	}
+	return c.node.do(ctx, e, &request{kind: callCommand, command: command, append: true})
 }
 
 // Go is Process without waiting: done is called exactly once, with the reply or an error, on a worker of the node, where
@@ -117,7 +134,7 @@ func (c *Cluster) Go(command []byte, done func(ra.Result, error)) {
 	}
 	k := c.node.newCall(callCommand)
 	k.done = done // first of all: the call may be answered as soon as it is in the table
-	if err = c.node.propose(e, command, k); err == nil {
+	if err = c.node.propose(e, command, machine.ModeConsensus, k); err == nil {
 		err = c.node.submitFirst(e, k)
 	}
 	if err != nil && k.discard() {

@@ -24,10 +24,9 @@ func (p *process) takeCall(c *call) {
 	case callConsistent:
 		p.server.Query(c.question, c)
 	case callLocal, callLeader:
-		c.number = 0
-		if number := p.server.LocalQuery(c.question, c.when, c.kind == callLeader, c); number != 0 {
-			c.number = number // it waits for its condition, so c is still this query's
-		}
+		p.ask(c, c.question)
+	case callAwait:
+		p.await(c)
 	case callAux:
 		p.server.AuxCall(c.question, p.auxCaller(c), c)
 	case callAuxCast:
@@ -37,6 +36,14 @@ func (p *process) takeCall(c *call) {
 		p.server.ConsistentAux(c.question, p.auxCaller(c), c)
 	default:
 		p.takeControl(c)
+	}
+}
+
+// ask puts a question to the machine when the call's condition holds.
+func (p *process) ask(c *call, question any) {
+	c.number = 0
+	if number := p.server.LocalQuery(question, c.when, c.kind == callLeader, c); number != 0 {
+		c.number = number // it waits for its condition, so c is still this query's
 	}
 }
 

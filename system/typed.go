@@ -25,17 +25,26 @@ func (t *TypedClient[C, R]) Cluster() *Cluster { return t.cluster }
 
 // Process has a command applied and returns the machine's reply; see Cluster.Process. It fails with an error that wraps
 // machine.ErrReplyType if the reply is no R, and with a *machine.CommandError if the machine could not read the command.
-func (t *TypedClient[C, R]) Process(ctx context.Context, command C) (R, ra.Result, error) {
+func (t *TypedClient[C, R]) Process(ctx context.Context, command C, options ...ProcessOption) (R, ra.Result, error) {
 	b, err := t.protocol.Command.Append(nil, command)
 	if err != nil {
 		return *new(R), ra.Result{}, err
 	}
-	r, err := t.cluster.Process(ctx, b)
+	r, err := t.cluster.Process(ctx, b, options...)
 	if err != nil {
 		return *new(R), r, err
 	}
 	reply, err := replyAs[R](r.Reply)
 	return reply, r, err
+}
+
+// Append has a command appended to the leader's log and returns where it stands; see Cluster.Append.
+func (t *TypedClient[C, R]) Append(ctx context.Context, command C) (ra.Result, error) {
+	b, err := t.protocol.Command.Append(nil, command)
+	if err != nil {
+		return ra.Result{}, err
+	}
+	return t.cluster.Append(ctx, b)
 }
 
 // Go is Process without waiting; see Cluster.Go.

@@ -151,9 +151,14 @@ func (s *Server) sendMessage(e *machine.Effect) {
 	_ = s.cfg.Host.Send(e.PID, message)
 }
 
-// lateResult returns the result that a deferred reply stands for (EFF-29).
+// lateResult returns the result that a deferred reply stands for (EFF-29). One that comes from no entry, but from a tick or
+// a change of roles, is of the state as it is: whoever has applied that has applied the caller's command.
 func (s *Server) lateResult(e *machine.Effect) Result {
-	return Result{Reply: e.Value, Index: e.Index, Term: s.core.Term()}
+	index := e.Index
+	if index == 0 {
+		index = s.status.Applied
+	}
+	return Result{Reply: e.Value, Index: index, Term: s.core.Term()}
 }
 
 // until returns how long it is to a moment by the wall clock, in milliseconds since 1970; what is past is now (EFF-20).

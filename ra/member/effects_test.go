@@ -314,6 +314,11 @@ func TestDeferredReply(t *testing.T) {
 	w.do("now")
 	w.commit()
 	w.want("apply now", "send calls a: applied 9=answer", "reply 5 <nil>")
+	for from, want := range []ra.Index{w.Status().Applied, 1, 2} {
+		if r := w.lateResult(&machine.Effect{Index: ra.Index(from)}); r.Index != want || r.Term == 0 {
+			t.Errorf("an answer from entry %d: %+v", from, r)
+		}
+	}
 }
 
 // CMD-13a: the leader that applies a command answers the sender that the command names, whoever accepted it; the member
@@ -378,6 +383,14 @@ func TestCommandsFromOutside(t *testing.T) {
 	for i, kind := range []ra.Kind{ra.KindNoop, ra.KindConfig, ra.KindDown, ra.KindTimeout, ra.KindNode, 0, 99} {
 		w.Command(Command{Proposal: raft.NewProposal(kind, 0, nil), Caller: w.calls.caller(i)})
 		w.calls.want(i, ErrMalformed)
+	}
+	for i, mode := range []byte{byte(machine.ModeNotify) + 1, modeMask} { // CMD-06
+		w.Command(Command{Proposal: raft.NewProposal(ra.KindCommand, mode, nil), Caller: w.calls.caller(50 + i)})
+		w.calls.want(50+i, ErrMalformed)
+		w.Command(Command{Proposal: raft.NewProposal(ra.KindCommand, mode, nil)})
+	}
+	if len(w.commands) > 0 {
+		t.Errorf("%d commands were taken in", len(w.commands))
 	}
 	_, noSender := NewCommand(nil, machine.ModeNotify, machine.Caller{})
 	_, noMode := NewCommand(nil, machine.ModeNotify+1, sender("c", 1))

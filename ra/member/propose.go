@@ -12,7 +12,7 @@ import (
 
 // Command takes in a command. It is proposed, refused, held or passed on to the leader at the next Flush.
 func (s *Server) Command(c Command) {
-	if body := c.Proposal.Body; len(body) < ra.HeaderLen || len(body) > ra.HeaderLen+ra.MaxPayload || !proposable(c.kind()) {
+	if !c.wellFormed() {
 		done(c.Caller, Result{Err: ErrMalformed})
 		return
 	}
@@ -25,6 +25,12 @@ func (s *Server) takeIn(c Command) {
 		borrow(&s.commands, &s.scratch.commands)
 	}
 	s.commands = append(s.commands, c)
+}
+
+// wellFormed reports whether a command from outside makes sense (CMD-06: no other modes).
+func (c *Command) wellFormed() bool {
+	n := len(c.Proposal.Body)
+	return n >= ra.HeaderLen && n <= ra.HeaderLen+ra.MaxPayload && proposable(c.kind()) && c.mode() <= machine.ModeNotify
 }
 
 // proposable reports whether entries of a kind may come from outside.

@@ -21,7 +21,7 @@ type query struct {
 }
 
 // Condition holds a local query back until the entry (Index, Term) is applied (QRY-04). The zero Condition holds
-// nothing back.
+// nothing back. Term 0 leaves it open of which term the entry is: for whoever knows that it is committed.
 type Condition struct {
 	Index ra.Index
 	Term  ra.Term
@@ -173,7 +173,7 @@ func (s *Server) await(q *query) bool {
 
 // answerLocal answers a local query whose condition is decided.
 func (s *Server) answerLocal(q *query) {
-	if i := q.when.Index; i > 0 {
+	if i := q.when.Index; i > 0 && q.when.Term > 0 {
 		switch term, known := s.core.TermAt(i); {
 		case !known:
 			err := fmt.Errorf("member: if entry %d was of term %d is not known any more: %w", i, q.when.Term, ErrCompacted)

@@ -78,17 +78,19 @@ func TestConditionalQuery(t *testing.T) {
 	w.took()
 	w.LocalQuery("q", Condition{1, 1}, false, scribe{w, 1})
 	w.LocalQuery("q", Condition{1, 2}, false, scribe{w, 2})
+	w.LocalQuery("q", Condition{Index: 1}, false, scribe{w, 21})
+	open := w.LocalQuery("q", Condition{Index: 2}, false, scribe{w, 22})
 	third := w.LocalQuery("q", Condition{3, 1}, false, scribe{w, 3})
 	fourth := w.LocalQuery("q", Condition{2, 1}, false, scribe{w, 4})
 	fifth := w.LocalQuery("q", Condition{3, 9}, false, scribe{w, 5})
-	w.want("reply 1 q at 1/1", "reply 2 error "+ra.ErrSuperseded.Error())
-	for _, n := range []uint64{third, fourth, fifth} {
+	w.want("reply 1 q at 1/1", "reply 2 error "+ra.ErrSuperseded.Error(), "reply 21 q at 1/1")
+	for _, n := range []uint64{third, fourth, fifth, open} {
 		if n == 0 {
 			t.Error("a query does not wait")
 		}
 	}
 	w.follow("y")
-	w.want("apply y", "reply 4 q at 2/1")
+	w.want("apply y", "reply 22 q at 2/1", "reply 4 q at 2/1")
 	for range 3 {
 		w.LocalQuery("q", Condition{100, 1}, false, w.calls.caller(w.next+100))
 		w.next++
