@@ -63,7 +63,10 @@ const (
 )
 
 // Arm sets the election timer.
-func (p *process) Arm(class raft.TimerClass) {
+func (p *process) Arm(class raft.TimerClass) { p.ctx.Arm(&p.election, drawTimer(class)) }
+
+// drawTimer draws the length of an election timer.
+func drawTimer(class raft.TimerClass) time.Duration {
 	low, high := time.Millisecond, broadcast
 	switch class {
 	case raft.Short:
@@ -73,7 +76,7 @@ func (p *process) Arm(class raft.TimerClass) {
 	case raft.Long:
 		low, high = poll, poll+10*broadcast
 	}
-	p.ctx.Arm(&p.election, low+rand.N(high-low))
+	return low + rand.N(high-low)
 }
 
 // Cancel cancels the election timer.

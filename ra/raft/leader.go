@@ -276,6 +276,9 @@ func (r *Raft) leaderPreVote(m *Message) {
 			p.probe()
 		}
 	}
+	if r.lead.querySent > r.lead.queryDone {
+		r.sendHeartbeats()
+	}
 }
 
 // leaderNodeDown takes note that a peer's node is suspected. A leader that suspects too many for a majority steps

@@ -17,10 +17,10 @@ type TimerClass uint8
 
 // The lengths, for a broadcast time B and a failure detector's poll P.
 const (
-	ReallyShort TimerClass = iota // 1 to B
-	Short                         // B+1 to 5B
-	Medium                        // B+1 to P
-	Long                          // P+1 to 10B
+	ReallyShort TimerClass = iota // up to B
+	Short                         // B to 5B
+	Medium                        // B to P
+	Long                          // P to P+10B
 )
 
 // SnapshotOp is what to do with a snapshot that a leader sends.

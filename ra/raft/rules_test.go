@@ -52,6 +52,27 @@ func TestLeaderStepsDownBeforeAPreVote(t *testing.T) {
 	}
 }
 
+// ELE-03, REP-34: with the appends go the heartbeats that are due, to those that have not confirmed the round.
+func TestPreVoteBringsHeartbeats(t *testing.T) {
+	ask := Message{Kind: PreVoteRequest, From: "c", Term: 2, Index: 2, LogTerm: 2, Token: 4}
+	r := inRole(t, ra.Leader)
+	ask.Term = r.Term()
+	stepped(r, Message{Kind: Query, Query: 1})
+	o := stepped(r, ask)
+	toB, sentB := sentKind(o, Heartbeat, "b")
+	toC, sentC := sentKind(o, Heartbeat, "c")
+	if !sentB || !sentC || toB.Query != 1 || toC.Query != 1 {
+		t.Errorf("a query waits: %v", o)
+	}
+	stepped(r, Message{Kind: HeartbeatReply, From: "b", Term: r.Term(), Query: 1})
+	if o = stepped(r, ask); len(o.Messages) == 0 {
+		t.Errorf("it is answered, and nobody hears of the leader: %v", o)
+	}
+	if _, sent := sentKind(o, Heartbeat, "c"); sent {
+		t.Errorf("no query waits: %v", o)
+	}
+}
+
 // ELE-04: an answer with a higher term, whatever else it says, makes the asker a follower of that term. One with a lower
 // term counts: whoever answers a pre-vote adopts no term.
 func TestPreVoteAnswerOfAnotherTerm(t *testing.T) {

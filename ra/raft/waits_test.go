@@ -176,6 +176,64 @@ func TestSnapshotBackoff(t *testing.T) {
 	}
 }
 
+// SNX-06, FSM-05, FAIL-04: a leader that waits leads, and goes on with snapshots as with all else: whoever gets one may be
+// the vote or the acknowledgement that is lacking.
+func TestWaitingLeaderSendsSnapshots(t *testing.T) {
+	for what, wait := range map[string]Message{"hand-over": {Kind: Transfer, To: "b"}, "storage": {Kind: WALDown}} {
+		r := leading(t, nil)
+		stepped(r, Message{Kind: SnapshotTaken, Index: 2, LogTerm: 2})
+		stepped(r, Message{Kind: LogTruncated, Index: 2})
+		stepped(r, Message{Kind: AppendReply, From: "c", Term: 2, Reject: true, Index: 0, Last: 1})
+		stepped(r, Message{Kind: InstallSnapshotReply, From: "c", Term: 2, Reject: true})
+		stepped(r, Message{Kind: Tick})
+		stepped(r, Message{Kind: Tick})
+		stepped(r, wait)
+		if s := r.Status(); s.Role != ra.AwaitCondition || s.Peers[1].Status != "snapshot_backoff" {
+			t.Fatalf("%s: %v", what, s)
+		}
+		for range firstBackoff - 3 {
+			if o := stepped(r, Message{Kind: Tick}); o.Role != ra.AwaitCondition {
+				t.Fatalf("%s: %v", what, o)
+			}
+		}
+		o := stepped(r, Message{Kind: Tick})
+		if _, sent := sentKind(o, InstallSnapshot, "c"); !sent {
+			t.Errorf("%s: after the pause: %v", what, o)
+		}
+	}
+}
+
+// API-07: a brand-new member is silent, whatever else happens, until its leader speaks, somebody wants it to stand, or it
+// hears of a term: then its cluster has begun, and if the candidate that it may have elected dies before it says a word
+// there is nobody else to stand.
+func TestSilenceOfABrandNewMember(t *testing.T) {
+	fresh := func() *Raft {
+		return started(t, Restored{Configurations: []Configuration{{Members: members("a", "b", "c")}}})
+	}
+	r := fresh()
+	for _, m := range []Message{
+		{Kind: NodeUp, From: "b"}, {Kind: NodeDown, From: "b"}, {Kind: LeaderDown, From: "b"}, {Kind: WALDown}, {Kind: WALUp},
+		{Kind: PreVoteRequest, From: "b", Token: 1}, {Kind: Tick}, {Kind: VoteReply, From: "b"},
+	} {
+		if o := stepped(r, m); o.Timer == TimerArm || o.Role != ra.Follower && o.Role != ra.AwaitCondition {
+			t.Errorf("%v: %v", m, o)
+		}
+	}
+	if o := stepped(r, Message{Kind: VoteRequest, From: "b", Term: 1}); o.Timer != TimerArm || o.Class != Long {
+		t.Errorf("it hears of a term: %v", o)
+	}
+	if o := stepped(fresh(), Message{Kind: Campaign}); o.Role != ra.PreVote || o.Timer != TimerArm {
+		t.Errorf("it is told to stand: %v", o)
+	}
+	r = fresh()
+	if o := stepped(r, Message{Kind: Append, From: "b", Term: 1}); o.Leader != "b" {
+		t.Errorf("it has a leader: %v", o)
+	}
+	if o := stepped(r, Message{Kind: LeaderDown, From: "b"}); o.Timer != TimerArm {
+		t.Errorf("it had a leader: %v", o)
+	}
+}
+
 // FSM-04, FAIL-03, FAIL-04: without a write-ahead log nobody votes, acknowledges or leads for long. That a leader leads can
 // be confirmed without.
 func TestWALDown(t *testing.T) {
