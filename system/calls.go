@@ -2,6 +2,8 @@ package system
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -147,7 +149,7 @@ func (c *call) answer(r ra.Result, err error) {
 // finish is answer for a call that is in no table, or was taken out.
 func (c *call) finish(r ra.Result, err error) {
 	if c.backID != 0 {
-		c.answerBack(answer{id: c.backID, result: r, err: err})
+		c.answerBack(answer{id: c.backID, result: r, err: abroad(err)})
 		c.free()
 		return
 	}
@@ -162,6 +164,15 @@ func (c *call) finish(r ra.Result, err error) {
 		return
 	}
 	c.ready <- struct{}{}
+}
+
+// abroad returns the error as another node's caller is told it: that this node is being closed is to them as if it were
+// down. ra.ErrClosed would speak of their own.
+func abroad(err error) error {
+	if errors.Is(err, ra.ErrClosed) && !ra.MayHaveBeenApplied(err) {
+		return fmt.Errorf("%w: it is being closed", ra.ErrNodeDown)
+	}
+	return err
 }
 
 // answerBack sends the answer to the node that asked: with the round if there is one.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/machine/reference"
@@ -93,6 +94,42 @@ func TestClosedBeforeSent(t *testing.T) {
 		}
 		if ended != 2 {
 			t.Errorf("%d calls have ended", ended)
+		}
+	})
+}
+
+// CMD-03: a node that is being closed is not the caller's: a call that still reaches it is made again, elsewhere or later.
+func TestCallReachesClosingNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 2, nil)
+		c, err := w.n(2).StartCluster(w.ctx(), ClusterConfig{Name: "a", Machine: "counter", Members: Members("a", "n1")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		there := w.n(2).Member(ra.ServerID{Name: "a", Node: "n1"})
+		if err := there.Stop(w.ctx()); err != nil {
+			t.Fatal(err)
+		}
+		w.n(1).closing.Store(true)
+		sent := make(chan error, 1)
+		c.Go(reference.AppendAdd(nil, 1), func(_ ra.Result, err error) { sent <- err })
+		if err := <-sent; !errors.Is(err, ra.ErrNodeDown) || errors.Is(err, ra.ErrClosed) {
+			t.Errorf("sent once: %v", err)
+		}
+		if err := there.Restart(w.ctx()); !errors.Is(err, ra.ErrNodeDown) || errors.Is(err, ra.ErrClosed) {
+			t.Errorf("restart: %v", err)
+		}
+		go func() {
+			_, err := c.Process(w.ctx(), reference.AppendAdd(nil, 1))
+			sent <- err
+		}()
+		time.Sleep(time.Second)
+		w.n(1).closing.Store(false)
+		if err := there.Restart(w.ctx()); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-sent; err != nil {
+			t.Errorf("sent until it is done: %v", err)
 		}
 	})
 }

@@ -95,10 +95,13 @@ func (n *Node) sentFor(from ra.NodeID, e *errand) {
 		ctx, cancel := context.WithDeadline(context.Background(), until)
 		defer cancel()
 		errs := n.runHere(ctx, e)
+		for i, err := range errs {
+			errs[i] = abroad(err)
+		}
 		n.sendAnswer(from, answer{id: e.id, result: ra.Result{Reply: errs}})
 	})
 	if !begun {
-		n.sendAnswer(from, answer{id: e.id, err: ra.ErrClosed})
+		n.sendAnswer(from, answer{id: e.id, err: abroad(ra.ErrClosed)})
 	}
 }
 
