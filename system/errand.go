@@ -114,6 +114,8 @@ func (n *Node) runHere(ctx context.Context, e *errand) []error {
 	if e.kind == errandStart {
 		return n.startNew(ctx, e.start)
 	}
+	writing, cancel := farewellTime(ctx)
+	defer cancel()
 	return each(e.names, atOnce, func(f errandFor) error {
 		r := n.registry.byName(f.name)
 		if e.kind == errandRevive {
@@ -122,11 +124,14 @@ func (n *Node) runHere(ctx context.Context, e *errand) []error {
 		if r != nil && f.uid != "" && r.uid != f.uid {
 			r = nil
 		}
+		if r != nil && e.kind == errandStop {
+			return n.restMember(ctx, writing, r)
+		}
 		return n.runOne(ctx, e.kind, r, f.uid != "")
 	})
 }
 
-// runOne does an errand for one member; nil is one that is not registered. unborn: the start of it is undone.
+// runOne does an errand for one member but a stop; nil is one that is not registered. unborn: the start of it is undone.
 func (n *Node) runOne(ctx context.Context, kind errandKind, r *record, unborn bool) error {
 	switch {
 	case r == nil && kind == errandRestart:
@@ -135,8 +140,6 @@ func (n *Node) runOne(ctx context.Context, kind errandKind, r *record, unborn bo
 		return nil // API-09, API-10: to stop or delete what is not there is no error
 	}
 	switch kind {
-	case errandStop:
-		return n.stopMember(ctx, r)
 	case errandRestart:
 		return n.startMember(r)
 	case errandDelete:

@@ -321,7 +321,9 @@ func (n *Node) stopMembers(ctx context.Context) error {
 		return nil // the node was not opened so far
 	}
 	n.quitOnce.Do(func() { close(n.quit) })
-	errs := each(n.registry.all(), runtime.GOMAXPROCS(0)*8, func(r *record) error { return n.stopMember(ctx, r) })
+	writing, cancel := farewellTime(ctx)
+	defer cancel()
+	errs := each(n.registry.all(), runtime.GOMAXPROCS(0)*8, func(r *record) error { return n.restMember(ctx, writing, r) })
 	n.pending.close(ra.ErrClosed)
 	n.choreLock.Lock()
 	n.quitting = true

@@ -135,6 +135,7 @@ func (p *process) Stop(ctx *actor.Context, reason error) {
 		c.Refuse(cause)
 	}
 	p.ctx.Disarm(&p.election)
+	p.sayFarewell(reason)
 	p.server.Stop(cause)
 	if op := p.server.Mark(); op != nil && !p.deleted {
 		_ = p.Store(op) // a hint, which may be lost

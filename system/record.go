@@ -32,7 +32,9 @@ type record struct {
 	// durable is the number of the last order that is known to be durable.
 	durable atomic.Uint64
 	await   atomic.Pointer[waiter]
-	work    sync.WaitGroup // in the background
+	// farewell is what the member is wished to do when it stops; nil: nothing.
+	farewell atomic.Pointer[farewell]
+	work     sync.WaitGroup // in the background
 
 	// accepted and refused are guarded by the log's mailbox lock. refused: the member is to be told when there is room.
 	accepted accepted

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -105,34 +106,59 @@ func (s *Server) makeMachine() (b *machine.Bound, err error) {
 	return machine.Bind(m, init.Version)
 }
 
-// restoreMachine makes the machine, from the newest checkpoint or snapshot if there is one (CKPT-02). A checkpoint that
-// does not check after all gives way to the snapshot.
+// restoreMachine makes the machine, from the newest checkpoint or snapshot if there is one (CKPT-02).
 func (s *Server) restoreMachine(r *raft.Restored) (err error) {
 	if s.cfg.Snapshots == nil {
 		s.machine, err = s.makeMachine()
 		return err
 	}
-	reader, err := s.cfg.Snapshots.OpenRecovery(s.cfg.Raft.Self)
-	if errors.Is(err, snapshot.ErrNone) {
-		s.machine, err = s.makeMachine()
-		return err
-	}
-	if err != nil {
-		return err
-	}
-	meta, err := s.load(reader)
-	if errors.Is(err, ra.ErrCorrupt) && meta.Index > r.Snapshot.Index {
-		if reader, err = s.cfg.Snapshots.OpenReader(s.cfg.Raft.Self); err == nil {
-			meta, err = s.load(reader)
+	meta, restored := s.fromCheckpoint()
+	if !restored {
+		reader, err := s.cfg.Snapshots.OpenReader(s.cfg.Raft.Self)
+		if errors.Is(err, snapshot.ErrNone) {
+			s.machine, err = s.makeMachine()
+			return err
+		}
+		if err != nil {
+			return err
+		}
+		if meta, err = s.load(reader); err != nil {
+			return err
 		}
 	}
-	if err != nil {
+	if err := s.configurationAt(r, meta); err != nil {
 		return err
 	}
 	if term, known := s.cfg.Log.Term(meta.Index); known && term == meta.Term {
 		r.Commit = meta.Index
+		if meta.Index > r.Snapshot.Index {
+			// Nothing goes back behind it, so the entries up to there need not be asked.
+			r.Configurations = append(r.Configurations, raft.Configuration{Index: meta.Index, Members: meta.Members})
+		}
 	} // else the checkpoint is ahead of what is durable of the log, whose end need not be what was committed
-	return s.configurationAt(r, meta)
+	return nil
+}
+
+// fromCheckpoint restores the machine from the newest checkpoint from which that is possible, and reports whether there
+// was one. The log still has what led to them, so one that cannot be read, or that the machine does not understand,
+// gives way to what is older, whatever the reason.
+func (s *Server) fromCheckpoint() (snapshot.Meta, bool) {
+	store := s.cfg.Snapshots
+	for _, info := range slices.Backward(store.Checkpoints(s.cfg.Raft.Self)) {
+		reader, err := store.OpenCheckpoint(info)
+		var meta snapshot.Meta
+		if err == nil {
+			meta, err = s.load(reader)
+		}
+		if err == nil {
+			return meta, true
+		}
+		if errors.Is(err, ra.ErrCorrupt) {
+			err = errors.Join(err, store.CondemnCheckpoint(info))
+		}
+		s.problem(fmt.Errorf("no start from the checkpoint at %d: %w", info.Index, err))
+	}
+	return snapshot.Meta{}, false
 }
 
 // load makes the machine and restores it from what reader reads, which it closes.
@@ -192,11 +218,16 @@ func (s *Server) configurationAt(r *raft.Restored, loaded snapshot.Meta) error {
 	return nil
 }
 
-// replay goes through the log once: it finds the configurations and applies what is known to be committed.
+// replay goes through the log once: it finds the configurations and applies what is known to be committed. It begins
+// behind the last configuration that is known: that of a checkpoint which the log has.
 func (s *Server) replay(r *raft.Restored) error {
 	var fx machine.Effects
 	var entries []ra.Entry
-	for next := r.Base.Index + 1; next <= r.Last; {
+	known := r.Configurations[len(r.Configurations)-1].Index
+	if known <= r.Snapshot.Index {
+		known = r.Base.Index
+	}
+	for next := known + 1; next <= r.Last; {
 		var err error
 		entries, err = s.cfg.Log.Read(entries[:0], next, r.Last, applyChunk)
 		if err != nil {

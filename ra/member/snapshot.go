@@ -17,7 +17,8 @@ import (
 // transfer for each peer; one work of receiving runs at a time.
 type snapshots struct {
 	last       snapshot.Info // the snapshot in force; zero if there is none
-	checkpoint ra.Index      // of the newest checkpoint, 0 if there is none
+	checkpoint ra.Index      // of the newest checkpoint that the machine asked for, 0 if there is none
+	recovery   ra.Index      // of the newest recovery checkpoint, 0 if there is none
 	writing    *writing
 	promoting  bool
 	again      bool // when that has ended a snapshot is to be taken, see Rescue
@@ -56,8 +57,12 @@ func (s *Server) beginSnapshots() {
 			// The life before this one has left it there, and log and core have not heard of it: see adoptNewest.
 			s.snaps.last = snapshot.Info{UID: uid, Index: known.Index, Term: known.Term}
 		}
-		if all := store.Checkpoints(uid); len(all) > 0 {
-			s.snaps.checkpoint = all[len(all)-1].Index
+		for _, info := range store.Checkpoints(uid) {
+			if info.Recovery {
+				s.snaps.recovery = info.Index
+			} else {
+				s.snaps.checkpoint = info.Index
+			}
 		}
 	}
 }
@@ -78,7 +83,7 @@ func (s *Server) applied(e *ra.Entry) {
 func (s *Server) policyState() *snapshot.State {
 	n := &s.snaps
 	return &snapshot.State{
-		Last: n.last.Index, LastBytes: n.last.Size, LastCheckpoint: n.checkpoint,
+		Last: n.last.Index, LastBytes: n.last.Size, LastCheckpoint: n.checkpoint, LastRecovery: n.recovery,
 		FirstSegment: s.cfg.Log.FirstSegment(), LogBytes: s.cfg.Log.Bytes(),
 		Pending: n.underWay(),
 	}
@@ -223,13 +228,17 @@ func (s *Server) take(index ra.Index, state machine.Capture, checkpoint bool) {
 }
 
 // captureNow captures the present state. A machine that panics must not go on.
-func (s *Server) captureNow() (state machine.Capture, err error) {
-	defer func() {
-		var panicked *machine.PanicError
-		if errors.As(err, &panicked) {
-			s.Stop(err)
-		}
-	}()
+func (s *Server) captureNow() (machine.Capture, error) {
+	state, err := s.capture()
+	var panicked *machine.PanicError
+	if errors.As(err, &panicked) {
+		s.Stop(err)
+	}
+	return state, err
+}
+
+// capture captures the present state. A panic of the machine is an error.
+func (s *Server) capture() (state machine.Capture, err error) {
 	defer recoverPanic(&err)
 	state, err = s.machine.Machine().Snapshot()
 	if err == nil && state == nil {

@@ -20,7 +20,8 @@ type writing struct {
 	meta       snapshot.Meta
 	state      machine.Capture
 	checkpoint bool
-	stopped    atomic.Bool // the member has stopped
+	recovery   bool        // for the next start alone
+	stopped    atomic.Bool // the member has stopped, or has no more time
 	// rescue: the disk has no other copy of what it holds, so it is written to its end even if the member stops. The member's
 	// own.
 	rescue bool
@@ -45,7 +46,10 @@ func (w *writing) run() {
 // attempt writes the state once. If it fails nothing is left of it.
 func (w *writing) attempt() (snapshot.Info, error) {
 	create := w.store.Create
-	if w.checkpoint {
+	switch {
+	case w.recovery:
+		create = w.store.CreateRecovery
+	case w.checkpoint:
 		create = w.store.CreateCheckpoint
 	}
 	out, err := create(w.uid, w.meta)

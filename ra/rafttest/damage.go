@@ -225,7 +225,7 @@ func (t *truth) repaired(uid ra.UID) {
 			t.breach("I9", "%s is sound again without index %d of term %d, which it had", uid, at.index, at.term)
 		}
 	}
-	d.lost = nil
+	d.lost, d.healed = nil, false
 }
 
 // had reports whether the member has an entry durably, or had it before its disk decayed.

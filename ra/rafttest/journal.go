@@ -182,7 +182,7 @@ func (n *node) giveUp() {
 // apply does to a durable state what the order does, and reports whether it fits.
 func (o *order) apply(d *durable) bool {
 	d.seq = max(d.seq, o.seq)
-	d.deleted = d.deleted || o.deletes
+	d.deleted, d.healed = d.deleted || o.deletes, d.healed || o.repaired
 	if o.reset != 0 {
 		d.reset(o.reset)
 	}

@@ -24,6 +24,8 @@ type Outcome struct {
 	Installs    int `json:"installs"`
 	Truncations int `json:"truncations"`
 	Changes     int `json:"changes"`
+	// Farewells counts the recovery checkpoints that members left behind when their nodes were stopped.
+	Farewells int `json:"farewells"`
 	// Upgrades counts steps of clusters to a higher version of their machine.
 	Upgrades int `json:"upgrades"`
 	// Decayed counts bits that flipped, and Repairs the members that lost entries by that and are sound again.
@@ -54,15 +56,16 @@ func (o *Outcome) Add(x Outcome) {
 	o.Upgrades += x.Upgrades
 	o.Effects += x.Effects
 	o.Deletions += x.Deletions
+	o.Farewells += x.Farewells
 }
 
 // String lists the counts.
 func (o *Outcome) String() string {
 	return fmt.Sprintf("%d events, %d elections, %d commits, %d acknowledged commands, %d crashes, %d recoveries, %d disk errors, "+
-		"%d flushes, %d snapshots, %d installed, %d truncations, %d changes, %d upgrades, %d effects, "+
+		"%d flushes, %d snapshots, %d recovery checkpoints, %d installed, %d truncations, %d changes, %d upgrades, %d effects, "+
 		"%d flipped bits, %d repairs, %d deleted clusters",
 		o.Events, o.Elections, o.Commits, o.Acknowledged, o.Crashes, o.Recoveries, o.Faults, o.Flushes, o.Snapshots,
-		o.Installs, o.Truncations, o.Changes, o.Upgrades, o.Effects, o.Decayed, o.Repairs, o.Deletions)
+		o.Farewells, o.Installs, o.Truncations, o.Changes, o.Upgrades, o.Effects, o.Decayed, o.Repairs, o.Deletions)
 }
 
 // outcome adds up what the run came to.

@@ -31,9 +31,10 @@ type peer struct {
 	back    recovery // what the disk had
 	durable uint64   // the newest order that is
 	late    []wal.Op // what a life that ended had not stored yet
-	fresh   bool     // the member waits for its registration
-	gone    bool     // removed from the cluster, and stopped for good
-	deleted bool     // and its data are, too, or about to be
+	last    *member.RecoveryCheckpoint
+	fresh   bool // the member waits for its registration
+	gone    bool // removed from the cluster, and stopped for good
+	deleted bool // and its data are, too, or about to be
 	// condemned: its data are to be deleted, by force. dissolved: they are because its cluster is deleted; herald waits for
 	// it.
 	condemned, dissolved bool

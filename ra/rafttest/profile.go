@@ -138,5 +138,7 @@ func Storm(seed uint64) Options {
 
 // policy returns when snapshots are taken.
 func (p *Profile) policy() snapshot.Policy {
-	return snapshot.Policy{MinInterval: p.Interval, MinCheckpoint: p.Interval, Growth: 2, MinBytes: 4 << 10}
+	return snapshot.Policy{
+		MinInterval: p.Interval, MinCheckpoint: p.Interval, MinRecovery: 1, Growth: 2, MinBytes: 4 << 10,
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
@@ -12,6 +13,9 @@ import (
 func (n *node) stop() {
 	for _, p := range n.peers {
 		p.rest()
+	}
+	for _, p := range n.peers {
+		p.sayFarewell()
 	}
 	for len(n.jobs) > 0 {
 		j := n.jobs[0]
@@ -37,12 +41,31 @@ func (p *peer) rest() {
 		return
 	}
 	p.hear()
+	p.last = p.server.RecoveryCheckpoint()
 	p.server.Stop(ra.ErrClosed)
 	mark := p.server.Mark()
 	p.late = p.server.Backlog()
 	p.server = nil
 	if mark != nil && len(p.late) == 0 {
 		_ = p.Store(mark) // a hint, which may be lost
+	}
+}
+
+// sayFarewell writes the last state of a member aside, for its next start (CKPT-10). It may fail, or be given up: nothing
+// relies on it.
+func (p *peer) sayFarewell() {
+	c := p.last
+	if p.last = nil; c == nil {
+		return
+	}
+	if p.node.chaos.IntN(8) == 0 {
+		c.GiveUp()
+	}
+	switch err := c.Write(); {
+	case err == nil:
+		p.sim.done.Farewells++
+	case !deliberate(err) && !errors.Is(err, ra.ErrClosed) && !errors.Is(err, snapshot.ErrBusy):
+		p.cluster.truth.breach("I10", "%s cannot leave its state behind: %v", p.uid, err)
 	}
 }
 

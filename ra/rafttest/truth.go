@@ -71,6 +71,8 @@ type durable struct {
 	snap  raft.Position
 	// lost is what it had before its disk decayed, until it is repaired.
 	lost *durable
+	// healed: so is the order that says so. A crash may come between that and repaired.
+	healed bool
 	// promise is the newest term in which entries were acknowledged, and up to where in that term.
 	promise raft.Position
 	deleted bool // the member, for good
@@ -376,6 +378,9 @@ func (t *truth) recovered(uid ra.UID, maybe *durable, r *recovery) {
 	again := d.clone()
 	again.promise, again.snap = promise, snap
 	t.members[uid] = again
+	if again.healed && again.lost != nil {
+		t.repaired(uid)
+	}
 }
 
 // above returns what of the log counts above a snapshot, and whether the log is replaced by it.

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -19,6 +20,26 @@ func (s *Store) CreateCheckpoint(uid ra.UID, meta Meta) (*Writer, error) {
 	return s.begin(n, &meta)
 }
 
+// recoveryField marks a recovery checkpoint among the fields of its meta.
+const recoveryField = "recovery"
+
+// CreateRecovery begins a recovery checkpoint of a member that stops in good order (CKPT-10): a checkpoint that is there
+// for the next start alone. It does not become a snapshot, is not counted when others are thinned out, and there is one
+// of a member: the one before goes when this one has its name.
+func (s *Store) CreateRecovery(uid ra.UID, meta Meta) (*Writer, error) {
+	fields := maps.Clone(meta.Fields)
+	if fields == nil {
+		fields = make(map[string][]byte)
+	}
+	fields[recoveryField] = nil
+	meta.Fields = fields
+	w, err := s.CreateCheckpoint(uid, meta)
+	if err == nil {
+		w.recovery = true
+	}
+	return w, err
+}
+
 // Checkpoints returns the checkpoints of a member, all above its snapshot, by ascending index.
 func (s *Store) Checkpoints(uid ra.UID) []Info {
 	s.mu.Lock()
@@ -26,34 +47,39 @@ func (s *Store) Checkpoints(uid ra.UID) []Info {
 	return slices.Clone(s.checkpoints[uid])
 }
 
-// OpenRecovery opens what a restart should begin from: the newest checkpoint that can be opened, or else the snapshot of
-// the member (CKPT-02). It returns ErrNone if there is neither.
-func (s *Store) OpenRecovery(uid ra.UID) (*Reader, error) {
-	all := s.Checkpoints(uid)
-	for _, info := range slices.Backward(all) {
-		f, err := s.cfg.FS.Open(s.path(info.checkpointID().String()), vfs.Buffered)
-		if err != nil {
-			continue
-		}
-		l, err := readLayout(f)
-		if err != nil {
-			_ = f.Close() // it was only read
-			continue
-		}
-		return s.newReader(f, l)
+// OpenCheckpoint opens one of a member's Checkpoints to restore the machine from it.
+func (s *Store) OpenCheckpoint(info Info) (*Reader, error) {
+	f, err := s.cfg.FS.Open(s.path(info.checkpointID().String()), vfs.Buffered)
+	if err != nil {
+		return nil, err
 	}
-	return s.OpenReader(uid)
+	l, err := layoutOf(f, info.checkpointID())
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return s.newReader(f, l)
+}
+
+// CondemnCheckpoint moves a checkpoint that has decayed to quarantine. Nothing is lost with it.
+func (s *Store) CondemnCheckpoint(info Info) error {
+	s.publish.Lock()
+	defer s.publish.Unlock()
+	if err := vfs.ToQuarantine(s.cfg.FS, s.cfg.Dir, info.checkpointID().String()); err != nil {
+		return err
+	}
+	s.forgetCheckpoint(info)
+	return nil
 }
 
 // Promote makes a snapshot of the newest checkpoint of a member that is not above upTo, and reports whether there was one
-// (CKPT-05). The checkpoint is checked in every byte first; one that has decayed is removed, and the next older one is
-// taken.
+// (CKPT-05), recovery checkpoints left aside (CKPT-10). The checkpoint is checked in every byte first; one that has decayed
+// is removed, and the next older one is taken.
 func (s *Store) Promote(uid ra.UID, upTo ra.Index) (Info, bool, error) {
 	s.publish.Lock()
 	defer s.publish.Unlock()
 	all := s.Checkpoints(uid)
 	for _, info := range slices.Backward(all) {
-		if info.Index > upTo {
+		if info.Index > upTo || info.Recovery {
 			continue
 		}
 		err := s.promote(info)
@@ -87,7 +113,7 @@ func (s *Store) promote(info Info) error {
 	return s.settle(info)
 }
 
-// installCheckpoint gives a whole temporary file its name, and thins out the member's checkpoints.
+// installCheckpoint gives a whole temporary file its name, and removes what is one too many of the member's checkpoints.
 func (s *Store) installCheckpoint(temp string, info Info) error {
 	s.publish.Lock()
 	defer s.publish.Unlock()
@@ -107,10 +133,22 @@ func (s *Store) installCheckpoint(temp string, info Info) error {
 	})
 	all = slices.Insert(all, at, info)
 	s.checkpoints[info.UID] = all
-	k := thin(all, maxCheckpoints)
+	gone := superfluous(all, &info)
 	s.mu.Unlock()
-	if k >= 0 {
-		s.dropCheckpoint(all[k])
+	for _, old := range gone {
+		s.dropCheckpoint(old)
+	}
+	return nil
+}
+
+// superfluous returns which checkpoints go because there is a new one: each kind makes room for itself only.
+func superfluous(all []Info, added *Info) []Info {
+	same := slices.DeleteFunc(slices.Clone(all), func(x Info) bool { return x.Recovery != added.Recovery })
+	if added.Recovery {
+		return slices.DeleteFunc(same, func(x Info) bool { return x == *added })
+	}
+	if k := thin(same, maxCheckpoints); k >= 0 {
+		return same[k : k+1]
 	}
 	return nil
 }

@@ -25,7 +25,11 @@ func takeCheckpoint(s *Store, uid ra.UID, index ra.Index) error {
 // recoveryIndex returns the index of what a restart would begin from, after reading all of it.
 func recoveryIndex(t *testing.T, s *Store, uid ra.UID) ra.Index {
 	t.Helper()
-	r, err := s.OpenRecovery(uid)
+	open := s.OpenReader
+	if all := s.Checkpoints(uid); len(all) > 0 {
+		open = func(ra.UID) (*Reader, error) { return s.OpenCheckpoint(all[len(all)-1]) }
+	}
+	r, err := open(uid)
 	if errors.Is(err, ErrNone) {
 		return 0
 	}

@@ -8,6 +8,9 @@ type Policy struct {
 	MinInterval ra.Index
 	// MinCheckpoint is how many entries lie between two checkpoints at least; 16384 if 0.
 	MinCheckpoint ra.Index
+	// MinRecovery is how many entries must have been applied since the newest snapshot or checkpoint for a member that stops in
+	// good order to leave its state behind for the next start (CKPT-10); 0: none does.
+	MinRecovery ra.Index
 	// Growth and MinBytes are for machines that never ask: a snapshot is due when the log has more bytes than Growth times
 	// the last snapshot, and at least MinBytes; 4 and 16 MiB if 0.
 	Growth   int64
@@ -19,8 +22,8 @@ type State struct {
 	// Last is the index of the snapshot in place and LastBytes the size of its file; 0 if there is none.
 	Last      ra.Index
 	LastBytes int64
-	// LastCheckpoint is the index of the newest checkpoint, 0 if there is none.
-	LastCheckpoint ra.Index
+	// LastCheckpoint and LastRecovery are the indexes of the newest checkpoint and recovery checkpoint, 0 if there is none.
+	LastCheckpoint, LastRecovery ra.Index
 	// FirstSegment is the lowest index held in segments, 0 if there is none.
 	FirstSegment ra.Index
 	// LogBytes is the length of all entries above Last.
@@ -50,6 +53,12 @@ func (p Policy) AcceptsCheckpoint(s *State, index ra.Index) bool {
 		interval = 16384
 	}
 	return !s.Pending && index > s.Last && index > s.LastCheckpoint && index-s.LastCheckpoint > interval
+}
+
+// AcceptsRecovery says whether a member that stops in good order leaves a recovery checkpoint behind at index (CKPT-10).
+func (p Policy) AcceptsRecovery(s *State, index ra.Index) bool {
+	newest := max(s.Last, s.LastCheckpoint, s.LastRecovery)
+	return p.MinRecovery > 0 && index > newest && index-newest >= p.MinRecovery
 }
 
 // Due says whether a machine that never asks gets a snapshot now, at index.

@@ -68,6 +68,8 @@ type Info struct {
 	Term  ra.Term
 	// Size is that of the file in bytes, State that of the machine's state before compression.
 	Size, State int64
+	// Recovery says that it is a recovery checkpoint.
+	Recovery bool
 }
 
 func (i *Info) id() id { return of(i.UID, i.Index, i.Term) }
@@ -272,7 +274,10 @@ func layoutOf(f vfs.File, n id) (*layout, error) {
 }
 
 func (l *layout) info(n id) Info {
-	return Info{UID: n.uid, Index: n.index, Term: n.term, Size: l.size, State: int64(l.foot.raw)}
+	_, recovery := l.meta.Fields[recoveryField]
+	return Info{
+		UID: n.uid, Index: n.index, Term: n.term, Size: l.size, State: int64(l.foot.raw), Recovery: recovery && n.checkpoint,
+	}
 }
 
 // path returns the name of one of the store's files for the file system.

@@ -81,6 +81,8 @@ type Writer struct {
 	from int64
 	raw  int64
 	err  error
+	// recovery: it is a recovery checkpoint.
+	recovery bool
 }
 
 // Create begins a snapshot of a member. The state is what is written to the Writer.
@@ -131,7 +133,7 @@ func (w *Writer) Commit() (Info, error) {
 	if err != nil {
 		return Info{}, errors.Join(err, w.Abort())
 	}
-	info := Info{UID: w.id.uid, Index: w.id.index, Term: w.id.term, Size: w.w.off, State: w.raw}
+	info := Info{UID: w.id.uid, Index: w.id.index, Term: w.id.term, Size: w.w.off, State: w.raw, Recovery: w.recovery}
 	w.err = ra.ErrClosed
 	install := w.s.install
 	if w.id.checkpoint {

@@ -163,11 +163,13 @@ func readCheckpoint(disk *vfs.Mem) (view, error) {
 		return v, err
 	}
 	v.lost = true
-	crc, err := sumSnapshot(s.OpenRecovery("STATE"))
-	if err == nil {
-		v.members["STATE"] = crc
-	} else if !errors.Is(err, ra.ErrCorrupt) && !errors.Is(err, snapshot.ErrNone) {
-		return v, err
+	for _, info := range s.Checkpoints("STATE") {
+		crc, err := sumSnapshot(s.OpenCheckpoint(info))
+		if err == nil {
+			v.members["STATE"] = crc
+		} else if !errors.Is(err, ra.ErrCorrupt) {
+			return v, err
+		}
 	}
 	return v, nil
 }
