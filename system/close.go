@@ -8,7 +8,8 @@ import (
 )
 
 // Close stops the node in good order: calls fail with ra.ErrClosed from now on, all members stop and leave behind how far
-// they came, what they ordered is made durable, and the files are closed. If ctx ends first Close returns its error; the
+// they came, what they ordered is made durable, and the files are closed. With Config.Snapshots.MinRecovery they leave their
+// state behind, too, as far as half of the time of ctx goes. If ctx ends first Close returns its error; the
 // node still stops, and Close may be called again to wait for that. Only when it has returned nil, or another error, may
 // the directory be opened again.
 func (n *Node) Close(ctx context.Context) error {

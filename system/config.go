@@ -55,7 +55,8 @@ type Config struct {
 	// Limits bound what members have under way to their peers; the zero value is ra's.
 	Limits Limits
 
-	// Snapshots says when snapshots are taken; the zero value is ra's policy.
+	// Snapshots says when snapshots are taken; the zero value is ra's policy. Its MinRecovery has members that are stopped in
+	// good order leave their state behind, so that they start without replaying their logs (CKPT-10).
 	Snapshots snapshot.Policy
 	// SnapshotLevel is the level of their compression as zstd counts it, 1 to 22; 0 means 1, the fastest.
 	SnapshotLevel int

@@ -49,7 +49,9 @@ func (m *Member) Process(ctx context.Context, command []byte) (ra.Result, error)
 	return m.do(ctx, &request{kind: callCommand, command: command})
 }
 
-// Stop stops the member; its data stay. To stop one that does not run is no error (API-09).
+// Stop stops the member; its data stay. To stop one that does not run is no error (API-09). With
+// Config.Snapshots.MinRecovery on its node it leaves its state behind for its next start, if that is written within half
+// of the time of ctx (CKPT-10).
 func (m *Member) Stop(ctx context.Context) error { return m.errand(ctx, errandStop) }
 
 // Restart starts the member if it was stopped or has failed too often (API-08). It fails with ra.ErrNameTaken if it runs,

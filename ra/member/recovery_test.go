@@ -192,7 +192,7 @@ func names(n *rigNode) []string {
 	return all
 }
 
-// CKPT-10, VER-07: what the machine cannot take over, because it fails, panics, or is of older code than the state, is left
+// CKPT-10, VER-07, VER-13: what the machine cannot take over, because it fails, panics, or is of older code than the state, is left
 // aside, and stays for those who can. The member starts as it would have without it.
 func TestRecoveryCheckpointIsNotUnderstood(t *testing.T) {
 	for name, restore := range map[string]func() error{
@@ -227,8 +227,8 @@ func TestRecoveryCheckpointIsNotUnderstood(t *testing.T) {
 	n.crash(vfs.CrashKept)
 	r.code = 2
 	n.start()
-	if got := n.server.snaps.past.from; got != 4 {
-		t.Errorf("newer code begins at %d", got)
+	if got, version := n.server.snaps.past.from, n.server.machine.Version(); got != 4 || version != 2 {
+		t.Errorf("newer code begins at %d with version %d", got, version)
 	}
 	r.elect("a")
 	n.check("a")

@@ -11,7 +11,7 @@ import (
 // The files in the directory of a store. Everything else there is moved to quarantine.
 //
 //	UID.IIIIIIIIIIIIIIII.TTTTTTTTTTTTTTTT.snap        snapshot of member UID, index and term in hexadecimal
-//	UID.IIIIIIIIIIIIIIII.TTTTTTTTTTTTTTTT.ckpt        checkpoint
+//	UID.IIIIIIIIIIIIIIII.TTTTTTTTTTTTTTTT.ckpt        checkpoint, those for recovery included
 //	UID.IIIIIIIIIIIIIIII.TTTTTTTTTTTTTTTT.snap.tmp    one that is being written; removed at the next start
 //	UID.IIIIIIIIIIIIIIII.TTTTTTTTTTTTTTTT.snap.recv   one that is being received; removed at the next start
 //	quarantine/                                       what was found and not understood, or damaged

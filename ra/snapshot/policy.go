@@ -8,8 +8,9 @@ type Policy struct {
 	MinInterval ra.Index
 	// MinCheckpoint is how many entries lie between two checkpoints at least; 16384 if 0.
 	MinCheckpoint ra.Index
-	// MinRecovery is how many entries must have been applied since the newest snapshot or checkpoint for a member that stops in
-	// good order to leave its state behind for the next start (CKPT-10); 0: none does.
+	// MinRecovery is how many entries must have been applied since the newest snapshot or checkpoint for a member that stops
+	// in good order to leave its state behind for the next start (CKPT-10). 0: none does, so that a stop takes no longer and
+	// no more disk than it must.
 	MinRecovery ra.Index
 	// Growth and MinBytes are for machines that never ask: a snapshot is due when the log has more bytes than Growth times
 	// the last snapshot, and at least MinBytes; 4 and 16 MiB if 0.
