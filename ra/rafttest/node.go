@@ -75,6 +75,7 @@ func (n *node) Read(b []byte) (int, error) {
 // open opens the disk, whatever is there, and brings the members' logs back.
 func (n *node) open() error {
 	n.starts++
+	struck := n.fs.Struck()
 	snaps, shots, err := snapshot.Open(snapshot.Config{FS: n.fs, Dir: "snapshots"})
 	if err != nil {
 		return err
@@ -92,6 +93,9 @@ func (n *node) open() error {
 	n.snaps, n.segs, n.log = snaps, segs, log
 	n.gather, n.closing = n.log.NewBatch(), n.log.NewBatch()
 	n.orders, n.syncing, n.busy, n.lacking, n.flush, n.jobs = nil, nil, false, false, flushing{}, nil
+	if n.fs.Struck() > struck {
+		parts.Degraded = nil // what the disk refused to read stands somewhere else, too
+	}
 	n.inspect(shots, parts, found)
 	return n.restore(found)
 }
