@@ -3,6 +3,8 @@ package member
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -177,5 +179,19 @@ func TestBacklogOfAFailedMember(t *testing.T) {
 	h.Flush()
 	if got := h.Backlog(); len(got) != 1 || len(got[0].Entries) != 1 {
 		t.Errorf("the backlog is %+v", got)
+	}
+}
+
+// REP-13: commit index and applied index move in one batch, however much is committed at once: more entries and more bytes
+// than are applied together.
+func TestAllThatIsCommittedIsApplied(t *testing.T) {
+	few := slices.Repeat([]string{"x"}, 2*applyEntries+1)
+	large := slices.Repeat([]string{strings.Repeat("x", applyChunk/2)}, 5)
+	for name, words := range map[string][]string{"many entries": few, "large entries": large} {
+		w := newWorld(t, nil).begin("b", "c")
+		w.follow(words...)
+		if s := w.Status(); s.Applied != ra.Index(len(words)) || s.Commit != s.Applied {
+			t.Errorf("%s: %+v of %d", name, s, len(words))
+		}
 	}
 }

@@ -12,6 +12,8 @@ type progress struct {
 }
 
 // advanced compares a member with what it was. I7: in one life nothing falls, and what the log has let go of is applied.
+// REP-13: at the end of a batch all that is committed is applied, unless the code is too old for it (VER-07), or it comes
+// after the end of the cluster.
 func (p *peer) advanced(now member.Status) {
 	was, t := &p.progress, p.cluster.truth
 	snap := p.log.Snapshot().Index
@@ -22,6 +24,8 @@ func (p *peer) advanced(now member.Status) {
 		t.breach("I7", "the commit index of %s fell from %d to %d", p.uid, was.status.Commit, now.Commit)
 	case now.Applied < was.status.Applied:
 		t.breach("I7", "%s has applied %d, and had %d", p.uid, now.Applied, was.status.Applied)
+	case now.Applied < now.Commit && (t.ended == 0 || now.Applied < t.ended) && !p.server.Overview().Stuck:
+		t.breach("REP-13", "%s has applied %d at the end of a batch, committed is %d", p.uid, now.Applied, now.Commit)
 	case snap < was.snap:
 		t.breach("I7", "the snapshot of %s went back from %d to %d", p.uid, was.snap, snap)
 	}
