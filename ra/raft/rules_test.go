@@ -187,6 +187,23 @@ func TestUpgradeAfterRestart(t *testing.T) {
 	}
 }
 
+// VER-04: an answer that was under way since before its sender can run more says nothing any more.
+func TestUpgradeDespiteLateAnswer(t *testing.T) {
+	r := started(t, Restored{Configurations: []Configuration{{Members: members("a", "b", "c")}}})
+	o := elected(r)
+	stepped(r, Message{Kind: Written, Seq: o.Seq})
+	version := uint32(0)
+	for _, answer := range []Message{{From: "b", Version: 2}, {From: "b", Version: 1}, {From: "c", Version: 2}} {
+		answer.Kind, answer.Term, answer.Index, answer.Last = AppendReply, 1, 1, 1
+		for _, e := range stepped(r, answer).Append {
+			version, _ = DecodeVersion(e.Payload())
+		}
+	}
+	if version != 2 {
+		t.Errorf("version %d is in force", version)
+	}
+}
+
 // VER-04: who stands in the way of an upgrade and is removed does so no longer.
 func TestUpgradeAfterRemoval(t *testing.T) {
 	r := started(t, Restored{Configurations: []Configuration{{Members: members("a", "b", "c")}}})
