@@ -84,8 +84,8 @@ func (fx *Effects) Timer(name string, d time.Duration) {
 	}
 }
 
-// TimerAt is Timer with a moment by the wall clock of the leader, to the millisecond; one that is past is at once
-// (EFF-20).
+// TimerAt is Timer with a moment by the wall clock of the leader (EFF-20); one that is past is at once. The moment is
+// rounded down to milliseconds, as Meta.Time is: unless the clock is set back, the timeout's Meta.Time is not before it.
 func (fx *Effects) TimerAt(name string, at time.Time) {
 	if e := fx.addTimer(EffectTimerAt, name); e != nil {
 		e.Time = at.UnixMilli()

@@ -53,7 +53,8 @@ type Upgrader interface {
 
 // StateEnterer hears of the member's change of role (MAC-06). Roles differ between members, so the call must not
 // change the state. A new leader must ask anew for all monitors and timers that its state calls for: those of the old
-// leader are void (EFF-52). At Recover the state is that of the snapshot, before the log is replayed. More roles may
+// leader are void (EFF-52). Entries of earlier terms that it has not applied yet come after that, with their effects.
+// At Recover the state is that of the snapshot, before the log is replayed. More roles may
 // be added; ignore what is not known.
 type StateEnterer interface {
 	EnterState(role ra.Role, fx *Effects)

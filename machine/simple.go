@@ -12,7 +12,7 @@ import (
 // The state is encoded by Snapshot itself, on the member's goroutine, and nothing is shared with the capture. That
 // suits states of up to some hundred kilobytes; larger ones capture in a cheaper way.
 type Stored[S any] struct {
-	// State is what is stored. Only its exported fields are.
+	// State is what is stored. Only its exported fields are. It begins as the zero value: a Factory makes the maps in it.
 	State S
 }
 
