@@ -60,7 +60,7 @@ func (l *Log) write(b *Batch, flags uint32) error {
 	first := l.cur.write(b, l.next, flags)
 	if first != nil {
 		old := l.cur
-		if err := l.rollOver(); err != nil {
+		if err := l.rollOver(b.need()); err != nil {
 			return l.fail(first, err)
 		}
 		_ = old.f.Close() // nothing in it is trusted beyond what was confirmed

@@ -146,7 +146,7 @@ func (r *recovery) begin(again, marks *Batch) error {
 		first = append(first, marks)
 		l.next++
 	}
-	cur, err := l.begin(h, first...)
+	cur, err := l.begin(h, 0, first...)
 	if vfs.IsFull(err) {
 		return fmt.Errorf("%w: %w", ra.ErrDiskFull, err)
 	}

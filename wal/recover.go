@@ -322,6 +322,8 @@ func (r *recovery) readOne(seq uint64, headers map[uint64]*fileHeader) error {
 		return err
 	}
 	defer src.f.Close()
+	short := uint64(src.size) < h.size
+	src.size = int64(min(uint64(src.size), h.size)) // what stands behind is not of the log
 	w := &walk{
 		r: r, src: src, h: h, off: headerSize, seq: h.firstBatch, chain: h.chain(), end: src.size &^ (block - 1),
 		numbers: make(map[uint32]int), after: ^uint64(0),
@@ -332,7 +334,7 @@ func (r *recovery) readOne(seq uint64, headers map[uint64]*fileHeader) error {
 		return r.quarantine(fileName(seq))
 	}
 	// A file has its full length before it has its name.
-	w.short = w.short || !w.confirmed && uint64(src.size) < h.size
+	w.short = w.short || !w.confirmed && short
 	w.run()
 	if src.dead != nil {
 		return src.dead

@@ -65,7 +65,7 @@ func (l *Log) roll(need int64) error {
 		return l.fail(err)
 	}
 	old := l.cur
-	if err := l.rollOver(); err != nil {
+	if err := l.rollOver(need); err != nil {
 		return l.fail(err)
 	}
 	l.finish(old)
@@ -73,15 +73,16 @@ func (l *Log) roll(need int64) error {
 }
 
 // rollOver closes the current file where it was last confirmed and begins the next one, whose header says where that
-// was. What was written to the old file beyond is void from the moment on that the new file has its name.
-func (l *Log) rollOver() error {
+// was, and which has room for a batch of need bytes. What was written to the old file beyond is void from the moment on
+// that the new file has its name.
+func (l *Log) rollOver(need int64) error {
 	h := fileHeader{
 		seq: l.cur.header.seq + 1, prevSeq: l.cur.header.seq, prevID: l.cur.header.id, prevEnd: uint64(l.cur.off), firstBatch: l.next,
 	}
-	next, err := l.begin(h)
+	next, err := l.begin(h, need)
 	if err != nil {
 		// The spare may have been bad: once more, with another one.
-		next, err = l.begin(h)
+		next, err = l.begin(h, need)
 	}
 	if err != nil {
 		return err
@@ -93,9 +94,10 @@ func (l *Log) rollOver() error {
 }
 
 // begin makes the file that h describes out of a spare: header, first batches if there are any, sync, name, sync of the
-// directory. Header and first batches thus appear together or not at all.
-func (l *Log) begin(h fileHeader, first ...*Batch) (*file, error) {
-	size := headerSize + l.cfg.emergencyRoom()
+// directory. Header and first batches thus appear together or not at all. Behind them the file has room for need bytes
+// and a mark.
+func (l *Log) begin(h fileHeader, need int64, first ...*Batch) (*file, error) {
+	size := headerSize + need + block + l.cfg.emergencyRoom()
 	for _, b := range first {
 		size += b.need() + block
 	}

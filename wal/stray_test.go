@@ -87,3 +87,52 @@ func TestStrayNumberFarAhead(t *testing.T) {
 		}
 	}
 }
+
+// farReads is a file system that notes how far into its files somebody reads.
+type farReads struct {
+	vfs.FS
+	end int64
+}
+
+func (f *farReads) Open(name string, how vfs.Mode) (vfs.File, error) {
+	file, err := f.FS.Open(name, how)
+	return &farFile{file, f}, err
+}
+
+type farFile struct {
+	vfs.File
+	fs *farReads
+}
+
+func (f *farFile) ReadAt(b []byte, off int64) (int, error) {
+	f.fs.end = max(f.fs.end, off+int64(len(b)))
+	return f.File.ReadAt(b, off)
+}
+
+// What stands behind the length that a file's header tells is not of the log, and is not read: a file may look as if it
+// were a million times as long (I11, I20).
+func TestFileLongerThanItsHeaderSays(t *testing.T) {
+	mem := vfs.NewMem()
+	cfg := Config{FS: mem, Dir: "wal", FileSize: MinFileSize}
+	strayLog(t, cfg)
+	f, err := mem.Open("wal/0000000000000001.wal", vfs.Buffered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("not of the log"), 256*MinFileSize); err != nil {
+		t.Fatal(err)
+	}
+	far := &farReads{FS: mem}
+	cfg.FS = far
+	l, r, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if len(r.Losses) > 0 || len(r.Members) != 1 || r.Members[0].Mark.What != 0 || r.Members[0].Entries.Last() != 1 {
+		t.Errorf("%+v", r)
+	}
+	if far.end > readStep {
+		t.Errorf("a file of %d bytes is read up to %d", MinFileSize, far.end)
+	}
+}
