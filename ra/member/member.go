@@ -150,6 +150,9 @@ func (s *Server) Step(m *raft.Message) raft.Result {
 		return raft.Result{}
 	}
 	s.readClock()
+	if m.Kind == raft.ElectionTimeout {
+		s.noteTimeout()
+	}
 	return s.core.Step(m)
 }
 

@@ -227,6 +227,31 @@ func (s *Server) mayRelease() bool {
 	return s.core.QuorumDamaged() || leader != "" && (leader != s.cfg.Raft.Self || s.core.Role() == ra.Leader)
 }
 
+// maxTimeouts is how many election timeouts a request is held through at most. Between two of them lies a whole round of
+// an election, after which a member whose cluster can elect leads or knows who does.
+const maxTimeouts = 2
+
+// noteTimeout counts the election timeouts through which requests are held. Those that saw too many are given back: this
+// member may have been removed without having heard of it, and then it never knows a leader, while others do (MEM-03).
+func (s *Server) noteTimeout() {
+	if s.held() == 0 || s.core.Leader() != "" {
+		return
+	}
+	r := s.rare
+	if r.timeouts++; r.timeouts < maxTimeouts {
+		return
+	}
+	err := &ra.NotLeaderError{Member: s.serverID(s.cfg.Raft.Self)}
+	commands, queries := r.heldCommands, r.heldQueries
+	r.heldCommands, r.heldQueries, r.timeouts = nil, nil, 0
+	for i := range commands {
+		done(commands[i].Caller, Result{Err: err})
+	}
+	for i := range queries {
+		done(queries[i].caller, Result{Err: err})
+	}
+}
+
 // release takes up what was held, before what came in later: the commands of a client keep their order.
 func (s *Server) release() {
 	if !s.mayRelease() {
@@ -235,7 +260,7 @@ func (s *Server) release() {
 	r := s.rare
 	s.commands = slices.Insert(s.commands, 0, r.heldCommands...)
 	held := r.heldQueries
-	r.heldCommands, r.heldQueries = nil, nil
+	r.heldCommands, r.heldQueries, r.timeouts = nil, nil, 0
 	for i, q := range held {
 		if q.local {
 			s.takeLocal(&held[i], true)

@@ -62,6 +62,24 @@ func TestHeldUntilALeaderIsKnown(t *testing.T) {
 	}
 }
 
+// CMD-03, MEM-03: who is held through a whole round of an election hears that this member knows no leader: others may, if
+// it was removed.
+func TestHeldAreGivenBack(t *testing.T) {
+	h := newHost(t, "b", "c")
+	held := []int{h.command(0), h.query()}
+	h.Flush()
+	h.step(raft.Message{Kind: raft.ElectionTimeout})
+	h.calls.wantOpen(held...)
+	h.step(raft.Message{Kind: raft.ElectionTimeout})
+	for _, n := range held {
+		h.calls.want(n, ra.ErrNotLeader)
+	}
+	later := h.command(0)
+	h.Flush()
+	h.step(raft.Message{Kind: raft.ElectionTimeout})
+	h.calls.wantOpen(later)
+}
+
 // CMD-03: the follower of a leader whose entries do not fit waits for some that do; those who were held need not.
 func TestHeldAreRedirectedByAFollowerThatWaits(t *testing.T) {
 	h := newHost(t, "b", "c")

@@ -18,6 +18,8 @@ type rare struct {
 	// heldCommands and heldQueries wait for a leader to be known (CMD-03).
 	heldCommands []Command
 	heldQueries  []query
+	// timeouts counts the election timeouts since something is held.
+	timeouts int
 	// rounds are the consistent queries that wait for the proof of leadership, in order of their number.
 	rounds    []query
 	lastQuery uint64
