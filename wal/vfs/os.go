@@ -106,7 +106,7 @@ func (o *OS) List(dir string) ([]string, error) {
 	}
 	names := make([]string, 0, len(entries))
 	for _, e := range entries {
-		if e.IsDir() {
+		if e.Type()&fs.ModeType&^fs.ModeSymlink != 0 {
 			names = append(names, e.Name()+"/")
 			continue
 		}

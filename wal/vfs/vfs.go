@@ -49,7 +49,8 @@ type Files interface {
 type Dirs interface {
 	// MkdirAll makes a directory and those above it, each synced into its parent. What exists already is no error.
 	MkdirAll(name string) error
-	// List returns the names in a directory, sorted; the name of a directory ends in a slash.
+	// List returns the names in a directory, sorted; the name of a directory, or of anything else that is no file, ends in
+	// a slash. Nobody is to open such a thing: a pipe would block, a socket cannot be opened.
 	List(dir string) ([]string, error)
 	// SyncDir makes the names in a directory durable.
 	SyncDir(dir string) error
