@@ -260,8 +260,11 @@ func (c *Cluster) TransferLeadership(ctx context.Context, to ra.ServerID) error 
 
 // AddMember starts a new member and adds it to the cluster (MEM-02). It returns when the change is committed; the new
 // member may still lack entries. A promotable member becomes a voter by itself when it has caught up (MEM-04). If the
-// change is refused nothing stays of the new member. One that is in the cluster already gets the new membership; it fails
-// with ra.ErrAlreadyMember if it has that, or is a voter and would become one again.
+// change is refused nothing stays of the new member. If it is not known whether it was made (ra.MayHaveBeenApplied) the
+// member stays where it was started: call again, and ra.ErrAlreadyMember says that it was made, ra.ErrNameTaken that it
+// was not, so that the member is to be deleted (Member.Delete) before it is added anew. One that is in the cluster
+// already gets the new membership; it fails with ra.ErrAlreadyMember if it has that, or is a voter and would become one
+// again.
 func (c *Cluster) AddMember(ctx context.Context, id ra.ServerID, membership ra.Membership) error {
 	e, err := c.current()
 	if err != nil {
@@ -313,7 +316,7 @@ func (c *Cluster) changeMembership(ctx context.Context, e *entry, m ra.Member, t
 func leaderOf(e *entry) *route { return e.standing.Load().leader }
 
 // RemoveMember removes a member from the cluster's configuration (MEM-03). It returns when that is committed. The
-// member itself is not touched: Member.Delete deletes its data.
+// member itself is not touched, nor told: Member.Delete deletes its data, also of one that a crash left behind.
 func (c *Cluster) RemoveMember(ctx context.Context, id ra.ServerID) error {
 	e, err := c.current()
 	if err != nil {

@@ -62,7 +62,8 @@ type Config struct {
 	SnapshotLevel int
 
 	// ScrubRate is how fast the node reads again what lies in its segments and snapshots, to find what has decayed before
-	// it is needed, in bytes a second; 0 means 1 MiB, and a negative number that it does not. See Stats.Scrub.
+	// it is needed, in bytes a second; 0 means 1 MiB, and a negative number that it does not. It begins a minute after the
+	// node was opened, and rests for an hour after each pass. See Stats.Scrub.
 	ScrubRate int64
 
 	// NoAutoStart leaves the members that are registered here stopped, until each is restarted. Otherwise Open starts all

@@ -11,6 +11,7 @@ import (
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/raftlog"
 	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
 const (
@@ -118,7 +119,7 @@ func (n *Node) scrubLog(r *record) error {
 	return nil
 }
 
-// scrubSnapshot reads the snapshot of a member. One that has decayed goes to quarantine. If the next one failed the
+// scrubSnapshot reads the snapshot of a member. One that has decayed goes to quarantine; one that is gone has gone. If the next one failed the
 // member is told again.
 func (n *Node) scrubSnapshot(r *record) error {
 	base := r.log.Snapshot().Index
@@ -133,7 +134,7 @@ func (n *Node) scrubSnapshot(r *record) error {
 	switch {
 	case errors.Is(err, ra.ErrClosed):
 		return err
-	case !errors.Is(err, ra.ErrCorrupt):
+	case !errors.Is(err, ra.ErrCorrupt) && !errors.Is(err, vfs.ErrNotExist):
 		return nil
 	}
 	if failed := n.snapshots.Condemn(info); errors.Is(failed, snapshot.ErrNone) {

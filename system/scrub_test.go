@@ -12,15 +12,15 @@ import (
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
-// I9, I11: the scrubber finds a body in a segment, and a snapshot, that have decayed while the node runs. The member's
+// I9, I11: the scrubber finds a body in a segment, and a snapshot, that have decayed or gone while the node runs. The member's
 // memory still has what they held: it writes a snapshot, even if it is its cluster's only member, and nothing is lost.
 func TestScrub(t *testing.T) {
-	for _, what := range []string{"body", "snapshot"} {
+	for _, what := range []string{"body", "snapshot", "no snapshot"} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, 1, func(c *Config) {
 					c.WALFileSize, c.ScrubRate = wal.MinFileSize, 1<<40
-					if what == "snapshot" {
+					if what != "body" {
 						c.Snapshots = snapshot.Policy{MinBytes: 1, Growth: 1}
 					}
 				})
@@ -28,7 +28,7 @@ func TestScrub(t *testing.T) {
 				c := w.cluster("c", "table", "n1")
 				r := n.registry.byName("c")
 				_, stored := n.snapshots.Newest(r.uid)
-				for i := 0; r.log.FirstSegment() == 0 || what == "snapshot" && !stored; i++ {
+				for i := 0; r.log.FirstSegment() == 0 || what != "body" && !stored; i++ {
 					if _, err := c.Process(w.ctx(), reference.AppendPut(nil, fmt.Sprint("key", i%7), bytes.Repeat([]byte{byte(i)}, 3000))); err != nil {
 						t.Fatal(err)
 					}
@@ -38,8 +38,11 @@ func TestScrub(t *testing.T) {
 				before := w.tableAt(n, "c")
 				if what == "body" {
 					w.flip("n1", w.firstFile("n1", "segments", ".seg"), vfs.BlockSize+1000)
+				} else if name := w.firstFile("n1", "snapshots", ".snap"); what == "no snapshot" {
+					if err := w.disks["n1"].Remove(name); err != nil {
+						t.Fatal(err)
+					}
 				} else {
-					name := w.firstFile("n1", "snapshots", ".snap")
 					w.flip("n1", name, int64(len(readAll(t, w.disks["n1"], name))/2))
 				}
 				if err := n.scrubAll(); err != nil {

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -13,8 +14,8 @@ import (
 // acceptedSuffix ends the names of files in quarantine that nobody is to look for any more.
 const acceptedSuffix = ".accepted"
 
-// Condemn moves a member's snapshot that has decayed to quarantine, if it is still the newest one. The member has none
-// from then on.
+// Condemn moves a member's snapshot that has decayed to quarantine, if it is still the newest one, and its file is not
+// gone. The member has none from then on.
 func (s *Store) Condemn(info Info) error {
 	s.publish.Lock()
 	defer s.publish.Unlock()
@@ -22,7 +23,7 @@ func (s *Store) Condemn(info Info) error {
 	if now, ok := s.Newest(uid); !ok || now != info {
 		return fmt.Errorf("%w: %s of %s is not in force any more", ErrNone, info.id(), uid)
 	}
-	if err := vfs.ToQuarantine(s.cfg.FS, s.cfg.Dir, info.id().String()); err != nil {
+	if err := vfs.ToQuarantine(s.cfg.FS, s.cfg.Dir, info.id().String()); err != nil && !errors.Is(err, vfs.ErrNotExist) {
 		return err
 	}
 	s.mu.Lock()
