@@ -19,6 +19,10 @@ func TestRemovedMemberIsNoDeadEnd(t *testing.T) {
 		leader := w.leaderNode(c)
 		node := w.others(leader)[0]
 		c = w.on(leader, "a")
+		index, term := w.last(c)
+		if _, err := w.on(node, "a").LocalQuery(w.ctx(), nil, AfterApplied(index, term)); err != nil {
+			t.Fatal(err)
+		}
 		w.close(node)
 		if err := c.RemoveMember(w.ctx(), ra.ServerID{Name: "a", Node: node}); err != nil {
 			t.Fatal(err)
