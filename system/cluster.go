@@ -24,7 +24,7 @@ type Cluster struct {
 }
 
 // Cluster returns the handle on a cluster that has, or had since the node was opened, members here or was started from
-// here. It fails with ra.ErrUnknownCluster.
+// here. It fails with ra.ErrUnknownCluster; StartOrRestartCluster finds one whose members are all elsewhere.
 func (n *Node) Cluster(name string) (*Cluster, error) {
 	if n.isClosing() {
 		return nil, ra.ErrClosed

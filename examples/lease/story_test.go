@@ -141,6 +141,36 @@ func TestAcquireAllWithoutLeader(t *testing.T) {
 	})
 }
 
+// API-05: a node without members that is opened again finds the cluster by its members.
+func TestClientsNodeOpensAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := started(t)
+		err := s.app.Close(t.Context())
+		if err == nil {
+			s.app, err = system.Open(t.Context(), s.config("app"))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.app.Cluster("locks"); !errors.Is(err, ra.ErrUnknownCluster) {
+			t.Errorf("before: %v", err)
+		}
+		s.locks, err = s.app.StartOrRestartCluster(t.Context(), system.ClusterConfig{
+			Name: "locks", Machine: "locks", Members: system.Members("locks", names...),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		session, err := OpenSession(s.app, s.locks, "anna")
+		if err == nil {
+			_, err = session.Acquire(t.Context(), "l", time.Minute)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // fragile is the machine with a bug: it fails at a lock of one name.
 type fragile struct{ *locks }
 
