@@ -183,6 +183,7 @@ func (n *Node) load(r *record) (*process, error) {
 	if p.server, err = n.makeServer(r, &cfg); err != nil {
 		return nil, fmt.Errorf("system: start member %s: %w", r.id.Name, err)
 	}
+	p.told.Applied = p.server.Status().Applied // what was replayed took no time
 	p.entry = n.board.join(n, r.reg.cluster, r.reg.machine, idsOf(p.server.Configuration().Members))
 	return p, nil
 }

@@ -277,6 +277,7 @@ func (p *process) conclude() error {
 	if s := p.server.Status(); s != p.told {
 		p.changed(s)
 	}
+	p.shown.written.Store(uint64(p.server.Durable()))
 	p.watchLeader()
 	p.rest()
 	return nil
@@ -319,6 +320,9 @@ func (p *process) changed(s member.Status) {
 	if s.Leader != p.told.Leader || s.Term != p.told.Term || s.Role != p.told.Role {
 		p.entry.follows(p, s)
 		p.entry.defers.Store(p.server.DefersReplies())
+	}
+	if s.Applied > p.told.Applied {
+		p.shown.latency.Store(uint64(max(0, p.round.now()-p.server.AppliedTime())))
 	}
 	p.told = s
 	p.shown.update(s)

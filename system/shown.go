@@ -2,6 +2,7 @@ package system
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/member"
@@ -9,7 +10,7 @@ import (
 
 // shown is what others may see of a member while it runs, without asking it (QRY-10).
 type shown struct {
-	role, term, commit, applied atomic.Uint64
+	role, term, commit, applied, written, latency, membership atomic.Uint64
 }
 
 func (s *shown) update(st member.Status) {
@@ -27,9 +28,14 @@ type Metrics struct {
 	Term    ra.Term
 	Commit  ra.Index
 	Applied ra.Index
-	// Last is the last index in the member's log, Snapshot that of its newest snapshot.
-	Last     ra.Index
-	Snapshot ra.Index
+	// Last is the last index in the member's log, Snapshot that of its newest snapshot. Up to Written the log is durable
+	// here; while something is being written that may be more.
+	Last, Written, Snapshot ra.Index
+	// Latency is how long it took from the moment that a leader took the last applied command in until this member had
+	// applied it, by the clocks of their nodes, to a few milliseconds; 0 if nothing was applied since the member's start.
+	Latency time.Duration
+	// Membership is what the member is in the newest configuration that it knows.
+	Membership ra.Membership
 }
 
 // metrics returns the key numbers of a member of this node.
@@ -38,11 +44,17 @@ func (r *record) metrics() Metrics {
 	if p == nil {
 		return Metrics{}
 	}
+	ordered, last := r.node.wal.lastOf(r)
+	if r.durable.Load() < ordered {
+		last = min(last, ra.Index(p.shown.written.Load()))
+	}
 	return Metrics{
 		Running: true,
 		Role:    ra.Role(p.shown.role.Load()), Term: ra.Term(p.shown.term.Load()),
 		Commit: ra.Index(p.shown.commit.Load()), Applied: ra.Index(p.shown.applied.Load()),
-		Last: r.log.Last(), Snapshot: r.log.Snapshot().Index,
+		Last: r.log.Last(), Written: last, Snapshot: r.log.Snapshot().Index,
+		Latency:    time.Duration(p.shown.latency.Load()) * time.Millisecond,
+		Membership: ra.Membership(p.shown.membership.Load()),
 	}
 }
 

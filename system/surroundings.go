@@ -2,6 +2,7 @@ package system
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -53,6 +54,9 @@ func (p *process) learnMembers() {
 	if members := p.server.Configuration().Members; !p.peers.sameMembers(members) {
 		p.peers.set(p.round, members)
 		p.entry.configured(p, members)
+		if i := slices.IndexFunc(members, func(m ra.Member) bool { return m.UID == p.rec.uid }); i >= 0 {
+			p.shown.membership.Store(uint64(members[i].Membership))
+		}
 	}
 }
 

@@ -43,6 +43,14 @@ func (a *walActor) last(r *record) uint64 {
 	return r.writer.Seq()
 }
 
+// lastOf returns the number of the last order that the log accepted from a member, and the index that its log ends with
+// by that.
+func (a *walActor) lastOf(r *record) (seq uint64, last ra.Index) {
+	a.ref.Lock()
+	defer a.ref.Release()
+	return r.writer.Seq(), r.writer.Last()
+}
+
 // wakeWAL lets the log write what has gathered.
 func (n *Node) wakeWAL() { n.wal.ref.Wake(nil) }
 

@@ -28,6 +28,12 @@ type Overview struct {
 	Stalled, Stuck bool
 }
 
+// Durable returns the last index that the core knows to be durable here; see raft.Raft.Durable.
+func (s *Server) Durable() ra.Index { return s.core.Durable() }
+
+// AppliedTime returns when the last applied entry was made, in milliseconds since 1970 by its leader's clock.
+func (s *Server) AppliedTime() int64 { return s.clock }
+
 // Overview describes the member. A machine that panics in it stops its member.
 func (s *Server) Overview() Overview {
 	o := Overview{

@@ -51,6 +51,9 @@ func (r *Raft) State() ra.HardState { return r.state }
 // Commit returns the commit index.
 func (r *Raft) Commit() ra.Index { return r.commit }
 
+// Durable returns the last index that this member knows to be durable here. It may have been told later than its log knows.
+func (r *Raft) Durable() ra.Index { return r.disk.index }
+
 // Last returns the position of the log's last entry.
 func (r *Raft) Last() Position { return r.log.end() }
 
