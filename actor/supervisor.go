@@ -198,15 +198,18 @@ func (s *Supervisor) Stop(ctx context.Context, name string) error {
 // awaitEnd waits until no life of a child is left that was dismissed.
 func (s *Supervisor) awaitEnd(ctx context.Context, c *child) error {
 	s.mu.Lock()
-	settled := c.settled
+	settled, ref := c.settled, c.ref
 	s.mu.Unlock()
+	if ref != nil {
+		ref.Stop(nil) // it ends also if ctx is over
+	}
 	select {
 	case <-settled: // no further one is spawned
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	s.mu.Lock()
-	ref := c.ref
+	ref = c.ref
 	s.mu.Unlock()
 	if ref == nil { // the only one could not be spawned
 		return nil

@@ -80,6 +80,31 @@ func TestRestartIntensity(t *testing.T) {
 	})
 }
 
+// A Stop whose context is over does not wait, and ends the child all the same.
+func TestStopWithoutTime(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, n *Node) {
+		s, err := NewSupervisor(n, "sup", Supervision{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for i := range 30 {
+			ref, err := s.Start(fmt.Sprint(i), func() Actor { return &listener{} })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Stop(ctx, fmt.Sprint(i)); err != nil && !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if ref.Alive() {
+				t.Fatalf("child %d lives on", i)
+			}
+		}
+	})
+}
+
 // Restarts come after a time that doubles.
 func TestBackoff(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, n *Node) {
