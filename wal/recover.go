@@ -2,6 +2,7 @@ package wal
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
@@ -156,11 +157,10 @@ func (r *recovery) loadState() error {
 }
 
 // readStates reads all state files, in the order of their names. There are two, or a few more after a crash. One that
-// cannot be read counts as damaged only if another can: otherwise the disk may be at fault, and nothing is changed.
+// cannot be read counts as damaged only if another can, still: otherwise the disk may be at fault, and nothing is changed.
 func (r *recovery) readStates() ([]foundState, error) {
 	var found []foundState
 	var cause error
-	sound := false
 	for _, name := range r.inv.states {
 		r.l.states.gen = max(r.l.states.gen, name)
 		s, err := r.l.readState(stateName(name))
@@ -171,12 +171,22 @@ func (r *recovery) readStates() ([]foundState, error) {
 			return nil, err
 		}
 		found = append(found, foundState{name: name, stateFile: s})
-		sound = sound || s != nil
 	}
-	if !sound && cause != nil {
+	if cause != nil && !r.readsOn(found) {
 		return nil, cause
 	}
 	return found, nil
+}
+
+// readsOn reports whether one of the state files that were read can be read once more: the disk may have failed since.
+func (r *recovery) readsOn(found []foundState) bool {
+	return slices.ContainsFunc(found, func(s foundState) bool {
+		if s.stateFile == nil {
+			return false
+		}
+		_, err := r.l.readState(stateName(s.name))
+		return err == nil
+	})
 }
 
 // tidyStates moves what is no state file, or another one than its name says, to quarantine. Of those before the newest it

@@ -58,6 +58,58 @@ func (m *model) checkUnread(found *Recovery, what string) (marked int) {
 	return marked
 }
 
+// TestDiskStopsReading: at whatever read of an Open a disk begins to refuse all of them, the log does not open, and when the
+// disk reads again nothing is missing, and nothing was taken for damage. A crash has left a state file that is older than
+// what the log can begin with (I11; F6).
+func TestDiskStopsReading(t *testing.T) {
+	for at, opened := 0, false; !opened; at++ {
+		m, disk := reference(t, 4, false)
+		var old []byte
+		for _, closed := range m.log.Closed() {
+			if err := m.log.Release(closed); err != nil {
+				t.Fatal(err)
+			}
+			if old == nil {
+				old = contentOf(t, disk, stateName(1))
+			}
+		}
+		left := disk.Crash(vfs.CrashKept, nil)
+		f, err := left.Create("wal/"+stateName(1), vfs.Buffered)
+		if err == nil {
+			_, err = f.WriteAt(old, 0)
+		}
+		if err = errors.Join(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		errs := vfs.NewErrs(left)
+		errs.Inject(vfs.Fault{Op: vfs.OpRead, After: at})
+		m.cfg.FS = errs
+		_, _, err = Open(m.cfg)
+		opened = err == nil
+		m.cfg.FS = left.Crash(vfs.CrashKept, nil)
+		found := m.open()
+		if m.err != nil || len(found.Members) != len(m.names) || len(found.Losses) > 0 || len(found.Quarantined) > 0 {
+			t.Errorf("reads failed from number %d on: %v, found %+v", at, m.err, found)
+		}
+	}
+}
+
+// contentOf returns a file of a log.
+func contentOf(t *testing.T, fs vfs.FS, name string) []byte {
+	t.Helper()
+	f, err := fs.Open("wal/"+name, vfs.Buffered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	size, err := f.Size()
+	b := make([]byte, size)
+	if _, err2 := f.ReadAt(b, 0); err != nil || err2 != nil {
+		t.Fatal(err, err2)
+	}
+	return b
+}
+
 // TestUnreadableState: the only state file there is cannot be read. That may be the disk's fault, so the log does not
 // open, and changes nothing; when the disk can read it again nothing is missing.
 func TestUnreadableState(t *testing.T) {
