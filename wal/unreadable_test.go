@@ -132,3 +132,56 @@ func TestUnreadableState(t *testing.T) {
 		t.Errorf("after the fault: %v, found %+v", m.err, found)
 	}
 }
+
+// TestDiskFailsDuringStart: whenever in a start the disk stops to read, that start fails or nothing is missing, and nothing
+// is when it reads again: a disk that fails as a whole leaves no damage behind (I11).
+func TestDiskFailsDuringStart(t *testing.T) {
+	m, disk := reference(t, 5, false)
+	var oldest []byte
+	for n := range 3 {
+		closed := m.log.Closed()
+		if len(closed) == 0 {
+			t.Fatal("no file to release")
+		}
+		if n == 2 {
+			oldest = content(t, disk, "wal/"+stateName(1))
+		}
+		if err := m.log.Release(closed[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// As after a crash that undid the removal of a state file: the newer ones are needed more than it is.
+	f, err := disk.Create("wal/"+stateName(1), vfs.Buffered)
+	if err == nil {
+		_, err = f.WriteAt(oldest, 0)
+		err = errors.Join(err, f.Sync(), f.Close(), disk.SyncDir("wal"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := 0
+	for reads := 0; ; reads++ {
+		left := disk.Crash(vfs.CrashKept, nil)
+		e := vfs.NewErrs(left)
+		e.Inject(vfs.Fault{Op: vfs.OpRead, After: reads})
+		m.cfg.FS = e
+		l, _, err := Open(m.cfg)
+		if err == nil {
+			err = l.Close()
+		}
+		if err != nil {
+			failed++
+		}
+		m.cfg.FS, m.err = left, nil
+		found := m.open()
+		if m.err != nil || len(found.Members) != len(m.names) || len(found.Losses) > 0 || len(found.Quarantined) > 0 {
+			t.Errorf("after %d reads: %v, found %+v", reads, m.err, found)
+		}
+		if e.Struck() == 0 {
+			break
+		}
+	}
+	if failed == 0 {
+		t.Error("no start failed")
+	}
+}
