@@ -157,21 +157,13 @@ func (r *recovery) loadState() error {
 }
 
 // readStates reads all state files, in the order of their names. There are two, or a few more after a crash. One that
-<<<<<<< HEAD
 // cannot be read counts as damaged only if another can, still: otherwise the disk may be at fault, and nothing is changed.
-=======
-// twice cannot be read counts as damaged only if another can be read afterwards: otherwise the disk may be at fault, and nothing
-// is changed.
->>>>>>> 6267da8 (wal: a disk that fails in the middle of a start leaves no damage behind)
 func (r *recovery) readStates() ([]foundState, error) {
 	var found []foundState
 	var cause error
 	for _, name := range r.inv.states {
 		r.l.states.gen = max(r.l.states.gen, name)
 		s, err := r.l.readState(stateName(name))
-		if errors.Is(err, errUnreadable) {
-			s, err = r.l.readState(stateName(name))
-		}
 		switch {
 		case errors.Is(err, errUnreadable):
 			cause = err
@@ -180,23 +172,14 @@ func (r *recovery) readStates() ([]foundState, error) {
 		}
 		found = append(found, foundState{name: name, stateFile: s})
 	}
-<<<<<<< HEAD
 	if cause != nil && !r.readsOn(found) {
-=======
-	if cause != nil && !r.stillReads(found) {
->>>>>>> 6267da8 (wal: a disk that fails in the middle of a start leaves no damage behind)
 		return nil, cause
 	}
 	return found, nil
 }
 
-<<<<<<< HEAD
 // readsOn reports whether one of the state files that were read can be read once more: the disk may have failed since.
 func (r *recovery) readsOn(found []foundState) bool {
-=======
-// stillReads reports whether one of the state files that could be read still can.
-func (r *recovery) stillReads(found []foundState) bool {
->>>>>>> 6267da8 (wal: a disk that fails in the middle of a start leaves no damage behind)
 	return slices.ContainsFunc(found, func(s foundState) bool {
 		if s.stateFile == nil {
 			return false
