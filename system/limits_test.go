@@ -85,7 +85,7 @@ func TestLimitOfChunks(t *testing.T) {
 			return true
 		})
 		w.eventually("the new member has it", func() bool {
-			m, err := w.n(2).Member(ra.ServerID{Name: "a"}).Metrics()
+			m, err := w.n(2).Member(ra.ServerID{Name: "a"}).Metrics(w.ctx())
 			return err == nil && m.Snapshot > 0
 		})
 		synctest.Wait()

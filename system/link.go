@@ -173,6 +173,10 @@ func (n *Node) submitHere(r *record, c *call) error {
 	if r == nil {
 		return n.notRunning(nil)
 	}
+	if c.kind == callMetrics {
+		c.answer(ra.Result{Reply: r.metrics()}, nil)
+		return nil
+	}
 	p := r.proc.Load()
 	if p == nil {
 		return n.notRunning(r)

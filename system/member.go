@@ -79,11 +79,16 @@ func (m *Member) Overview(ctx context.Context) (MemberOverview, error) {
 	return o, err
 }
 
-// Metrics returns the key numbers of a member of this node without asking it, so also while it is busy (QRY-10). It
-// fails with ra.ErrNoProcess if no such member is registered here.
-func (m *Member) Metrics() (Metrics, error) {
+// Metrics returns the key numbers of the member without asking it, so also while it is busy or stopped (QRY-10): its node
+// answers, at once if it is this one. It fails with ra.ErrNoProcess if no such member is registered there.
+func (m *Member) Metrics(ctx context.Context) (Metrics, error) {
+	if m.id.Node != m.node.Name() {
+		r, err := m.do(ctx, &request{kind: callMetrics, fixed: true})
+		metrics, _ := r.Reply.(Metrics)
+		return metrics, err
+	}
 	r := m.node.registry.byName(m.id.Name)
-	if m.id.Node != m.node.Name() || r == nil {
+	if r == nil {
 		return Metrics{}, ra.ErrNoProcess
 	}
 	return r.metrics(), nil

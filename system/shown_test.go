@@ -1,6 +1,7 @@
 package system
 
 import (
+	"errors"
 	"path"
 	"testing"
 	"testing/synctest"
@@ -22,7 +23,7 @@ func TestMetricsOfASlowDisk(t *testing.T) {
 		}
 		synctest.Wait()
 		metrics := func() Metrics {
-			m, err := n.Member(ra.ServerID{Name: "c"}).Metrics()
+			m, err := n.Member(ra.ServerID{Name: "c"}).Metrics(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,7 +75,7 @@ func TestMetricsAtRest(t *testing.T) {
 		w.add(c, 1)
 		synctest.Wait() // and no tick, nor anything else, wakes the members
 		for name, n := range w.nodes {
-			m, err := n.Member(ra.ServerID{Name: "a"}).Metrics()
+			m, err := n.Member(ra.ServerID{Name: "a"}).Metrics(w.ctx())
 			want := ra.Voter
 			if name == "n4" {
 				want = ra.NonVoter
@@ -85,9 +86,37 @@ func TestMetricsAtRest(t *testing.T) {
 		}
 		w.closeAll()
 		time.Sleep(time.Hour)
-		m, err := w.open("n1").Member(ra.ServerID{Name: "a"}).Metrics()
+		m, err := w.open("n1").Member(ra.ServerID{Name: "a"}).Metrics(w.ctx())
 		if err != nil || m.Applied < 20 || m.Written != m.Last || m.Latency != 0 {
 			t.Errorf("after a restart: %+v, %v", m, err)
 		}
+	})
+}
+
+// QRY-10: the key numbers of a member on another node come from that node, whether or not the member runs; those of nobody,
+// or of a node that is not connected, are an error.
+func TestMetricsOfOtherNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, nil)
+		w.healed("a", w.add(w.ensure("n1"), 1))
+		id := ra.ServerID{Name: "a", Node: "n2"}
+		there := w.n(1).Member(id)
+		synctest.Wait()
+		far, err := there.Metrics(w.ctx())
+		near, _ := w.n(2).Member(id).Metrics(w.ctx())
+		if err != nil || far != near || !far.Running || far.Applied < 2 {
+			t.Errorf("from n1 %+v, %v; from n2 %+v", far, err, near)
+		}
+		if err := there.Stop(w.ctx()); err != nil {
+			t.Fatal(err)
+		}
+		if far, err = there.Metrics(w.ctx()); err != nil || far != (Metrics{}) {
+			t.Errorf("of a member that is stopped: %+v, %v", far, err)
+		}
+		_, err = w.n(1).Member(ra.ServerID{Name: "z", Node: "n2"}).Metrics(w.ctx())
+		wantErr(t, err, func(err error) bool { return errors.Is(err, ra.ErrNoProcess) })
+		w.close("n2")
+		_, err = there.Metrics(w.short())
+		wantErr(t, err, func(err error) bool { return errors.Is(err, ra.ErrNodeDown) })
 	})
 }

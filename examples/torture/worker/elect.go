@@ -40,7 +40,7 @@ func (s *slot) elect(ctx context.Context) {
 // for the entry that its leadership begins with waits for some.
 func (s *slot) leading() (term ra.Term, ok bool) {
 	for _, id := range s.members {
-		m, err := s.node(id).Member(id).Metrics()
+		m, err := s.node(id).Member(id).Metrics(context.Background())
 		if err != nil || m.Term < term {
 			continue
 		}

@@ -142,7 +142,7 @@ func (s *slot) purge(ctx context.Context) {
 func (s *slot) found() []ra.ServerID {
 	var found []ra.ServerID
 	for _, id := range s.members {
-		if _, err := s.node(id).Member(id).Metrics(); !errors.Is(err, ra.ErrNoProcess) {
+		if _, err := s.node(id).Member(id).Metrics(context.Background()); !errors.Is(err, ra.ErrNoProcess) {
 			found = append(found, id)
 		}
 	}
