@@ -109,6 +109,15 @@ func (h *handles) forget(number uint64) {
 	}
 }
 
+// renew closes all files, to be opened again when they are needed.
+func (h *handles) renew() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, x := range h.open {
+		h.shut(x)
+	}
+}
+
 // close closes all files.
 func (h *handles) close() {
 	h.mu.Lock()

@@ -38,6 +38,10 @@ func (s *Set) Read(dst []ra.Entry, uid ra.UID, lo, hi ra.Index, maxBytes int) ([
 	return q.out, nil
 }
 
+// Reopen has every file opened anew when it is read next: one that was removed, or put in the place of another, is still
+// what it was as long as it stays open.
+func (s *Set) Reopen() { s.handles.renew() }
+
 // query is a Read under way.
 type query struct {
 	s     *Set

@@ -82,6 +82,7 @@ func (n *Node) pace(bytes int) error {
 
 // scrubAll is one pass.
 func (n *Node) scrubAll() error {
+	n.segments.Reopen()
 	for _, r := range n.registry.all() {
 		if err := n.scrubLog(r); err != nil {
 			return err
@@ -119,8 +120,8 @@ func (n *Node) scrubLog(r *record) error {
 	return nil
 }
 
-// scrubSnapshot reads the snapshot of a member. One that has decayed goes to quarantine; one that is gone has gone. If the next one failed the
-// member is told again.
+// scrubSnapshot reads the snapshot of a member. One that has decayed goes to quarantine; one that is gone has gone. If the
+// next one failed the member is told again.
 func (n *Node) scrubSnapshot(r *record) error {
 	base := r.log.Snapshot().Index
 	info, ok := n.snapshots.Newest(r.uid)

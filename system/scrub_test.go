@@ -3,6 +3,7 @@ package system
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -15,12 +16,13 @@ import (
 // I9, I11: the scrubber finds a body in a segment, and a snapshot, that have decayed or gone while the node runs. The member's
 // memory still has what they held: it writes a snapshot, even if it is its cluster's only member, and nothing is lost.
 func TestScrub(t *testing.T) {
-	for _, what := range []string{"body", "snapshot", "no snapshot"} {
+	for _, what := range []string{"body", "no segment", "snapshot", "no snapshot"} {
+		snapshots := strings.HasSuffix(what, "snapshot")
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, 1, func(c *Config) {
 					c.WALFileSize, c.ScrubRate = wal.MinFileSize, 1<<40
-					if what != "body" {
+					if snapshots {
 						c.Snapshots = snapshot.Policy{MinBytes: 1, Growth: 1}
 					}
 				})
@@ -28,7 +30,7 @@ func TestScrub(t *testing.T) {
 				c := w.cluster("c", "table", "n1")
 				r := n.registry.byName("c")
 				_, stored := n.snapshots.Newest(r.uid)
-				for i := 0; r.log.FirstSegment() == 0 || what != "body" && !stored; i++ {
+				for i := 0; r.log.FirstSegment() == 0 || snapshots && !stored; i++ {
 					if _, err := c.Process(w.ctx(), reference.AppendPut(nil, fmt.Sprint("key", i%7), bytes.Repeat([]byte{byte(i)}, 3000))); err != nil {
 						t.Fatal(err)
 					}
@@ -36,19 +38,27 @@ func TestScrub(t *testing.T) {
 				}
 				synctest.Wait() // no snapshot is under way
 				before := w.tableAt(n, "c")
-				if what == "body" {
-					w.flip("n1", w.firstFile("n1", "segments", ".seg"), vfs.BlockSize+1000)
-				} else if name := w.firstFile("n1", "snapshots", ".snap"); what == "no snapshot" {
+				if err := n.scrubAll(); err != nil || n.Stats().Scrub.Found != 0 {
+					t.Fatalf("found before: %v, %+v", err, n.Stats().Scrub)
+				}
+				name := w.firstFile("n1", "segments", ".seg")
+				if snapshots {
+					name = w.firstFile("n1", "snapshots", ".snap")
+				}
+				switch what {
+				case "body":
+					w.flip("n1", name, vfs.BlockSize+1000)
+				case "snapshot":
+					w.flip("n1", name, int64(len(readAll(t, w.disks["n1"], name))/2))
+				default:
 					if err := w.disks["n1"].Remove(name); err != nil {
 						t.Fatal(err)
 					}
-				} else {
-					w.flip("n1", name, int64(len(readAll(t, w.disks["n1"], name))/2))
 				}
 				if err := n.scrubAll(); err != nil {
 					t.Fatal(err)
 				}
-				if s := n.Stats().Scrub; s.Found == 0 || s.Bytes == 0 && what != "no snapshot" {
+				if s := n.Stats().Scrub; s.Found == 0 || s.Bytes == 0 {
 					t.Fatalf("nothing was found: %+v", s)
 				}
 				w.eventually("a snapshot", func() bool {

@@ -157,13 +157,16 @@ func (r *recovery) loadState() error {
 }
 
 // readStates reads all state files, in the order of their names. There are two, or a few more after a crash. One that
-// cannot be read counts as damaged only if another can, still: otherwise the disk may be at fault, and nothing is changed.
+// twice cannot be read counts as damaged only if another can, still: otherwise the disk may be at fault, and nothing is changed.
 func (r *recovery) readStates() ([]foundState, error) {
 	var found []foundState
 	var cause error
 	for _, name := range r.inv.states {
 		r.l.states.gen = max(r.l.states.gen, name)
 		s, err := r.l.readState(stateName(name))
+		if errors.Is(err, errUnreadable) { // once is nothing
+			s, err = r.l.readState(stateName(name))
+		}
 		switch {
 		case errors.Is(err, errUnreadable):
 			cause = err
