@@ -275,9 +275,6 @@ func TestNoTimeForRecoveryCheckpoint(t *testing.T) {
 				}
 				close(release)
 				synctest.Wait()
-				if err != nil && w.running() > 0 {
-					return // with no time at all the stop may not even have begun
-				}
 				w.close("n1")
 				if got := w.checkpoints("n1"); got != 0 {
 					t.Errorf("%d checkpoints", got)
