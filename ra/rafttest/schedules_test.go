@@ -114,9 +114,10 @@ func TestSameSeedSameRun(t *testing.T) {
 // has changed since they are schedules like all others. One that shows a snapshot of a deleted cluster is 255, 16142 an
 // upgrade that waited for ever because of a late answer of an earlier life, 160731 an entry of a former term at the
 // snapshot's index that came back, so that the log above it was taken for one of another history, and 376914 a leader that
-// stepped down unheard and was followed for ever when its node was back.
+// stepped down unheard and was followed for ever when its node was back; and 21078 a snapshot that was received and not put
+// in force, and kept those of the next leader out, which were older.
 func TestOldFailures(t *testing.T) {
-	for _, s := range []uint64{1228, 1463, 1581, 3301, 13434, 1005818, 255, 16142, 160731, 376914} {
+	for _, s := range []uint64{1228, 1463, 1581, 3301, 13434, 1005818, 255, 16142, 160731, 376914, 21078} {
 		if _, err := Run(Options{Seed: s, Events: 1000}); err != nil {
 			t.Error(err)
 		}
