@@ -169,13 +169,14 @@ func (r *reception) finish(store *snapshot.Store, uid ra.UID, restored restorer)
 	if err != nil && !errors.Is(err, snapshot.ErrStale) {
 		return err
 	}
-	// Stale: perhaps this very one came with an earlier attempt, and could not be restored.
+	// Stale: perhaps this very one came with an earlier attempt, and could not be restored; or a later one with the attempt
+	// of another leader, which the core gave up. That one serves as well, and this leader has no better.
 	in, err := store.OpenReader(uid)
 	if err != nil {
 		return err
 	}
 	meta := in.Meta()
-	if at := (Position{Index: meta.Index, Term: meta.Term}); at != r.at() {
+	if at := (Position{Index: meta.Index, Term: meta.Term}); at != r.at() && at.Index <= r.at().Index {
 		return errors.Join(fmt.Errorf("%w: %v is in place of %v", snapshot.ErrStale, at, r.at()), in.Close())
 	}
 	bound, err := restored(meta, in)
@@ -221,7 +222,11 @@ func (s *Server) chunkStored(r *reception, o *raft.SnapshotOrder) {
 // install puts a received snapshot in force: core, log and machine go over to it together (SNX-04, SNAP-05). It is
 // durable already, so that a crash before the store has the reset begins from it too.
 func (s *Server) install(r *reception, o *raft.SnapshotOrder) {
-	p := r.at()
+	p, keep := Position{Index: r.meta.Index, Term: r.meta.Term}, o.KeepLog
+	if p != r.at() {
+		term, known := s.cfg.Log.Term(p.Index)
+		keep = known && term == p.Term
+	}
 	s.Step(&raft.Message{
 		Kind: raft.SnapshotStored, Index: p.Index, LogTerm: p.Term, Members: r.meta.Members, Version: r.meta.MachineVersion,
 	})
@@ -231,8 +236,8 @@ func (s *Server) install(r *reception, o *raft.SnapshotOrder) {
 	old := s.present()
 	s.waiting.skipped(p.Index, p.Term, errInstalled)
 	s.dropHint()
-	s.cfg.Log.Install(p, o.KeepLog)
-	if !o.KeepLog {
+	s.cfg.Log.Install(p, keep)
+	if !keep {
 		s.orderReset(p.Index)
 	}
 	s.status.Commit = max(s.status.Commit, p.Index)

@@ -171,23 +171,42 @@ func TestStopWhileSending(t *testing.T) {
 func TestSenderFindsTheSnapshotOfTheLifeBefore(t *testing.T) {
 	r := lagging(t)
 	a := r.node("a")
-	meta, err := a.server.metaAt(206)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, err := a.store.Create("a", meta)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err = (&ledgerCapture{node: a, ids: a.machine.ids, clock: a.machine.clock}).WriteTo(w); err != nil {
-		t.Fatal(err)
-	}
-	if _, err = w.Commit(); err != nil {
-		t.Fatal(err)
-	}
+	a.leave(206, a)
 	r.tick(2)
 	r.check("a", "b", "c")
 	if got := r.node("c").installed; len(got) != 1 || got[0].New.Index != 206 {
 		t.Errorf("installed were %+v", got)
+	}
+}
+
+// leave puts a snapshot of the leader's present state into the store of a node, of which its member does not hear.
+func (n *rigNode) leave(index ra.Index, leader *rigNode) {
+	n.t.Helper()
+	meta, err := leader.server.metaAt(index)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	w, err := n.store.Create(n.uid, meta)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if _, err = (&ledgerCapture{node: leader, ids: leader.machine.ids, clock: leader.machine.clock}).WriteTo(w); err != nil {
+		n.t.Fatal(err)
+	}
+	if _, err = w.Commit(); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// SNX-04, SNAP-05: a snapshot that was received and not put in force, because the core had gone on, does not keep an older
+// one of the next leader out: it comes into force itself, since that leader has no better one.
+func TestLaterSnapshotServes(t *testing.T) {
+	r := lagging(t)
+	c := r.node("c")
+	c.leave(206, r.node("a"))
+	r.tick(3)
+	r.check("a", "b", "c")
+	if got := c.installed; len(got) != 1 || got[0].New.Index != 206 || c.log.Snapshot().Index != 206 {
+		t.Errorf("installed were %+v, the log begins after %v", got, c.log.Snapshot())
 	}
 }

@@ -91,8 +91,9 @@ const (
 	SnapshotTaken
 	// LogTruncated says that the entries up to Index are not kept any more. A snapshot covers them.
 	LogTruncated
-	// SnapshotStored ends the work that Orders.Snapshot had asked for: the snapshot at Index and LogTerm is durable
-	// and in force, log and machine included, and its configuration is Members. Version is its machine version.
+	// SnapshotStored ends the work that Orders.Snapshot had asked for: the snapshot at Index and LogTerm, that one or a
+	// later one, is durable and in force, log and machine included, and its configuration is Members. Version is its
+	// machine version. If it is another one, all of the log goes unless it holds the entry there.
 	SnapshotStored
 	// SnapshotFailed says that the snapshot could not be stored or put in force; nothing has changed.
 	SnapshotFailed

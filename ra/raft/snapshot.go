@@ -89,12 +89,17 @@ func (r *Raft) snapshotFailed(*Message) {
 }
 
 // snapshotStored takes note that a received snapshot is in force: the log up to it is gone, and all of it unless it
-// held the snapshot's last entry (Raft paper, figure 13, steps 6 to 8).
+// held the snapshot's last entry (Raft paper, figure 13, steps 6 to 8). A later one is as good: what a snapshot stands for
+// is committed.
 func (r *Raft) snapshotStored(m *Message) {
 	v := r.receiving
 	p := Position{m.Index, m.LogTerm}
-	if r.role != ra.ReceiveSnapshot || !v.installing || v.snapshot != p {
+	if r.role != ra.ReceiveSnapshot || !v.installing || p != v.snapshot && p.Index <= v.snapshot.Index {
 		return
+	}
+	keepLog := v.keepLog
+	if p != v.snapshot {
+		keepLog = r.log.has(p)
 	}
 	members := sortMembers(slices.Clone(m.Members))
 	if err := checkMembers(members); err != nil || len(members) == 0 {
@@ -103,7 +108,7 @@ func (r *Raft) snapshotStored(m *Message) {
 	}
 	r.receiving = receiving{}
 	r.snapshot, r.version = p, max(r.version, m.Version)
-	r.restart(p, v.keepLog, members)
+	r.restart(p, keepLog, members)
 	r.enterFollower()
 	r.ackDue = true // acknowledges the snapshot too, once the term is durable
 }
