@@ -37,7 +37,8 @@ func TestDecay(t *testing.T) {
 	}
 	t.Logf("%d schedules, %d bits flipped, %d members repaired, %d changes of members, %d clusters deleted",
 		*decays, total.Decayed, total.Repairs, total.Changes, total.Deletions)
-	if total.Decayed == 0 || total.Repairs == 0 || total.Changes == 0 || total.Deletions == 0 {
+	// A few schedules need not have everything in them.
+	if *decays >= 200 && (total.Decayed == 0 || total.Repairs == 0 || total.Changes == 0 || total.Deletions == 0) {
 		t.Error("something did not happen at all")
 	}
 }
