@@ -14,13 +14,14 @@ import (
 // ReplaceDamaged replaces the members of this node that can never run again (Report.Damaged): those that have lost their
 // term and vote, for instance because a file of the write-ahead log is gone, and those that cannot be read. Each is removed
 // from its cluster, deleted here, and added again under another uid, with the membership that it had; a voter is promotable
-// until it has caught up (MEM-04). Members of different clusters are replaced side by side. It returns how many were
-// replaced, when their changes are committed, and why the others were not, joined; it may be called again then, also
-// after a crash in the middle.
+// until it has caught up (MEM-04), and so is whoever was removed before a crash. Members of different clusters are replaced
+// side by side. It returns how many were replaced, when their changes are committed, and why the others were not, joined; it
+// may be called again then, also after a crash in the middle.
 //
 // The others of a cluster must be able to commit that. Where they cannot, it fails for that member when the context ends,
 // or with ra.ErrDamaged, which says what the member has lost, as soon as nobody else is there to be asked. That is also the
-// error of a cluster's only member (see AcceptLoss), and of one that has lost its registration, so that nobody knows what it was of.
+// error of a cluster's only member (see AcceptLoss), and of one that has lost its registration, so that nobody knows what
+// it was of.
 func (n *Node) ReplaceDamaged(ctx context.Context) (int, error) {
 	if err := n.mayBegin(ctx); err != nil {
 		return 0, err
