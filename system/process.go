@@ -62,6 +62,8 @@ func (p *process) Start(ctx *actor.Context) error {
 	p.spawn = p.ref.PID().Spawn
 	p.enter(ctx)
 	defer p.leave()
+	p.learnMembers()
+	p.shown.update(p.server) // before anybody can look
 	p.rec.proc.Store(p)
 	close(p.begun)
 	p.server.Flush()
@@ -277,7 +279,6 @@ func (p *process) conclude() error {
 	if s := p.server.Status(); s != p.told {
 		p.changed(s)
 	}
-	p.shown.written.Store(uint64(p.server.Durable()))
 	p.watchLeader()
 	p.rest()
 	return nil
@@ -325,7 +326,7 @@ func (p *process) changed(s member.Status) {
 		p.shown.latency.Store(uint64(max(0, p.round.now()-p.server.AppliedTime())))
 	}
 	p.told = s
-	p.shown.update(s)
+	p.shown.update(p.server)
 }
 
 // watchLeader monitors the process of the leader that the Server follows (TIM-06). Which process that is, is known from

@@ -13,11 +13,13 @@ type shown struct {
 	role, term, commit, applied, written, latency, membership atomic.Uint64
 }
 
-func (s *shown) update(st member.Status) {
+func (s *shown) update(server *member.Server) {
+	st := server.Status()
 	s.role.Store(uint64(st.Role))
 	s.term.Store(uint64(st.Term))
 	s.commit.Store(uint64(st.Commit))
 	s.applied.Store(uint64(st.Applied))
+	s.written.Store(uint64(server.Durable()))
 }
 
 // Metrics are a member's key numbers. They are read one after the other, not at one instant.
