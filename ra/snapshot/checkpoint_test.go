@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"testing"
@@ -11,15 +12,7 @@ import (
 )
 
 func takeCheckpoint(s *Store, uid ra.UID, index ra.Index) error {
-	w, err := s.CreateCheckpoint(uid, metaAt(index))
-	if err != nil {
-		return err
-	}
-	if _, err := w.Write(stateAt(index, 3000)); err != nil {
-		return errors.Join(err, w.Abort())
-	}
-	_, err = w.Commit()
-	return err
+	return write(s.CreateCheckpoint, uid, index, 3000)
 }
 
 // recoveryIndex returns the index of what a restart would begin from, after reading all of it.
@@ -145,16 +138,12 @@ func TestPromoteAfterFailedSync(t *testing.T) {
 // Whatever a crash leaves of checkpoints and of a promotion: the store opens, and never falls behind the snapshot.
 func TestCheckpointCrashes(t *testing.T) {
 	for seed := range uint64(20) {
-		rng := rand.New(rand.NewPCG(seed, 2))
-		mem := vfs.NewMem()
-		errs := vfs.NewErrs(mem)
-		s := mustOpen(t, errs)
 		var least ra.Index
-		errs.Trace(func(op vfs.Op, name string) {
-			left := mustOpen(t, mem.Crash(vfs.CrashModel(rng.IntN(int(vfs.CrashModels))), rng))
-			if got := recoveryIndex(t, left, "a"); got < least {
-				t.Fatalf("seed %d, crash before %s %s: recovery from %d", seed, op, name, got)
+		s := openCrashing(t, seed, func(left vfs.FS) error {
+			if got := recoveryIndex(t, mustOpen(t, left), "a"); got < least {
+				return fmt.Errorf("recovery from %d, not %d", got, least)
 			}
+			return nil
 		})
 		for index := ra.Index(10); index <= 60; index += 10 {
 			if err := takeCheckpoint(s, "a", index); err != nil {

@@ -80,17 +80,8 @@ func TestLaterFormat(t *testing.T) {
 // I9: whatever a crash leaves, there is the snapshot before or the new one, whole.
 func TestCrashAtEveryOperation(t *testing.T) {
 	for seed := range uint64(20) {
-		rng := rand.New(rand.NewPCG(seed, 9))
-		mem := vfs.NewMem()
-		errs := vfs.NewErrs(mem)
-		s := mustOpen(t, errs)
 		var before, now ra.Index
-		errs.Trace(func(op vfs.Op, name string) {
-			model := vfs.CrashModel(rng.IntN(int(vfs.CrashModels)))
-			if err := survivor(mem.Crash(model, rng), before, now); err != nil {
-				t.Fatalf("seed %d, crash (%s) before %s %s: %v", seed, model, op, name, err)
-			}
-		})
+		s := openCrashing(t, seed, func(left vfs.FS) error { return survivor(left, before, now) })
 		for now = 10; now <= 50; now += 10 {
 			step := take
 			if now%20 == 0 {

@@ -45,9 +45,31 @@ func stateAt(index ra.Index, n int) []byte {
 	return b[:n]
 }
 
-// take writes a snapshot in pieces.
+// openCrashing opens a store on a disk that could crash before each of its operations, in any way: check is given what the
+// crash would leave.
+func openCrashing(t *testing.T, seed uint64, check func(left vfs.FS) error) *Store {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(seed, 9))
+	mem := vfs.NewMem()
+	errs := vfs.NewErrs(mem)
+	s := mustOpen(t, errs)
+	errs.Trace(func(op vfs.Op, name string) {
+		model := vfs.CrashModel(rng.IntN(int(vfs.CrashModels)))
+		if err := check(mem.Crash(model, rng)); err != nil {
+			t.Fatalf("seed %d, crash (%s) before %s %s: %v", seed, model, op, name, err)
+		}
+	})
+	return s
+}
+
+// take writes a snapshot.
 func take(s *Store, uid ra.UID, index ra.Index, size int) error {
-	w, err := s.Create(uid, metaAt(index))
+	return write(s.Create, uid, index, size)
+}
+
+// write writes what create makes, a snapshot or a checkpoint, in pieces.
+func write(create func(ra.UID, Meta) (*Writer, error), uid ra.UID, index ra.Index, size int) error {
+	w, err := create(uid, metaAt(index))
 	if err != nil {
 		return err
 	}

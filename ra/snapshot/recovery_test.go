@@ -2,7 +2,7 @@ package snapshot
 
 import (
 	"errors"
-	"math/rand/v2"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -11,15 +11,7 @@ import (
 )
 
 func takeRecovery(s *Store, uid ra.UID, index ra.Index) error {
-	w, err := s.CreateRecovery(uid, metaAt(index))
-	if err != nil {
-		return err
-	}
-	if _, err := w.Write(stateAt(index, 3000)); err != nil {
-		return errors.Join(err, w.Abort())
-	}
-	_, err = w.Commit()
-	return err
+	return write(s.CreateRecovery, uid, index, 3000)
 }
 
 // recoveries returns the indexes of a member's recovery checkpoints.
@@ -109,16 +101,12 @@ func TestRecoveryCheckpointsAreNotThinned(t *testing.T) {
 // without damage, with what can be read in every byte and is not below the snapshot.
 func TestCrashOfRecoveryCheckpoints(t *testing.T) {
 	for seed := range uint64(20) {
-		rng := rand.New(rand.NewPCG(seed, 3))
-		mem := vfs.NewMem()
-		errs := vfs.NewErrs(mem)
-		s := mustOpen(t, errs)
 		var least, now ra.Index
-		errs.Trace(func(op vfs.Op, name string) {
-			left := mustOpen(t, mem.Crash(vfs.CrashModel(rng.IntN(int(vfs.CrashModels))), rng))
-			if got := recoveryIndex(t, left, "a"); got < least || got > now {
-				t.Fatalf("seed %d, crash before %s %s: recovery from %d", seed, op, name, got)
+		s := openCrashing(t, seed, func(left vfs.FS) error {
+			if got := recoveryIndex(t, mustOpen(t, left), "a"); got < least || got > now {
+				return fmt.Errorf("recovery from %d, not from %d to %d", got, least, now)
 			}
+			return nil
 		})
 		for now = 10; now <= 60; now += 10 {
 			if err := takeRecovery(s, "a", now); err != nil {
