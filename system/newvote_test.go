@@ -30,20 +30,28 @@ func (w *world) loseVote(node ra.NodeID) {
 	}
 }
 
+// voteLost starts a counter on some nodes, adds one to it twenty times, and opens the last of the nodes again without its
+// vote. It returns the cluster and that node.
+func (w *world) voteLost(nodes ...ra.NodeID) (*Cluster, *Node) {
+	w.t.Helper()
+	c := w.cluster("c", "counter", nodes...)
+	for range 20 {
+		w.add(c, 1)
+		synctest.Wait() // every node writes step by step
+	}
+	w.healed("c", 20)
+	last := nodes[len(nodes)-1]
+	w.close(last)
+	w.loseVote(last)
+	return c, w.open(last)
+}
+
 // I2, I10: a member whose term and vote are lost does not run again under its uid. Removed from the cluster, deleted and
 // added again, as the error says, it comes back under another one.
 func TestLostVote(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 3, nil)
-		c := w.cluster("c", "counter", "n1", "n2", "n3")
-		for range 20 {
-			w.add(c, 1)
-			synctest.Wait() // n3 writes step by step
-		}
-		w.healed("c", 20)
-		w.close("n3")
-		w.loseVote("n3")
-		n := w.open("n3")
+		c, n := w.voteLost("n1", "n2", "n3")
 		r := n.registry.byName("c")
 		if r == nil || len(n.Report().Damaged) != 1 || !errors.Is(n.Report().Damaged[r.uid], errVoteLost) {
 			t.Fatalf("report: %+v", n.Report())
@@ -76,14 +84,7 @@ func TestLostVote(t *testing.T) {
 func TestOnlyMemberLosesItsVote(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1, nil)
-		c := w.cluster("c", "counter", "n1")
-		for range 20 {
-			w.add(c, 1)
-			synctest.Wait() // n3 writes step by step
-		}
-		w.close("n1")
-		w.loseVote("n1")
-		n := w.open("n1")
+		_, n := w.voteLost("n1")
 		if len(n.Report().Damaged) != 1 {
 			t.Fatalf("report: %+v", n.Report())
 		}

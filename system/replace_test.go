@@ -78,15 +78,7 @@ func TestReplaceDamaged(t *testing.T) {
 func TestReplaceDamagedWithoutOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 3, nil)
-		c := w.cluster("c", "counter", "n1", "n2", "n3")
-		for range 20 {
-			w.add(c, 1)
-			synctest.Wait() // n3 writes step by step
-		}
-		w.healed("c", 20)
-		w.close("n3")
-		w.loseVote("n3")
-		n := w.open("n3")
+		_, n := w.voteLost("n1", "n2", "n3")
 		w.close("n1")
 		w.close("n2")
 		if replaced, err := n.ReplaceDamaged(w.short()); replaced != 0 || !errors.Is(err, ra.ErrDamaged) && !errors.Is(err, context.DeadlineExceeded) {
