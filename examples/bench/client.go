@@ -19,6 +19,8 @@ type slot struct {
 	err     error
 	next    *slot
 	done    func(ra.Result, error)
+	// measured says that all of it is in the measurement, its syncs, too.
+	measured bool
 }
 
 // client is one goroutine that keeps its slots in flight. Answers push their slots onto a list without a lock; the
@@ -112,7 +114,7 @@ func (c *client) record(s *slot, now time.Time) {
 	c.load.account(s.cluster, s.err)
 	if s.err == nil {
 		if measuring {
-			if c.hist.add(now.Sub(s.start)); c.hist.count == 1 {
+			if c.hist.add(now.Sub(s.start)); s.measured {
 				c.load.first.note()
 			}
 		}
@@ -133,7 +135,7 @@ func (c *client) submit(s *slot, now time.Time) {
 	}
 	c.sequence++
 	binary.LittleEndian.PutUint64(c.command, c.sequence)
-	s.start, s.err, s.next = now, nil, nil
+	s.start, s.err, s.next, s.measured = now, nil, nil, c.load.phase.Load() == phaseMeasure
 	c.load.submit(s.cluster, c.command[:c.load.payload], s.done)
 }
 

@@ -134,7 +134,7 @@ func (l *load) fill(ctx context.Context) error {
 }
 
 // measured runs through warm-up and measurement and returns what sample said at the beginning and the end of the
-// latter, which goes on until there is an answer. When ctx ends the measurement does, or never begins.
+// latter, which goes on until a command is answered that began in it. When ctx ends the measurement does, or never begins.
 func (l *load) measured(ctx context.Context, o options, sample func() sample) (before, after sample, err error) {
 	err = l.run(func(<-chan struct{}) {
 		wait(ctx, o.warmup)
@@ -156,7 +156,7 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// first is the news that there is something that was measured.
+// first is the news that there is something that was measured from its beginning to its end.
 type first struct {
 	once *sync.Once
 	seen chan struct{}

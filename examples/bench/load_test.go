@@ -101,9 +101,9 @@ func TestMeasuredCountsOnlyTheMeasurement(t *testing.T) {
 		for m.count() < 10 { // so some are answered during the warm-up
 			runtime.Gosched()
 		}
-		return sample{}
+		return sample{entries: float64(m.count())}
 	}
-	_, _, err := l.measured(context.Background(), options{}, sampled)
+	before, after, err := l.measured(context.Background(), options{}, sampled)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,6 +111,9 @@ func TestMeasuredCountsOnlyTheMeasurement(t *testing.T) {
 	h, failed := l.total()
 	if samples != 2 || failed != 0 || h.count == 0 || h.count >= l.clusters[0].acked || l.clusters[0].acked != m.applied[0] {
 		t.Errorf("%d samples, %v failed, %d measured, %d acknowledged, %d applied", samples, failed, h.count, l.clusters[0].acked, m.applied[0])
+	}
+	if before.entries >= after.entries {
+		t.Errorf("%v commands had begun before the measurement, %v until its end", before.entries, after.entries)
 	}
 }
 

@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	// withholdFor bounds how long the job waits for the bad consumer to get something.
-	withholdFor = 10 * time.Second
+	// withholdTurns bounds how often the job looks, a millisecond apart, if the bad consumer has got something. They are
+	// counted, because the time passes also while the machine sleeps or does something else.
+	withholdTurns = 60_000
 	// pollEvery is the time between two looks at what is still to be done.
 	pollEvery = 20 * time.Millisecond
 	// agreeWithin bounds how long members may take to catch up with their leaders.
@@ -215,7 +216,10 @@ func (j *job) kill(ctx context.Context, p *publisher, bad *actor.Ref) error {
 	j.progress.say("killing a consumer")
 	settled := audit(j.streams, j.state).acknowledged
 	seen := &j.progress.tally
-	for until := time.Now().Add(withholdFor); seen.withheld.Load() == 0 && time.Now().Before(until); {
+	for range withholdTurns {
+		if seen.withheld.Load() > 0 {
+			break
+		}
 		if settled+seen.acknowledged.Load() >= p.confirmed.Load() {
 			break // The others were faster.
 		}
