@@ -141,6 +141,7 @@ func TestClusterMoves(t *testing.T) {
 		if err := there.RemoveMember(w.ctx(), old); !errors.Is(err, ra.ErrNotMember) {
 			t.Errorf("remove twice: %v", err)
 		}
+		synctest.Wait() // what is committed without n3 is on its way there
 		want := Members("a", "n2", "n3", "n4")
 		if got := there.Members(); !slices.Equal(got, want) {
 			t.Errorf("members are %v", got)

@@ -63,6 +63,7 @@ func TestReplaceDamaged(t *testing.T) {
 		if replaced, err := n.ReplaceDamaged(w.ctx()); replaced != 0 || err != nil {
 			t.Errorf("there was nothing left: %d, %v", replaced, err)
 		}
+		synctest.Wait() // voters come back as promotable, and become voters by and by
 		for i, want := range []ra.Membership{ra.NonVoter, ra.Voter} {
 			id := ra.ServerID{Name: fmt.Sprint("c", i), Node: "n2"}
 			o, err := n.Member(id).Overview(w.ctx())
