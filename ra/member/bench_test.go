@@ -37,7 +37,6 @@ func (q *quiet) Truncate(ra.Index)                  {}
 func (q *quiet) Term(ra.Index) (ra.Term, bool)      { return 0, true }
 func (q *quiet) Base() (ra.Index, ra.Term)          { return 0, 0 }
 func (q *quiet) Last() ra.Index                     { return 0 }
-func (q *quiet) Adopt(Position)                     {}
 func (q *quiet) NeedsReset() bool                   { return false }
 func (q *quiet) Runs() iter.Seq2[ra.Index, ra.Term] { return func(func(ra.Index, ra.Term) bool) {} }
 func (q *quiet) Release(ra.Index)                   {}

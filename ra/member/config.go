@@ -32,9 +32,6 @@ type Log interface {
 	Base() (ra.Index, ra.Term)
 	Last() ra.Index
 	Snapshot() Position
-	// Adopt lets a snapshot take the place of the log that does not hold what it stands for. A new Server says it of what
-	// is in the store.
-	Adopt(p Position)
 	// NeedsReset reports whether the write-ahead log must be told that a snapshot replaced the whole log, before
 	// anything else is ordered.
 	NeedsReset() bool

@@ -87,7 +87,6 @@ func (h log) Term(i ra.Index) (ra.Term, bool) {
 func (h log) Base() (ra.Index, ra.Term) { return 0, 0 }
 func (h log) Last() ra.Index            { return ra.Index(len(h.host.log)) }
 func (h log) Snapshot() Position        { return Position{} }
-func (h log) Adopt(Position)            {}
 func (h log) NeedsReset() bool          { return false }
 func (h log) Release(ra.Index)          {}
 func (h log) Install(Position, bool)    {}

@@ -34,7 +34,6 @@ func New(cfg Config) (*Server, error) {
 
 // restore brings the machine to what is known to be committed, and describes the log for the core.
 func (s *Server) restore(cfg *Config) (*raft.Restored, error) {
-	s.adoptAhead()
 	base, baseTerm := s.cfg.Log.Base()
 	r := &raft.Restored{
 		State: cfg.State, Snapshot: raft.Position(s.cfg.Log.Snapshot()), Base: raft.Position{Index: base, Term: baseTerm},
@@ -66,18 +65,6 @@ func (s *Server) restore(cfg *Config) (*raft.Restored, error) {
 	r.Version = uint32(s.machine.Version())
 	s.cfg.Raft.MachineVersion = uint32(s.machine.Local())
 	return r, nil
-}
-
-// adoptAhead has the log begin at the newest snapshot if it does not reach that: the life before this one received it, and
-// ended before it was in force. What a snapshot stands for is committed, and no leader will send that again which has an
-// older one.
-func (s *Server) adoptAhead() {
-	if s.cfg.Snapshots == nil {
-		return
-	}
-	if info, ok := s.cfg.Snapshots.Newest(s.cfg.Raft.Self); ok {
-		s.cfg.Log.Adopt(Position{Index: info.Index, Term: info.Term})
-	}
 }
 
 // tellEarly tells the machine of a role before the first batch (MAC-06). What it asks for then is kept. When all is

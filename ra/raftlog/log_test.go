@@ -357,38 +357,6 @@ func TestInstall(t *testing.T) {
 	}
 }
 
-// TestAdopt: a snapshot that a former life has put in place takes the place of a log that does not hold what it stands for,
-// and of no other.
-func TestAdopt(t *testing.T) {
-	for _, test := range []struct {
-		snap  Position
-		keeps bool
-	}{{Position{4, 1}, true}, {Position{6, 1}, true}, {Position{20, 3}, false}, {Position{4, 2}, false}} {
-		segs := newSet(t)
-		l := New("a", segs)
-		add(t, l, 2, entries(1, 1, 6))
-		l.Adopt(test.snap)
-		if l.NeedsReset() == test.keeps {
-			t.Errorf("%v: needs a reset %v", test.snap, l.NeedsReset())
-		}
-		if test.keeps {
-			want(t, l, "1/1 2/1 3/1 4/1 5/1 6/1")
-			continue
-		}
-		if l.Snapshot() != test.snap || l.Last() != test.snap.Index {
-			t.Errorf("%v: the log ends at %d, with the snapshot at %v", test.snap, l.Last(), l.Snapshot())
-		}
-		must(t, l.Order(&wal.Op{Seq: 3, Reset: test.snap.Index}))
-		if l.NeedsReset() {
-			t.Errorf("%v: the reset was ordered", test.snap)
-		}
-		next := test.snap.Index + 1
-		add(t, l, 4, entries(3, next, next))
-		flush(t, l, segs, wal.Span{UID: "a", First: 1, Last: 6, Seq: 2}) // a file from before
-		want(t, l, fmt.Sprintf("%d/3", next))
-	}
-}
-
 // TestMisuse: the log notices what contradicts itself, and does nothing from then on.
 func TestMisuse(t *testing.T) {
 	for name, misuse := range map[string]func(*Log) error{

@@ -107,17 +107,6 @@ func (l *Log) startOver(snap Position) {
 	l.measure()
 }
 
-// Adopt takes note of a snapshot that a former life of the member has put in place, without the log hearing of it: unless
-// the log holds what it stands for, it takes the place of the log, as in Recover. It must not be called while a member uses
-// the log; NeedsReset tells what must be ordered then.
-func (l *Log) Adopt(snap Position) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if snap.Index > l.base.Index && !l.has(snap) {
-		l.startOver(snap)
-	}
-}
-
 // intact returns the index behind the entries that follow the snapshot without a gap and can be read as far as is known.
 func (l *Log) intact(snap Position) ra.Index {
 	next := snap.Index + 1

@@ -71,7 +71,6 @@ func (p peerLog) Base() (ra.Index, ra.Term)          { return p.log.Base() }
 func (p peerLog) Last() ra.Index                     { return p.log.Last() }
 func (p peerLog) Runs() iter.Seq2[ra.Index, ra.Term] { return p.log.Runs() }
 func (p peerLog) Snapshot() member.Position          { return p.log.Snapshot() }
-func (p peerLog) Adopt(snap member.Position)         { p.log.Adopt(snap) }
 func (p peerLog) NeedsReset() bool                   { return p.log.NeedsReset() }
 func (p peerLog) Bytes() int64                       { return p.log.Bytes() }
 func (p peerLog) FirstSegment() ra.Index             { return p.log.FirstSegment() }
