@@ -109,10 +109,10 @@ func (b *builder) add(uid ra.UID, gen uint64, cut ra.Index, e *ra.Entry) error {
 	r := &b.rows[len(b.rows)-1]
 	r.count++
 	r.bytes += uint64(len(e.Body))
-	from := len(b.index)
-	b.index = binary.LittleEndian.AppendUint32(b.index, uint32(r.bytes))
-	b.index = append(b.index, e.Body[:4]...)
-	r.indexCRC = ra.ExtendChecksum(r.indexCRC, b.index[from:])
+	var index [indexEntry]byte
+	binary.LittleEndian.PutUint64(index[:], uint64(uint32(r.bytes))|uint64(binary.LittleEndian.Uint32(e.Body))<<32)
+	r.indexCRC = ra.ExtendChecksum(r.indexCRC, index[:])
+	b.index = append(b.index, index[:]...)
 	return b.write(e.Body)
 }
 

@@ -86,6 +86,7 @@ func (ps *peers) learn(r *round, l *letter) {
 		ps.prune()
 		p = ps.find(l.From)
 	}
+	p.uid = l.From // so that the next comparison finds the same string, and need not look at its bytes
 	p.slot, p.spawn, p.life = l.fromSlot, l.fromSpawn, l.fromLife
 }
 

@@ -189,12 +189,16 @@ func (h *batchHeader) fits(room int64) bool {
 // putFrame writes the header of the frame whose body begins with the checksum bodyCRC. The frame's own checksum covers
 // the row, the length and the body's checksum, and with it the body; it starts from the batch's salt, so that no frame
 // of another batch can pass for one of this batch.
+//
+// The checksum is computed beside b: reading back what was just stored there would wait for b to come from memory.
 func putFrame(b []byte, salt, row, length, bodyCRC uint32) {
+	var h [frameHeader]byte
 	le := binary.LittleEndian
-	le.PutUint32(b[0:], row)
-	le.PutUint32(b[4:], length)
-	le.PutUint32(b[8:], bodyCRC)
-	le.PutUint32(b[8:], ra.ExtendChecksum(salt, b[:frameHeader]))
+	first := uint64(row) | uint64(length)<<32
+	le.PutUint64(h[0:], first)
+	le.PutUint32(h[8:], bodyCRC)
+	le.PutUint32(b[8:], ra.ExtendChecksum(salt, h[:]))
+	le.PutUint64(b[0:], first)
 }
 
 // checkFrame reads a frame's header again; bodyCRC are the first four bytes of the body behind it.

@@ -226,13 +226,13 @@ func (r *Raft) durableIn(c *Configuration) ra.Index {
 		if !c.isVoter(i) {
 			continue
 		}
-		k := i
+		k, self := i, i == r.at
 		if c != r.config() {
-			k = r.config().find(c.Members[i].UID)
+			k, self = r.config().find(c.Members[i].UID), c.Members[i].UID == r.self
 		}
 		value := ra.Index(0)
 		switch {
-		case c.Members[i].UID == r.self:
+		case self:
 			value = r.disk.index
 		case k >= 0 && !l.peers[k].suspect:
 			value = l.peers[k].match

@@ -249,7 +249,7 @@ func (r *Raft) admit(m *Message) bool {
 		return false
 	}
 	switch {
-	case r.config().find(m.From) < 0 && r.ignoresStranger(m):
+	case r.ignoresStranger(m) && r.config().find(m.From) < 0:
 		r.answerMistaken(m)
 		return false
 	case m.Kind == PreVoteRequest || m.Kind == SuspectNotice || m.Term == r.state.Term:
