@@ -20,6 +20,10 @@ import (
 // errVersion says that something was written by a program that knows a later format.
 var errVersion = errors.New("system: unknown format version")
 
+// highWaterName is the file that says how far the write-ahead log has come. It stands beside the log's directory, so that
+// who sets back the one leaves the other.
+const highWaterName = "HIGHWATER"
+
 // openStorage reads what is in the directory. Snapshots come first, since they decide what the rest is needed for, and
 // the write-ahead log last, since to open it changes it: it goes on in a new file, with what it found damaged noted.
 func (n *Node) openStorage() error {
@@ -38,13 +42,15 @@ func (n *Node) openStorage() error {
 	var found *wal.Recovery
 	n.log, found, err = wal.Open(wal.Config{
 		FS: fs, Dir: "wal", FileSize: n.cfg.WALFileSize, FirstFile: firstFile(n.cfg.WALFileSize), Buffered: n.cfg.Buffered,
+		HighWater: highWaterName,
 	})
 	if err != nil {
 		return err
 	}
 	n.report = Report{
 		Damaged: make(map[ra.UID]error), Suspect: make(map[ra.UID]error), NotStarted: make(map[ra.UID]error),
-		Torn: found.Torn, Losses: found.Losses, Quarantined: found.Quarantined, Segments: *segs, Snapshots: *shots,
+		Torn: found.Torn, Losses: found.Losses, Quarantined: found.Quarantined, HighWater: found.HighWater, Segments: *segs,
+		Snapshots: *shots,
 	}
 	return n.restore(found)
 }

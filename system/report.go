@@ -23,6 +23,8 @@ type Report struct {
 	Quarantined []string
 	Segments    segment.Report
 	Snapshots   snapshot.Report
+	// HighWater says why nothing told how far the log had come but the log itself, nil if something did (wal.Recovery).
+	HighWater error
 	// Orphans are members of which there are segments or a snapshot, but no registration. Nothing of them is touched.
 	Orphans []ra.UID
 }

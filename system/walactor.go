@@ -200,6 +200,7 @@ func (a *walActor) commit() {
 		a.closing.Reset()
 		a.setStuck(false)
 		a.node.segwriter.look()
+		a.log.Note()
 	case errors.Is(err, ra.ErrDiskFull):
 		a.setStuck(true)
 	default:

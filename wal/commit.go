@@ -33,11 +33,22 @@ func (l *Log) Commit(b *Batch) error {
 
 // Seal writes a durable mark behind the last batch, if there is none yet: from then on that batch cannot be taken for
 // one that a crash tore. It is to be called when nothing waits to be committed. If the file has no room for the mark the
-// header of the next file is one; on a full disk there is none, then.
+// header of the next file is one; on a full disk there is none, then. The high-water mark, if it is behind, is written too.
 func (l *Log) Seal() error {
 	if l.err != nil {
 		return l.err
 	}
+	if err := l.writeSeal(); err != nil {
+		return err
+	}
+	if l.gauge.rolled || l.gauge.noted < l.settled {
+		l.note(l.gauge.rolled)
+	}
+	return nil
+}
+
+// writeSeal is the part of Seal that happens in the log.
+func (l *Log) writeSeal() error {
 	if l.sealed || l.cur.empty() {
 		return nil
 	}

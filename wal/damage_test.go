@@ -193,9 +193,10 @@ func offsets(t *testing.T, disk *vfs.Mem, name string) iter.Seq[int64] {
 }
 
 // TestFlipAtEveryByte flips a bit of every byte of a sealed log: at most the member whose entry it is suffers, and never
-// a vote (I11; F9; reliability goal G7).
+// a vote (I11; F9; reliability goal G7). The log finds that out by itself, without the mark beside it.
 func TestFlipAtEveryByte(t *testing.T) {
 	m, disk := reference(t, 2, true)
+	m.cfg.HighWater = ""
 	rng := rand.New(rand.NewPCG(1, 2))
 	marked, whole := 0, 0
 	for _, name := range walFiles(t, disk) {
@@ -218,43 +219,55 @@ func TestFlipAtEveryByte(t *testing.T) {
 	t.Logf("%d flips marked one member, %d had no effect", marked, whole)
 }
 
-// TestFlipInUnsealedLog flips bits of a log that was not sealed: the last batch may be taken for a torn one, no other.
+// TestFlipInUnsealedLog flips bits of a log that was not sealed: the last batch may be taken for a torn one, no other. With
+// a mark beside the log that one may not either, and costs at most the member whose entry it is.
 func TestFlipInUnsealedLog(t *testing.T) { // F4, F9
-	m, disk := reference(t, 1, false)
-	rng := rand.New(rand.NewPCG(1, 2))
-	torn := 0
-	for _, name := range walFiles(t, disk) {
-		for off := range offsets(t, disk, name) {
-			hurt := disk.Crash(vfs.CrashKept, rng)
-			hurt.Flip(name, off, byte(1)<<rng.IntN(8))
-			if m.reopen(hurt, fmt.Sprintf("%s, byte %d", name, off), true).torn {
-				torn++
+	for _, mark := range []bool{false, true} {
+		m, disk := reference(t, 1, false)
+		if !mark {
+			m.cfg.HighWater = ""
+		}
+		rng := rand.New(rand.NewPCG(1, 2))
+		torn := 0
+		for _, name := range walFiles(t, disk) {
+			for off := range offsets(t, disk, name) {
+				hurt := disk.Crash(vfs.CrashKept, rng)
+				hurt.Flip(name, off, byte(1)<<rng.IntN(8))
+				what := fmt.Sprintf("%s, byte %d, mark %v", name, off, mark)
+				got := m.reopen(hurt, what, !mark)
+				if got.torn {
+					torn++
+				}
+				if mark && (got.marked > 1 || got.votes > 0) {
+					t.Fatalf("%s: one flipped bit led to %+v", what, got)
+				}
 			}
 		}
-	}
-	if torn == 0 {
-		t.Error("no flip tore the last batch")
+		if mark != (torn == 0) {
+			t.Errorf("with a mark %v: %d flips tore the last batch", mark, torn)
+		}
 	}
 }
 
-// TestEveryBlockLost replaces runs of blocks with zeros or garbage: whoever might have been in them is marked (I11).
+// TestEveryBlockLost replaces runs of blocks with zeros or garbage: whoever might have been in them is marked (I11). What
+// stood at the end of the newest file, seal and all, is missed by the mark beside the log only.
 func TestEveryBlockLost(t *testing.T) { // F9, F10
 	m, disk := reference(t, 2, true)
 	rng := rand.New(rand.NewPCG(1, 3))
 	files := walFiles(t, disk)
-	for _, name := range files {
+	for i := range 2 * 2 * 3 * len(files) {
+		mark, garbage, n, name := i%2 == 0, i/2%2 == 0, int64(1+i/4%3), files[i/12]
+		if m.cfg.HighWater = ""; mark {
+			m.cfg.HighWater = "HIGHWATER"
+		}
 		end := int64(len(content(t, disk, name)))
 		for off := int64(0); off < end; off += block {
-			for _, n := range []int64{1, 2, 3} {
-				for _, garbage := range []bool{false, true} {
-					if name == files[len(files)-1] && off+n*block >= end {
-						continue // the end of the newest file, seal and all: that is an older state of the disk
-					}
-					hurt := disk.Crash(vfs.CrashKept, rng)
-					overwrite(t, hurt, name, off, n*block, garbage, rng)
-					m.reopen(hurt, fmt.Sprintf("%s, %d blocks at %d, garbage %v", name, n, off, garbage), false)
-				}
+			if !mark && name == files[len(files)-1] && off+n*block >= end {
+				break
 			}
+			hurt := disk.Crash(vfs.CrashKept, rng)
+			overwrite(t, hurt, name, off, n*block, garbage, rng)
+			m.reopen(hurt, fmt.Sprintf("%s, %d blocks at %d, garbage %v, mark %v", name, n, off, garbage, mark), false)
 		}
 	}
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/heliopolis-raft/heliopolis/ra"
 )
 
-// Format 1, as docs/FORMAT.md describes it byte by byte. All numbers are little endian, all checksums CRC-32C.
+// Format 2, as docs/FORMAT.md describes it byte by byte. All numbers are little endian, all checksums CRC-32C.
 const (
-	formatVersion = 1
+	formatVersion = 2
 
 	// block is the unit of writing: every batch starts at a multiple of it and is a multiple of it long.
 	block = 4096
@@ -72,12 +72,13 @@ const (
 //	48   8  confirmed end of the file before it: all bytes up to there were synced, all beyond are void
 //	56   8  sequence number of the first batch
 //	64   8  length of the file in bytes, as it was prepared
-//	72      zeros
+//	72   8  id of the log, random: the same in all its files
+//	80      zeros
 type fileHeader struct {
 	id, seq             uint64
 	prevSeq, prevID     uint64
 	prevEnd, firstBatch uint64
-	size                uint64
+	size, log           uint64
 }
 
 // encode writes both copies of the header into b, which is headerSize long.
@@ -86,14 +87,14 @@ func (h *fileHeader) encode(b []byte) {
 	copy(b, fileMagic)
 	le := binary.LittleEndian
 	le.PutUint32(b[8:], formatVersion)
-	for i, v := range [...]uint64{h.id, h.seq, h.prevSeq, h.prevID, h.prevEnd, h.firstBatch, h.size} {
+	for i, v := range [...]uint64{h.id, h.seq, h.prevSeq, h.prevID, h.prevEnd, h.firstBatch, h.size, h.log} {
 		le.PutUint64(b[16+8*i:], v)
 	}
 	le.PutUint32(b[12:], fileChecksum(b[:block]))
 	copy(b[block:headerSize], b[:block])
 }
 
-// fileChecksum returns the checksum of a file header or a state file, which stands at 12 and covers everything else.
+// fileChecksum returns the checksum of a file header, a state file or a high-water mark, which stands at 12 and covers everything else.
 func fileChecksum(b []byte) uint32 { return ra.ExtendChecksum(ra.Checksum(b[:12]), b[16:]) }
 
 // chain returns the checksum that the first batch of the file names as that of its predecessor.
@@ -116,7 +117,9 @@ func decodeFileHeader(b []byte) (fileHeader, error) {
 		return fileHeader{}, fmt.Errorf("%w: WAL format %d, this program knows %d", errVersion, v, formatVersion)
 	}
 	at := func(off int) uint64 { return le.Uint64(b[off:]) }
-	return fileHeader{id: at(16), seq: at(24), prevSeq: at(32), prevID: at(40), prevEnd: at(48), firstBatch: at(56), size: at(64)}, nil
+	return fileHeader{
+		id: at(16), seq: at(24), prevSeq: at(32), prevID: at(40), prevEnd: at(48), firstBatch: at(56), size: at(64), log: at(72),
+	}, nil
 }
 
 // batchHeader is the fixed part of a batch's head and, with another magic, of its tail. Behind the head's, and before

@@ -3,6 +3,7 @@ package wal
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"testing"
 
@@ -112,10 +113,10 @@ func mendFirst(t *testing.T, disk *vfs.Mem, name string) {
 
 // FuzzFileHeader mends the checksum of whatever it gets: what is taken is what would be written.
 func FuzzFileHeader(f *testing.F) {
-	h := fileHeader{id: 7, seq: 3, prevSeq: 2, prevID: 6, prevEnd: 3 * block, firstBatch: 9, size: MinFileSize}
+	h := fileHeader{id: 7, seq: 3, prevSeq: 2, prevID: 6, prevEnd: 3 * block, firstBatch: 9, size: MinFileSize, log: 5}
 	var good [headerSize]byte
 	h.encode(good[:])
-	f.Add(good[:72])
+	f.Add(good[:80])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > block {
 			return
@@ -131,8 +132,42 @@ func FuzzFileHeader(f *testing.F) {
 		}
 		var again [headerSize]byte
 		h.encode(again[:])
-		if !bytes.Equal(again[16:72], one[16:72]) {
-			t.Fatalf("decoded %x, encodes as %x", one[:72], again[:72])
+		if !bytes.Equal(again[16:80], one[16:80]) {
+			t.Fatalf("decoded %x, encodes as %x", one[:80], again[:80])
+		}
+	})
+}
+
+// FuzzHighWater mends the checksum of whatever it gets: what is taken is what would be written, and no number in it is so
+// high that one more has no place.
+func FuzzHighWater(f *testing.F) {
+	mark := highWater{log: 5, file: 3, batch: 70}
+	good := make([]byte, block)
+	mark.encode(good)
+	f.Add(good[:40])
+	mark.file = maxNumber
+	mark.encode(good)
+	f.Add(good[:40])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > block {
+			return
+		}
+		one := make([]byte, block)
+		copy(one, b)
+		copy(one, highWaterMagic)
+		binary.LittleEndian.PutUint32(one[8:], formatVersion)
+		binary.LittleEndian.PutUint32(one[12:], fileChecksum(one))
+		h, err := decodeHighWater(one)
+		if err != nil {
+			if h != (highWater{}) || !errors.Is(err, ra.ErrCorrupt) {
+				t.Fatalf("%+v, %v", h, err)
+			}
+			return
+		}
+		again := make([]byte, block)
+		h.encode(again)
+		if !bytes.Equal(again[16:40], one[16:40]) || h.file >= maxNumber || h.batch+1 == 0 {
+			t.Fatalf("decoded %x, encodes as %x", one[:40], again[:40])
 		}
 	})
 }

@@ -51,7 +51,7 @@ type model struct {
 
 func newModel(tb testing.TB, fs vfs.FS, seed uint64) *model {
 	m := &model{tb: tb, fs: fs, members: make(map[ra.UID]*modelMember), rng: rand.New(rand.NewPCG(seed, 7))}
-	m.cfg = Config{FS: fs, Dir: "wal", FileSize: MinFileSize, MaxBatch: 1 << 20, Random: &seeded{rand.New(rand.NewPCG(seed, 8))}}
+	m.cfg = Config{FS: fs, Dir: "wal", FileSize: MinFileSize, MaxBatch: 1 << 20, HighWater: "HIGHWATER", Random: &seeded{rand.New(rand.NewPCG(seed, 8))}}
 	return m
 }
 
@@ -155,6 +155,7 @@ func (m *model) commit() {
 			m.members[a.Writer.UID()].acked = a.Seq
 		}
 		m.batch.Reset()
+		m.log.note(m.log.gauge.rolled) // as Note, every time
 		return nil
 	})
 }

@@ -41,13 +41,16 @@ func (l *Log) recover() (*Recovery, error) {
 	}
 	l.salt.Store(uint32(salt))
 	r := &recovery{l: l, out: &Recovery{}, next: 1}
-	for _, step := range []func() error{r.takeInventory, r.loadState, r.readFiles, r.adoptSpares} {
+	for _, step := range []func() error{r.takeInventory, r.loadHighWater, r.loadState, r.readFiles, r.adoptSpares} {
 		if err := step(); err != nil {
 			return nil, err
 		}
 	}
 	if err := r.begin(r.collect()); err != nil {
 		return nil, err
+	}
+	if err := r.renewHighWater(); err != nil {
+		return nil, errors.Join(err, l.cur.f.Close())
 	}
 	l.seal = l.newBatch()
 	return r.out, nil
@@ -178,7 +181,7 @@ func (l *Log) Writer(uid ra.UID) (*Writer, error) {
 	return w, nil
 }
 
-// Close seals the log and lets go of its files. Nothing may be committed afterwards.
+// Close seals the log, has the high-water mark durable, and lets go of its files. Nothing may be committed afterwards.
 func (l *Log) Close() error {
 	if l.cur == nil {
 		return nil
@@ -187,6 +190,10 @@ func (l *Log) Close() error {
 	if l.err == nil {
 		sealErr = l.Seal()
 	}
+	if l.err == nil {
+		l.note(true)
+	}
+	l.gauge.close()
 	err := errors.Join(sealErr, l.cur.f.Close(), l.lock.Close())
 	l.cur, l.err = nil, ra.ErrClosed
 	return err

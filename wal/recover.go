@@ -20,6 +20,9 @@ type Recovery struct {
 	Torn bool
 	// Quarantined are the names of the files that were moved to quarantine.
 	Quarantined []string
+	// HighWater says why nothing but the log itself told how far it had come: the high-water mark is missing, cannot be read,
+	// or is that of another log. nil if it was there, or there is none (Config.HighWater), or the log is new.
+	HighWater error
 }
 
 // Loss is a damaged part of the log.
@@ -39,6 +42,10 @@ type recovery struct {
 	inv    inventory
 	next   uint64 // number of the next batch
 	last   lastFile
+	// mark is the high-water mark, nil if there is none, and floor what the log must hold at least: by the mark, and by the
+	// state file.
+	mark  *highWater
+	floor highWater
 }
 
 // lastFile is what the header of the next file has to say about the last one.
@@ -153,6 +160,7 @@ func (r *recovery) loadState() error {
 	r.replay = newReplay(state)
 	r.l.states.released, r.next = state.released, state.batch
 	r.last.seq = state.released
+	r.floor.raise(state.current, state.batch)
 	return r.tidyStates(found, gen)
 }
 
@@ -216,15 +224,15 @@ func (r *recovery) tidyStates(found []foundState, newest uint64) error {
 
 // readFiles replays all WAL files that are not released.
 func (r *recovery) readFiles() error {
-	current := uint64(0)
-	if r.replay.state != nil {
-		current = r.replay.state.current
-	}
 	headers, err := r.readHeaders()
 	if err != nil {
 		return err
 	}
-	highest := current
+	if err := r.identify(headers); err != nil {
+		return err
+	}
+	r.next = max(r.next, r.floor.batch)
+	highest := r.floor.file
 	if n := len(r.inv.files); n > 0 {
 		highest = max(highest, r.inv.files[n-1])
 	}

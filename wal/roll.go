@@ -88,7 +88,7 @@ func (l *Log) rollOver(need int64) error {
 		return err
 	}
 	l.retire(l.cur)
-	l.cur, l.sealed, l.firstEnd = next, false, 0
+	l.cur, l.sealed, l.firstEnd, l.gauge.rolled = next, false, 0, true
 	l.setCurrent()
 	return nil
 }
@@ -123,7 +123,7 @@ func (l *Log) openSpare(s spare, h *fileHeader, first []*Batch) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.id, h.size = id, uint64(s.size)
+	h.id, h.size, h.log = id, uint64(s.size), l.id
 	handle, err := l.cfg.FS.Open(l.path(s.name), l.mode())
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"sync"
 	"sync/atomic"
 
@@ -52,6 +53,9 @@ type Config struct {
 	Spares int
 	// Buffered goes through the page cache even where direct I/O is possible.
 	Buffered bool
+	// HighWater is the name of the file outside of Dir that says how far the log has come, so that a log which was set back
+	// is found out; see docs/FORMAT.md. "" is none. It must be on FS, and nobody else's.
+	HighWater string
 	// Random supplies the random ids of files, crypto/rand if nil. Two files must never get the same id.
 	Random io.Reader
 }
@@ -70,6 +74,9 @@ func (c *Config) validate() error {
 	}
 	if c.Dir == "" {
 		c.Dir = "."
+	}
+	if c.HighWater != "" && path.Dir(c.HighWater) == path.Clean(c.Dir) {
+		return fmt.Errorf("wal: HighWater %q is in the directory of the log", c.HighWater)
 	}
 	if c.FileSize == 0 {
 		c.FileSize = 64 << 20
@@ -93,7 +100,7 @@ func (c *Config) validate() error {
 	return nil
 }
 
-// Log is the write-ahead log of one node. Commit, Seal and Close belong to one goroutine at a time; the other methods
+// Log is the write-ahead log of one node. Commit, Note, Seal and Close belong to one goroutine at a time; the other methods
 // may be called by any goroutine at any time.
 type Log struct {
 	cfg  Config
@@ -106,6 +113,8 @@ type Log struct {
 	seal *Batch
 	// sealed: the last batch in cur is a seal.
 	sealed bool
+	id     uint64 // of the log
+	gauge  gauge
 	// firstEnd is where the first file shall end; 0: it is over, or may be used to its end.
 	firstEnd int64
 

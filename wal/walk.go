@@ -53,8 +53,8 @@ func (w *walk) skip() bool {
 	case ok:
 		w.lose(b.off, b.header.seq)
 		return true
-	case w.confirmed || w.src.unreadable(w.off, w.off+block) != nil:
-		// Where nothing can be read there may be anything.
+	case w.confirmed || w.owes() || w.src.unreadable(w.off, w.off+block) != nil:
+		// Where nothing can be read there may be anything, and nobody knows what followed on what is known to be missing.
 		w.lose(w.end, w.after)
 		return true
 	}
@@ -62,6 +62,9 @@ func (w *walk) skip() bool {
 	w.r.out.Torn = w.r.out.Torn || w.begun()
 	return false
 }
+
+// owes reports whether the log had come further than this file, in which it ended as far as anybody knows.
+func (w *walk) owes() bool { return w.h.seq >= w.r.floor.file && w.seq < w.r.floor.batch }
 
 // begun reports whether something of a batch stands where the next one is due.
 func (w *walk) begun() bool {
@@ -96,7 +99,7 @@ func (w *walk) take(b *batchInfo, fromTail bool) bool {
 	if b.header.flags&batchSeal != 0 {
 		w.seal = b.off
 	}
-	if b.header.flags == 0 {
+	if b.header.flags == 0 && b.header.seq >= w.r.floor.batch {
 		w.open = b
 		w.r.last.carry = carry
 	}
@@ -108,6 +111,9 @@ func (w *walk) take(b *batchInfo, fromTail bool) bool {
 
 // vouched reports whether something behind the batch shows that it was durable.
 func (w *walk) vouched(b *batchInfo) bool {
+	if b.header.seq < w.r.floor.batch {
+		return true
+	}
 	for p := b.off + block; p+block <= w.end; p += block {
 		if later, ok := w.src.head(p, w.end, w.h.id); ok && later.header.seq > b.header.seq {
 			return true

@@ -139,6 +139,7 @@ func (n *node) sync() {
 	n.closing.Reset()
 	n.busy = false
 	n.wakeSegments()
+	n.log.Note()
 	if !n.gather.Empty() {
 		n.kick()
 		return

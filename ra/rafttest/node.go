@@ -85,7 +85,7 @@ func (n *node) open() error {
 		return err
 	}
 	log, found, err := wal.Open(wal.Config{
-		FS: n.fs, Dir: "wal", FileSize: n.sim.profile.FileSize, MaxBatch: n.sim.profile.MaxBatch, Random: n,
+		FS: n.fs, Dir: "wal", FileSize: n.sim.profile.FileSize, MaxBatch: n.sim.profile.MaxBatch, HighWater: "HIGHWATER", Random: n,
 	})
 	if err != nil {
 		return err
@@ -114,6 +114,9 @@ func (n *node) inspect(shots *snapshot.Report, parts *segment.Report, found *wal
 	}
 	if len(found.Losses)+len(found.Quarantined) > 0 {
 		n.sim.breach("I11", "n%d takes a crash for damage: %+v, %v", n.id, found.Losses, found.Quarantined)
+	}
+	if found.HighWater != nil && n.life > 0 {
+		n.sim.breach("I11", "n%d has lost its high-water mark by a crash: %v", n.id, found.HighWater)
 	}
 }
 

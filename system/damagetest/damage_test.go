@@ -7,8 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
+
+// highWater is the name of the mark that says how far the log has come.
+const highWater = "HIGHWATER"
 
 // sector is what a disk loses or garbles at once.
 const sector = 512
@@ -17,10 +21,10 @@ const sector = 512
 type damage struct {
 	// How is one of the words of apply, and File what it is done to.
 	How, File string
-	// At is the number of a bit for "flip", of a sector for "zero" and "garble", the new length for "cut", and where a batch
-	// begins for "tables".
+	// At is the number of a bit for "flip", of a sector for "zero" and "garble", the new length for "cut", where a batch
+	// begins for "tables", and where the first one that is not there yet for "earlier".
 	At int64
-	// Other is the second file of "swap" and "both", and the name of the new one for "copy".
+	// Other is the second file of "swap" and "both", the name of the new one for "copy", and the node for "theirs".
 	Other string
 }
 
@@ -39,8 +43,8 @@ func parseDamage(text string) (damage, error) {
 	return d, nil
 }
 
-// apply damages a disk. older is an earlier state of it.
-func (d damage) apply(t testing.TB, disk, older *vfs.Mem) {
+// apply damages a disk, that of a node of r.
+func (d damage) apply(t testing.TB, disk *vfs.Mem, r *reference, node ra.NodeID) {
 	t.Helper()
 	switch d.How {
 	case "flip":
@@ -76,7 +80,20 @@ func (d damage) apply(t testing.TB, disk, older *vfs.Mem) {
 	case "copy":
 		write(t, disk, d.Other, read(t, disk, d.File))
 	case "old": // what the file once was takes the place of what it is, or comes back
-		write(t, disk, d.File, read(t, older, d.File))
+		write(t, disk, d.File, read(t, r.older[node], d.File))
+	case "earlier": // a file of the log is what it was when the batches from there on were not written yet
+		b := read(t, disk, d.File)
+		clear(b[d.At:])
+		write(t, disk, d.File, b)
+	case "all-old": // so does a directory
+		for _, name := range inDir(t, disk, d.File) {
+			remove(t, disk, name)
+		}
+		for _, name := range inDir(t, r.older[node], d.File) {
+			write(t, disk, name, read(t, r.older[node], name))
+		}
+	case "theirs": // another node's file of that name
+		write(t, disk, d.File, read(t, r.disks[ra.NodeID(d.Other)], d.File))
 	default:
 		t.Fatalf("unknown damage: %s", d)
 	}
@@ -87,6 +104,16 @@ func flipByte(t testing.TB, disk *vfs.Mem, name string, off int64) {
 	if !disk.Flip(name, off, 1) {
 		t.Fatalf("%s has no byte %d", name, off)
 	}
+}
+
+// inDir returns the names of the files in a directory, not those in quarantine.
+func inDir(t testing.TB, disk *vfs.Mem, dir string) (out []string) {
+	for _, name := range list(t, disk) {
+		if path.Dir(name) == dir {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 func remove(t testing.TB, disk *vfs.Mem, name string) {
@@ -114,8 +141,13 @@ func kind(name, newest string) string {
 	if k := kinds[path.Ext(name)]; k != "" && strings.Count(path.Base(name), ".") != 1 || k != "" && len(path.Base(name)) > 16 {
 		return k
 	}
-	if name == "LOCK" {
+	switch name {
+	case "LOCK":
 		return "lock file"
+	case highWater:
+		return "high-water mark"
+	case "wal":
+		return "all of the log"
 	}
 	return "stranger"
 }

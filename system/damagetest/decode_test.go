@@ -83,7 +83,7 @@ func readWAL(disk *vfs.Mem) (view, error) { return readWALFrom(disk, nil) }
 func readWALFrom(disk *vfs.Mem, from map[ra.UID]ra.Index) (view, error) {
 	v := newView()
 	// Nothing random: the same damage is to have the same result, whatever was tried before.
-	l, found, err := wal.Open(wal.Config{FS: disk, Dir: "wal", FileSize: wal.MinFileSize, Random: rand.NewChaCha8([32]byte{1})})
+	l, found, err := wal.Open(wal.Config{FS: disk, Dir: "wal", FileSize: wal.MinFileSize, HighWater: highWater, Random: rand.NewChaCha8([32]byte{1})})
 	if err != nil {
 		return v, err
 	}
@@ -102,7 +102,7 @@ func readWALFrom(disk *vfs.Mem, from map[ra.UID]ra.Index) (view, error) {
 		v.members[uid], v.damaged[uid] = crc, m.Mark.What != 0
 	}
 	v.lost = len(found.Losses) > 0
-	v.noticed = found.Torn || len(found.Quarantined) > 0
+	v.noticed = found.Torn || len(found.Quarantined) > 0 || found.HighWater != nil
 	return v, l.Close()
 }
 
@@ -204,7 +204,7 @@ func subjects(t *testing.T, r *reference) []subject {
 	newest := newestWAL(names)
 	logOnly := vfs.NewMem()
 	for _, name := range names {
-		if path.Dir(name) == "wal" {
+		if path.Dir(name) == "wal" || name == highWater {
 			put(t, logOnly, name, read(t, disk, name))
 		}
 	}
@@ -213,7 +213,7 @@ func subjects(t *testing.T, r *reference) []subject {
 	for _, name := range names {
 		s := subject{disk: logOnly, name: name, size: len(read(t, disk, name)), kind: kind(name, newest), owners: owners(t, disk, name)}
 		switch s.kind {
-		case "newest WAL file", "full WAL file", "spare WAL file":
+		case "newest WAL file", "full WAL file", "spare WAL file", "high-water mark":
 			s.read = readWAL
 		case "state file":
 			s.read = func(disk *vfs.Mem) (view, error) { return readWALFrom(disk, from) }
@@ -228,7 +228,7 @@ func subjects(t *testing.T, r *reference) []subject {
 		default:
 			continue // nobody reads it
 		}
-		if path.Dir(name) != "wal" {
+		if path.Dir(name) != "wal" && name != highWater {
 			s.disk = vfs.NewMem()
 			put(t, s.disk, s.name, read(t, disk, name))
 		}
@@ -247,7 +247,7 @@ func subjects(t *testing.T, r *reference) []subject {
 // firstEntries returns the index of the first entry that a log has of each member.
 func firstEntries(t *testing.T, disk *vfs.Mem) map[ra.UID]ra.Index {
 	t.Helper()
-	l, found, err := wal.Open(wal.Config{FS: disk, Dir: "wal", FileSize: wal.MinFileSize})
+	l, found, err := wal.Open(wal.Config{FS: disk, Dir: "wal", FileSize: wal.MinFileSize, HighWater: highWater})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +282,7 @@ func (s *subject) try(t *testing.T, d damage) finding {
 	t.Helper()
 	disk := clone(s.disk)
 	d.File = s.name
-	d.apply(t, disk, nil)
+	d.apply(t, disk, nil, "")
 	f := finding{row: d.How + ", " + s.kind}
 	got, err := s.read(disk)
 	if err != nil {
@@ -320,7 +320,7 @@ func TestEveryBit(t *testing.T) {
 	for _, s := range subjects(t, referenceOf(t, 1)) {
 		byKind[s.kind] = append(byKind[s.kind], s)
 	}
-	if len(byKind) != 7 {
+	if len(byKind) != 8 {
 		t.Fatalf("the reference has %d kinds of files: %q", len(byKind), slices.Sorted(maps.Keys(byKind)))
 	}
 	for _, kind := range slices.Sorted(maps.Keys(byKind)) {

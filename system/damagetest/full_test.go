@@ -68,6 +68,23 @@ func TestDamagesThroughRecovery(t *testing.T) {
 	}
 }
 
+// TestSetBack sets the log of a node back to what it once was, or puts another node's files in its place: those whose log that is
+// may all have lost something, and none does so in silence (I7, I9, I11, I21; F10).
+func TestSetBack(t *testing.T) {
+	for _, nodes := range []int{1, 3} {
+		t.Run(fmt.Sprint(nodes, "-nodes"), func(t *testing.T) {
+			r := referenceOf(t, nodes)
+			plan := r.setBack(t, r.nodes[0])
+			table := campaign(t, fmt.Sprint("setback-", nodes), len(plan), func(t *testing.T, i int) []finding {
+				return []finding{r.finding(t, r.nodes[0], plan[i])}
+			})
+			if len(table) < min(nodes+1, 3) {
+				t.Errorf("%d kinds of damage", len(table))
+			}
+		})
+	}
+}
+
 // TestReplay tries one damage again.
 func TestReplay(t *testing.T) {
 	if *replay == "" {
@@ -199,6 +216,7 @@ func (r *reference) damages(t *testing.T, node ra.NodeID) []damage {
 		}
 	}
 	out = append(out, votes(t, disk)...)
+	out = append(out, r.setBack(t, node)...)
 	for i, a := range names { // files of different kinds in each other's place
 		if b := names[(i*7+3)%len(names)]; kind(a, newest) != kind(b, newest) {
 			out = append(out, damage{How: "swap", File: a, Other: b})
@@ -213,6 +231,25 @@ func (r *reference) damages(t *testing.T, node ra.NodeID) []damage {
 		for _, other := range names[i+1:] {
 			if filepath.Ext(name) == ".snap" && filepath.Ext(other) == ".snap" {
 				out = append(out, damage{How: "copy", File: name, Other: other}, damage{How: "copy", File: other, Other: name})
+			}
+		}
+	}
+	return out
+}
+
+// setBack returns the damages that make the log what it once was: the newest file at each batch, or everything; and those
+// that bring what is another node's.
+func (r *reference) setBack(t *testing.T, node ra.NodeID) []damage {
+	newest := newestWAL(list(t, r.disks[node]))
+	out := []damage{{How: "all-old", File: "wal"}}
+	for _, off := range batches(read(t, r.disks[node], newest)) {
+		out = append(out, damage{How: "earlier", File: newest, At: int64(off)})
+	}
+	for _, other := range r.nodes {
+		if other != node {
+			out = append(out, damage{How: "theirs", File: highWater, Other: string(other)})
+			if other := string(other); newest == newestWAL(list(t, r.disks[ra.NodeID(other)])) {
+				out = append(out, damage{How: "theirs", File: newest, Other: other})
 			}
 		}
 	}

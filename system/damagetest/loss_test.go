@@ -43,7 +43,7 @@ func (r *reference) lose(t *testing.T, all []struck) (v verdict) {
 			a.disks[n] = clone(r.disks[n])
 		}
 		for _, s := range all {
-			s.how.apply(t, a.disks[s.node], r.older[s.node])
+			s.how.apply(t, a.disks[s.node], r, s.node)
 		}
 		a.firstLife()
 		a.secondLife()

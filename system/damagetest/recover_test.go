@@ -33,6 +33,8 @@ type attempt struct {
 	report system.Report // of the damaged node
 	// hurt are the clusters of which the damaged node's member takes no part.
 	hurt []string
+	// older: all of the node's log is what it was before the cluster "late" began.
+	older bool
 	// unnamed: of some member it is only known that there is one, and that it is damaged.
 	unnamed bool
 	// problems are what must not be.
@@ -54,11 +56,11 @@ type verdict struct {
 func (r *reference) try(t *testing.T, node ra.NodeID, d damage, twice bool) (v verdict) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		a := &attempt{t: t, ref: r, node: node, disks: make(map[ra.NodeID]*vfs.Mem), want: make(map[string]digest)}
+		a := &attempt{t: t, ref: r, node: node, older: d.How == "all-old", disks: make(map[ra.NodeID]*vfs.Mem), want: make(map[string]digest)}
 		for _, n := range r.nodes {
 			a.disks[n] = clone(r.disks[n])
 		}
-		d.apply(t, a.disks[node], r.older[node])
+		d.apply(t, a.disks[node], r, node)
 		for name, want := range r.want {
 			a.want[name] = want
 		}
@@ -183,8 +185,12 @@ func (a *attempt) look(node ra.NodeID, cluster string, last ra.Result) {
 	}
 }
 
-// nameless reports whether the damaged node has found a member of the cluster of which it does not know the name any more.
+// nameless reports whether the damaged node has found a member of the cluster of which it does not know the name any more,
+// or has lost the part of its log in which the cluster's first word was, and says so.
 func (a *attempt) nameless(cluster string) bool {
+	if a.older && cluster == "late" && len(a.report.Losses) > 0 {
+		return true
+	}
 	for _, uids := range []map[ra.UID]error{a.report.Damaged, a.report.Suspect} {
 		for uid := range uids {
 			if clusterOf(uid) == cluster {
@@ -198,7 +204,7 @@ func (a *attempt) nameless(cluster string) bool {
 // complains reports whether the damaged node has noticed anything.
 func (a *attempt) complains() bool {
 	r := &a.report
-	return len(r.Damaged)+len(r.Suspect)+len(r.NotStarted)+len(r.Losses)+len(r.Quarantined)+len(r.Orphans)+
+	return r.HighWater != nil || len(r.Damaged)+len(r.Suspect)+len(r.NotStarted)+len(r.Losses)+len(r.Quarantined)+len(r.Orphans)+
 		len(r.Segments.Damaged)+len(r.Segments.Lost)+
 		len(r.Segments.Degraded)+len(r.Segments.Quarantined)+len(r.Snapshots.Damaged)+len(r.Snapshots.Quarantined) > 0
 }

@@ -26,7 +26,7 @@ import (
 type reference struct {
 	nodes []ra.NodeID
 	disks map[ra.NodeID]*vfs.Mem
-	// older is what the disks held some time before.
+	// older is what the disks held some time before. The cluster "late" began after that.
 	older map[ra.NodeID]*vfs.Mem
 	// want is the state of each cluster. All have one member on each node. past holds every state that it went through,
 	// from the empty one on.

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"github.com/heliopolis-raft/heliopolis/actor"
 	"github.com/heliopolis-raft/heliopolis/examples/torture/journal"
 	"github.com/heliopolis-raft/heliopolis/machine"
+	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
 	"github.com/heliopolis-raft/heliopolis/system"
 )
@@ -140,6 +142,7 @@ func (w *worker) report() {
 		add("not started", len(r.NotStarted) > 0, r.NotStarted)
 		add("losses", len(r.Losses) > 0, r.Losses)
 		add("orphans", len(r.Orphans) > 0, r.Orphans)
+		add("high-water mark", errors.Is(r.HighWater, ra.ErrCorrupt), r.HighWater)
 		add("segments", len(r.Segments.Damaged)+len(r.Segments.Lost)+len(r.Segments.Degraded)+len(r.Segments.Quarantined) > 0, r.Segments)
 		add("snapshots", len(r.Snapshots.Damaged)+len(r.Snapshots.Quarantined) > 0, r.Snapshots)
 		if len(found) > 0 {

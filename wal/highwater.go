@@ -1,0 +1,276 @@
+package wal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
+)
+
+// highWater is the high-water mark: how far the log had come, written down outside of its directory. A log that is set
+// back to what it once was, or whose newest file is, looks like one that a crash ended at that time: nothing in it
+// contradicts that. The mark does. It is a lower bound: all that it speaks of was durable before it was written, so that
+// it may be as old as it likes.
+//
+//	0    8  "HELIOHWM"
+//	8    4  format version
+//	12   4  CRC-32C of bytes 0 to 12 and 16 to 4096
+//	16   8  id of the log, as in its files
+//	24   8  number of the newest WAL file
+//	32   8  number of a batch: all with lower numbers were durable
+//	40      zeros
+type highWater struct {
+	log, file, batch uint64
+}
+
+const (
+	highWaterMagic = "HELIOHWM"
+	// noteEvery is after how many batches without a pause the mark is written again. Nobody waits for that, but the next
+	// batch is late by it.
+	noteEvery = 64
+)
+
+// raise makes the mark say that the log had come at least so far.
+func (h *highWater) raise(file, batch uint64) {
+	h.file, h.batch = max(h.file, file), max(h.batch, batch)
+}
+
+// encode writes the mark into b, which is one block long.
+func (h *highWater) encode(b []byte) {
+	clear(b[:block])
+	copy(b, highWaterMagic)
+	le := binary.LittleEndian
+	le.PutUint32(b[8:], formatVersion)
+	for i, v := range [...]uint64{h.log, h.file, h.batch} {
+		le.PutUint64(b[16+8*i:], v)
+	}
+	le.PutUint32(b[12:], fileChecksum(b[:block]))
+}
+
+// decodeHighWater is the reverse of encode.
+func decodeHighWater(b []byte) (highWater, error) {
+	le := binary.LittleEndian
+	if len(b) != block || string(b[:8]) != highWaterMagic {
+		return highWater{}, corruptf("no high-water mark")
+	}
+	if want, got := le.Uint32(b[12:]), fileChecksum(b); want != got {
+		return highWater{}, corruptf("high-water mark checksum is %08x, should be %08x", got, want)
+	}
+	if v := le.Uint32(b[8:]); v != formatVersion {
+		return highWater{}, fmt.Errorf("%w: high-water mark format %d, this program knows %d", errVersion, v, formatVersion)
+	}
+	h := highWater{log: le.Uint64(b[16:]), file: le.Uint64(b[24:]), batch: le.Uint64(b[32:])}
+	if h.file >= maxNumber || h.batch >= 1<<63 {
+		return highWater{}, corruptf("high-water mark at file %d, batch %d", h.file, h.batch)
+	}
+	return h, nil
+}
+
+// gauge is the file with the mark, in which there is room for two: one is durable while the other is written, so that a
+// write that a crash cuts costs what it was to say, and no more.
+type gauge struct {
+	f      vfs.File // nil if there is none, or it has failed
+	slot   int64    // which of the two is written next
+	noted  uint64   // batch of the mark that was written last
+	rolled bool     // the log has gone on to another file since
+	block  []byte
+}
+
+// write writes the mark. Without sync it is durable sometime, or a later one is.
+func (g *gauge) write(h highWater, sync bool) error {
+	h.encode(g.block)
+	if _, err := g.f.WriteAt(g.block, g.slot*block); err != nil {
+		return err
+	}
+	g.noted = h.batch
+	if !sync {
+		return nil
+	}
+	if err := g.f.Sync(); err != nil {
+		return err
+	}
+	g.slot = 1 - g.slot
+	return nil
+}
+
+// close lets go of the file. What it holds stays as it is.
+func (g *gauge) close() {
+	if g.f != nil {
+		_ = g.f.Close() // what counts was synced
+		g.f = nil
+	}
+}
+
+// Note writes down outside of the log, now and then, how far it has come: see Config.HighWater. It is to be called when
+// those have been told whom the last batch concerns, since the first time after a roll-over it takes as long as a sync.
+// What fails is tried again at the next roll-over, and costs only that the mark is older than it could be.
+func (l *Log) Note() {
+	if l.err == nil && (l.gauge.rolled || l.settled >= l.gauge.noted+noteEvery) {
+		l.note(l.gauge.rolled)
+	}
+}
+
+// note writes the mark, durably if sync is set.
+func (l *Log) note(sync bool) {
+	g := &l.gauge
+	if sync {
+		g.rolled = false // one attempt for each roll-over
+	}
+	switch {
+	case l.cfg.HighWater == "":
+	case g.f != nil:
+		if g.write(l.highWater(), sync) != nil {
+			g.close() // a file that has failed is not trusted any more
+		}
+	case sync:
+		_ = l.newGauge()
+	}
+}
+
+// highWater returns the mark as it is now. All batches below settled are durable.
+func (l *Log) highWater() highWater {
+	return highWater{log: l.id, file: l.cur.header.seq, batch: l.settled}
+}
+
+// newGauge makes a file with the mark, in the place of one that may be there: written aside, synced, renamed, directory
+// synced.
+func (l *Log) newGauge() error {
+	fs, name, temp := l.cfg.FS, l.cfg.HighWater, l.cfg.HighWater+tempSuffix
+	if err := fs.Remove(temp); err != nil && !errors.Is(err, vfs.ErrNotExist) {
+		return err
+	}
+	f, err := fs.Create(temp, vfs.Buffered)
+	if err != nil {
+		return err
+	}
+	g := gauge{f: f, block: make([]byte, block)}
+	err = g.write(l.highWater(), false)
+	if err == nil {
+		g.slot = 1
+		err = g.write(l.highWater(), true)
+	}
+	if err == nil {
+		err = fs.Rename(temp, name)
+	}
+	if err == nil {
+		err = fs.SyncDir(path.Dir(name))
+	}
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	l.gauge = g
+	return nil
+}
+
+// readHighWater reads the mark, the later one of two that are sound.
+func (l *Log) readHighWater() (*highWater, error) {
+	f, err := l.cfg.FS.Open(l.cfg.HighWater, vfs.Buffered)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	src := source{f: f, size: min(size, 2*block)}
+	var found *highWater
+	cause := corruptf("high-water mark of %d bytes", size)
+	for off := int64(0); off+block <= src.size; off += block {
+		h, err := decodeHighWater(src.bytes(off, block))
+		switch {
+		case err != nil:
+			cause = errors.Join(err, src.unreadable(off, off+block))
+		case found == nil:
+			found = &h
+		default:
+			found.raise(h.file, h.batch)
+		}
+	}
+	if found != nil {
+		return found, nil
+	}
+	return nil, cause
+}
+
+// loadHighWater reads the mark. That it cannot be read is no reason not to go on: the log decides alone, then.
+func (r *recovery) loadHighWater() error {
+	if r.l.cfg.HighWater == "" {
+		return nil
+	}
+	h, err := r.l.readHighWater()
+	if err != nil && !errors.Is(err, vfs.ErrNotExist) { // once is nothing
+		h, err = r.l.readHighWater()
+	}
+	if errors.Is(err, errVersion) {
+		return err
+	}
+	isNew := len(r.inv.files)+len(r.inv.states) == 0 && errors.Is(err, vfs.ErrNotExist)
+	if r.mark = h; err != nil && !isNew {
+		r.out.HighWater = fmt.Errorf("wal: high-water mark: %w", err)
+	}
+	return nil
+}
+
+// identify finds out which log this is: what its files say, or the mark where there is none to say so. A mark of another
+// log says nothing of this one, and a file of another log is none of this one.
+func (r *recovery) identify(headers map[uint64]*fileHeader) error {
+	var ids []uint64 // of the files, in their order
+	for _, seq := range r.inv.files {
+		if h := headers[seq]; h != nil {
+			ids = append(ids, h.log)
+		}
+	}
+	switch {
+	case r.mark != nil && (len(ids) == 0 || slices.Contains(ids, r.mark.log)):
+		r.l.id = r.mark.log
+		r.floor.raise(r.mark.file, r.mark.batch)
+	case len(ids) > 0:
+		r.l.id = ids[0]
+		if r.mark != nil {
+			r.out.HighWater = fmt.Errorf("wal: high-water mark: %w", corruptf("that of another log"))
+		}
+	default:
+		id, err := r.l.random()
+		r.l.id = id
+		return err
+	}
+	return r.dropForeign(headers)
+}
+
+// dropForeign moves files of other logs to quarantine.
+func (r *recovery) dropForeign(headers map[uint64]*fileHeader) error {
+	for _, seq := range r.inv.files {
+		if h := headers[seq]; h != nil && h.log != r.l.id {
+			delete(headers, seq)
+			if err := r.quarantine(fileName(seq)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// renewHighWater begins a new mark, once all that the old one had to say is done. One that is of no use goes to
+// quarantine: by now the rest of the disk could be read.
+func (r *recovery) renewHighWater() error {
+	name := r.l.cfg.HighWater
+	if name == "" {
+		return nil
+	}
+	if err := r.out.HighWater; err != nil && !errors.Is(err, vfs.ErrNotExist) {
+		if err := vfs.ToQuarantine(r.l.cfg.FS, path.Dir(name), path.Base(name)); err != nil {
+			return err
+		}
+		r.out.Quarantined = append(r.out.Quarantined, name)
+	}
+	err := r.l.newGauge()
+	if vfs.IsFull(err) {
+		return fmt.Errorf("%w: %w", ra.ErrDiskFull, err)
+	}
+	return err
+}
