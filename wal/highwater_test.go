@@ -12,12 +12,7 @@ import (
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
-// TestSetBack sets the newest WAL file, or all of the log's directory, back to each earlier moment of its life. Whoever may
-
-// have lost something by that is marked, vote included, and stays so; who was set back by nothing is not (I7, I9, I11;
-
 // TestMarkOfNoUse damages the mark in all ways: nobody is condemned by that, it is said, and the next start finds a mark
-
 // again (I11, I21).
 func TestMarkOfNoUse(t *testing.T) {
 	_, other := strangerLog(t)
@@ -94,7 +89,6 @@ func TestOldMark(t *testing.T) {
 }
 
 // TestMarkCannotBeRead: a disk that refuses the mark once is asked again; if it refuses the mark for good, and nothing else,
-
 // the log decides alone (F6).
 func TestMarkCannotBeRead(t *testing.T) {
 	for _, op := range []vfs.Op{vfs.OpOpen, vfs.OpRead} {
@@ -119,8 +113,6 @@ func TestMarkCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestForeignFile puts a WAL file of another log in the place of the newest: what it says is none of this log's, which has
-
 // TestMarkOfLaterFormat: a mark that only a later program can read is a reason not to start.
 func TestMarkOfLaterFormat(t *testing.T) {
 	m, disk := reference(t, 1, true)
@@ -138,7 +130,6 @@ func TestMarkOfLaterFormat(t *testing.T) {
 }
 
 // TestMarkAlone: of all that is written after random orders nothing reaches the disk before a crash but what must, and the
-
 // mark, which nobody has synced. It never speaks of what is not there (I9, I11; F3, F4).
 func TestMarkAlone(t *testing.T) {
 	for seed := range uint64(40) {
@@ -189,7 +180,6 @@ func TestTornMark(t *testing.T) {
 }
 
 // TestNoteIsCheap counts what the mark costs: nothing while a batch is committed, a write after many of them and after a
-
 // pause, a sync after a roll-over.
 func TestNoteIsCheap(t *testing.T) {
 	faulty := vfs.NewErrs(vfs.NewMem())
@@ -237,7 +227,6 @@ func TestNoteIsCheap(t *testing.T) {
 }
 
 // TestMarkFails has the mark fail while the log runs: the log goes on, what the mark says stays true, and after the next
-
 // roll-over it protects the log again (I10).
 func TestMarkFails(t *testing.T) {
 	for _, op := range []vfs.Op{vfs.OpWrite, vfs.OpCreate, vfs.OpSync, vfs.OpRename} {

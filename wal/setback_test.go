@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"testing"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -89,6 +90,8 @@ func momentsOf(t *testing.T) (*model, []moment) {
 	return m, append(all, moment{disk, last.batch, last.file})
 }
 
+// TestSetBack sets the newest WAL file, or all of the log's directory, back to each earlier moment of its life. Whoever may
+// have lost something by that is marked, vote included, and stays so; who was set back by nothing is not (I7, I9, I11;
 // F10). Without the mark beside the log nothing tells.
 func TestSetBack(t *testing.T) {
 	m, all := momentsOf(t)
@@ -168,6 +171,8 @@ func strangerLog(t *testing.T) (*model, *vfs.Mem) {
 	}
 	for range 5 {
 		m.try(func() error { return m.log.roll(block) })
+		m.add("stranger", 1, 0, 1, 10)
+		m.commit()
 	}
 	m.try(func() error { return m.log.Close() })
 	if m.err != nil {
@@ -176,15 +181,22 @@ func strangerLog(t *testing.T) (*model, *vfs.Mem) {
 	return m, disk
 }
 
-// lost one (I11).
+// TestForeignFile puts a WAL file of another log in the place of the newest: what it says is none of this log's, which has
+// lost one. The files before it are not doubted (I11, I12).
 func TestForeignFile(t *testing.T) {
 	_, other := strangerLog(t)
 	m, disk := reference(t, 3, true)
-	files := walFiles(t, disk)
-	hurt := disk.Crash(vfs.CrashKept, m.rng)
-	put(t, hurt, files[2], whole(t, other, files[2]))
-	if got := m.reopen(hurt, "with a foreign file", false); !got.lost || got.marked != 3 {
-		t.Fatalf("%+v", got)
+	newest := walFiles(t, disk)[2]
+	for _, mark := range []string{"", "HIGHWATER"} {
+		hurt := disk.Crash(vfs.CrashKept, m.rng)
+		put(t, hurt, newest, whole(t, other, newest))
+		m.cfg.FS, m.cfg.HighWater = hurt.Crash(vfs.CrashKept, m.rng), mark
+		if out := m.open(); m.err != nil || !slices.Equal(out.Quarantined, []string{path.Base(newest)}) || len(out.Members) != 3 {
+			t.Fatalf("mark %q: %+v, %v", mark, out, m.err)
+		}
+		if got := m.reopen(hurt, "with a foreign file", false); !got.lost || got.marked != 3 {
+			t.Fatalf("mark %q: %+v", mark, got)
+		}
 	}
 }
 
