@@ -10,8 +10,30 @@ import (
 const Quarantine = "quarantine"
 
 // ToQuarantine moves the file or directory name out of dir, into the quarantine in there, and makes that durable. Nothing
-// in quarantine is ever deleted or overwritten: what has the name of something that is there gets a number behind it.
+// in quarantine is ever deleted or overwritten: what has the name of something that is there gets a number behind it. A
+// file that has the name of the quarantine itself goes there first.
 func ToQuarantine(fs FS, dir, name string) error {
+	names, err := fs.List(dir)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(names, Quarantine) {
+		aside := freeName(Quarantine, names)
+		if err := fs.Rename(path.Join(dir, Quarantine), path.Join(dir, aside)); err != nil {
+			return err
+		}
+		if err := moveAway(fs, dir, aside); err != nil {
+			return err
+		}
+	}
+	if name == Quarantine {
+		return nil // it is there, now or since something else was moved
+	}
+	return moveAway(fs, dir, name)
+}
+
+// moveAway moves a file or directory of another name into the quarantine.
+func moveAway(fs FS, dir, name string) error {
 	away := path.Join(dir, Quarantine)
 	if err := fs.MkdirAll(away); err != nil {
 		return err
