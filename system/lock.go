@@ -76,12 +76,3 @@ func readPID(fs vfs.FS) int {
 	}
 	return pid
 }
-
-// covered is the file system as the parts of a node see it: the node's lock covers what they would lock themselves.
-type covered struct{ vfs.FS }
-
-// Lock has nothing to do.
-func (covered) Lock(string) (io.Closer, error) { return covered{}, nil }
-
-// Close ends a lock that covered returned.
-func (covered) Close() error { return nil }

@@ -64,8 +64,9 @@ func (n *Node) isClosing() bool { return n.closing.Load() }
 // Open opens the node whose data are in cfg.Dir, and starts all members that are registered there. Members that have
 // lost entries are started too, and repaired from their peers; those that have lost more than that are not started, nor
 // are those whose machine is not given. Report names them. It fails with a *ConfigError if something in cfg
-// cannot be, with a *LockedError if another node has the directory open, with the context's error if members could not all
-// be started in time, and with errors of the file system. It never deletes what it does not understand.
+// cannot be, with a *LockedError if another node has the directory open, with the context's error if the
+// directory could not be read, or members not all be started, in time, and with errors of the file system. It never deletes
+// what it does not understand.
 func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -92,7 +93,7 @@ func (n *Node) open(ctx context.Context) error {
 	if n.lock, err = lockDir(n.fs, n.cfg.Dir); err != nil {
 		return err
 	}
-	if err := n.openStorage(); err != nil {
+	if err := n.openStorage(ctx); err != nil {
 		return err
 	}
 	if err := n.openActors(); err != nil {

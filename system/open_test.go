@@ -16,6 +16,7 @@ import (
 	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/machine/reference"
 	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
 	"github.com/heliopolis-raft/heliopolis/wal"
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
@@ -314,5 +315,99 @@ func TestOpenFails(t *testing.T) {
 	}
 	if failed < 10 || worked < 10 {
 		t.Errorf("%d operations failed, %d did not matter", failed, worked)
+	}
+}
+
+// An Open whose context ends, at any moment, is given up at once, and does the directory as little harm as a crash: nothing
+// is taken for damaged because it was not read any more.
+func TestOpenIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		cfg := storageConfig(mem)
+		cfg.NoAutoStart = false
+		cfg.Snapshots = snapshot.Policy{MinBytes: 1, MinRecovery: 1}
+		n, err := Open(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := fillClusters(t, n)
+		mustClose(t, n)
+		given := 0
+		for ended := false; !ended; given++ {
+			disk := mem.Crash(vfs.CrashKept, rand.New(rand.NewPCG(1, 1))) // a copy: all is durable
+			ended = giveUp(t, cfg, disk, given)
+			cfg.FS = disk
+			n, err := Open(t.Context(), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r := n.Report(); len(r.Damaged)+len(r.Suspect)+len(r.Losses)+len(r.Quarantined) > 0 {
+				t.Fatalf("given up after %d operations: %+v", given, r)
+			}
+			checkClusters(t, n, want)
+			mustClose(t, n)
+		}
+		if given < 50 {
+			t.Errorf("only %d operations", given)
+		}
+	})
+}
+
+// giveUp opens a node and ends the context after so many operations. It reports whether the node was open before that.
+func giveUp(t *testing.T, cfg Config, disk vfs.FS, operations int) (opened bool) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	errs := vfs.NewErrs(disk)
+	left := operations
+	errs.Judge(func(vfs.Op, string) *vfs.Fault {
+		if left--; left < 0 {
+			cancel()
+		}
+		return nil
+	})
+	cfg.FS, cfg.NoAutoStart = errs, true
+	n, err := Open(ctx, cfg)
+	if err == nil {
+		mustClose(t, n)
+		return true
+	}
+	if left >= 0 || !errors.Is(err, context.Canceled) {
+		t.Fatalf("context ended after %d operations, %d were left: %v", operations, left, err)
+	}
+	return false
+}
+
+// fillClusters starts a few clusters and counts in them, through several files of the log. It returns the counters.
+func fillClusters(t *testing.T, n *Node) map[string]int64 {
+	t.Helper()
+	counts := make(map[string]int64)
+	for _, name := range []string{"a", "b", "c"} {
+		c, err := n.StartCluster(t.Context(), ClusterConfig{Name: name, Machine: "counter"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 40 {
+			if _, err := c.Process(t.Context(), reference.AppendAdd(nil, 1)); err != nil {
+				t.Fatal(err)
+			}
+			counts[name]++
+		}
+	}
+	return counts
+}
+
+// checkClusters compares the counters of clusters with what they should be.
+func checkClusters(t *testing.T, n *Node, want map[string]int64) {
+	t.Helper()
+	for name, count := range want {
+		c, err := n.Cluster(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := c.ConsistentQuery(t.Context(), nil)
+		if err != nil || r.Reply != count {
+			t.Errorf("%s: %v, %v, want %d", name, r.Reply, err, count)
+		}
 	}
 }

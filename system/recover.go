@@ -25,9 +25,11 @@ var errVersion = errors.New("system: unknown format version")
 const highWaterName = "HIGHWATER"
 
 // openStorage reads what is in the directory. Snapshots come first, since they decide what the rest is needed for, and
-// the write-ahead log last, since to open it changes it: it goes on in a new file, with what it found damaged noted.
-func (n *Node) openStorage() error {
-	fs := covered{n.fs}
+// the write-ahead log last, since to open it changes it: it goes on in a new file, with what it found damaged noted. All
+// this ends with the context, as if the node had crashed.
+func (n *Node) openStorage(ctx context.Context) error {
+	fs := &covered{fs: n.fs, over: ctx.Err}
+	defer func() { fs.over = nil }()
 	var err error
 	var shots *snapshot.Report
 	n.snapshots, shots, err = snapshot.Open(snapshot.Config{FS: fs, Dir: "snapshots", Level: n.cfg.SnapshotLevel})

@@ -90,7 +90,7 @@ func TestRegistrationVersion(t *testing.T) {
 			t.Errorf("later version: %v", err)
 		}
 		mem := vfs.NewMem()
-		l, _, err := wal.Open(wal.Config{FS: covered{mem}, Dir: "wal", FileSize: wal.MinFileSize})
+		l, _, err := wal.Open(wal.Config{FS: &covered{fs: mem}, Dir: "wal", FileSize: wal.MinFileSize})
 		if err != nil {
 			t.Fatal(err)
 		}
