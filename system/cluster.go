@@ -24,14 +24,15 @@ type Cluster struct {
 }
 
 // Cluster returns the handle on a cluster that has, or had since the node was opened, members here or was started from
-// here. It fails with ra.ErrUnknownCluster; StartOrRestartCluster finds one whose members are all elsewhere.
+// here. It fails with ra.ErrUnknownCluster; with ra.ErrDamaged, too, if the node has lost a part of its log in which the
+// cluster may have stood. StartOrRestartCluster finds one whose members are all elsewhere.
 func (n *Node) Cluster(name string) (*Cluster, error) {
 	if n.isClosing() {
 		return nil, ra.ErrClosed
 	}
 	e := n.board.get(name)
 	if e == nil {
-		return nil, fmt.Errorf("%w: %s", ra.ErrUnknownCluster, name)
+		return nil, n.orLost(fmt.Errorf("%w: %s", ra.ErrUnknownCluster, name))
 	}
 	return &Cluster{node: n, entry: e}, nil
 }

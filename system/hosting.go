@@ -226,7 +226,7 @@ func (n *Node) notRunning(r *record) error {
 	case n.isClosing():
 		return ra.ErrClosed
 	case r == nil:
-		return ra.ErrNoProcess
+		return n.orLost(ra.ErrNoProcess)
 	case r.damaged() != nil:
 		return r.damaged()
 	}

@@ -1,6 +1,8 @@
 package system
 
 import (
+	"fmt"
+
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
 	"github.com/heliopolis-raft/heliopolis/segment"
@@ -86,4 +88,15 @@ func (n *Node) Stats() Stats {
 		}
 	}
 	return s
+}
+
+// orLost makes the error of a name that the node does not know say that it may have known it: it has lost a part of its
+// log, nobody knows whose.
+func (n *Node) orLost(err error) error {
+	for _, l := range n.report.Losses {
+		if !l.Attributed {
+			return fmt.Errorf("%w, or it was in what is lost of the log (see Report.Losses): %w", err, ra.ErrDamaged)
+		}
+	}
+	return err
 }

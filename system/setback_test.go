@@ -2,6 +2,7 @@ package system
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"path"
 	"strings"
@@ -107,6 +108,12 @@ func TestSetBackLog(t *testing.T) {
 				w.open("n3")
 				if r := n2.Report(); len(r.Damaged) != 2 || len(r.Losses) == 0 || r.HighWater != nil {
 					t.Fatalf("report: %+v", r)
+				}
+				if _, err := n2.Cluster("younger"); !errors.Is(err, ra.ErrUnknownCluster) || !errors.Is(err, ra.ErrDamaged) {
+					t.Errorf("a cluster that may stand in what is lost: %v", err)
+				}
+				if _, err := w.n(3).Cluster("younger"); !errors.Is(err, ra.ErrUnknownCluster) || errors.Is(err, ra.ErrDamaged) {
+					t.Errorf("one that does not: %v", err)
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 				defer cancel()
