@@ -64,7 +64,8 @@ type UncertainError struct {
 	// Index and Term are where the command stood in the log, if it got that far.
 	Index Index
 	Term  Term
-	// Cause is why the waiting ended: a context's error, ErrClosed, ErrNoProcess.
+	// Cause is why the waiting ended: for instance a context's error, ErrClosed or ErrNoProcess, or that the member which was
+	// asked has left its cluster, or got a snapshot in the place of the entry.
 	Cause error
 }
 

@@ -74,7 +74,9 @@ func (r *record) hasLost() bool {
 // acceptLossOf is AcceptLoss for one member.
 func (n *Node) acceptLossOf(ctx context.Context, r *record) error {
 	l := n.lockOf(r)
-	l.Lock()
+	if err := l.lock(ctx); err != nil {
+		return err
+	}
 	defer l.Unlock()
 	if !r.hasLost() {
 		return ErrNothingLost
@@ -94,12 +96,14 @@ func (n *Node) acceptLossOf(ctx context.Context, r *record) error {
 		return err
 	}
 	n.logger.Warn("a loss was accepted", zap.String("member", r.id.Name), zap.Uint64("last", uint64(r.log.Last())))
-	return n.startLocked(r)
+	return n.startLocked(ctx, r)
 }
 
 // forgive takes a member's mark back, durably.
 func (n *Node) forgive(ctx context.Context, r *record, op *wal.Op) error {
-	r.life.Lock()
+	if err := r.life.lock(ctx); err != nil {
+		return err
+	}
 	defer r.life.Unlock()
 	if err := n.snapshots.AcceptLoss(r.uid, r.log.Last()); err != nil {
 		return err

@@ -33,6 +33,7 @@ const (
 	callChange   // change, member
 	callOverview // QRY-09
 	callMembers  // QRY-08
+	callRoll     // callMembers for who is about to change them
 	callMetrics  // QRY-10, answered by the member's node
 
 	callErrand // to a node, see errand

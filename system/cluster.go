@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -278,11 +279,10 @@ func (c *Cluster) AddMember(ctx context.Context, id ra.ServerID, membership ra.M
 	if id.Node == "" {
 		id.Node = n.Name()
 	}
-	known, err := n.do(ctx, e, &request{kind: callMembers, at: leaderOf(e)})
+	members, err := n.roll(ctx, e)
 	if err != nil {
 		return err
 	}
-	members, _ := known.Reply.(membersReply)
 	m := ra.Member{ID: id, UID: newUID(e.cluster), Membership: membership}
 	for _, other := range members.now {
 		if other.ID == id {
@@ -316,13 +316,48 @@ func (c *Cluster) changeMembership(ctx context.Context, e *entry, m ra.Member, t
 
 func leaderOf(e *entry) *route { return e.standing.Load().leader }
 
-// RemoveMember removes a member from the cluster's configuration (MEM-03). It returns when that is committed. The
-// member itself is not touched, nor told: Member.Delete deletes its data, also of one that a crash left behind.
+// RemoveMember removes a member from the cluster's configuration (MEM-03). It returns when that is committed. The member
+// itself is not touched, nor told: Member.Delete deletes its data, also of one that a crash left behind. If it is not
+// known whether the change was made (ra.MayHaveBeenApplied) call again, and ra.ErrNotMember says that it was.
 func (c *Cluster) RemoveMember(ctx context.Context, id ra.ServerID) error {
 	e, err := c.current()
 	if err != nil {
 		return err
 	}
 	_, err = c.node.do(ctx, e, &request{kind: callChange, op: raft.Remove, member: ra.Member{ID: id}})
+	if !errors.Is(err, ra.ErrNotMember) {
+		return err
+	}
+	members, rollErr := c.node.roll(ctx, e)
+	if rollErr != nil {
+		return rollErr
+	}
+	if members.has(id) {
+		return fmt.Errorf("%w: %s was added just now", ra.ErrChangeNotPermitted, id)
+	}
 	return err
+}
+
+// roll returns the members of a cluster as they are, for who acts on what they are not: the configuration is committed,
+// and the leader that said so leads, as another answer of its term proves that was asked for later.
+func (n *Node) roll(ctx context.Context, e *entry) (membersReply, error) {
+	for at := leaderOf(e); ; {
+		known, err := n.do(ctx, e, &request{kind: callRoll, at: at})
+		if err != nil {
+			return membersReply{}, err
+		}
+		proof, err := n.do(ctx, e, &request{kind: callConsistent, question: noQuestion, at: n.route(known.Leader)})
+		if err != nil {
+			return membersReply{}, err
+		}
+		if members, ok := known.Reply.(membersReply); ok && proof.Term == known.Term {
+			return members, nil
+		}
+		at = n.route(proof.Leader)
+	}
+}
+
+// has reports whether a member has that address.
+func (m *membersReply) has(id ra.ServerID) bool {
+	return slices.ContainsFunc(m.now, func(other ra.Member) bool { return other.ID == id })
 }

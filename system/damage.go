@@ -179,7 +179,9 @@ func (n *Node) lostBy(r *record, err error) (from ra.Index, lost bool) {
 // lose makes a member that does not run suspect: its log ends before an index. A snapshot that the log does not begin
 // with any more is in nobody's way.
 func (n *Node) lose(ctx context.Context, r *record, from ra.Index, cause error) error {
-	r.life.Lock()
+	if err := r.life.lock(ctx); err != nil {
+		return err
+	}
 	defer r.life.Unlock()
 	n.logger.Warn("member has lost entries", zap.String("member", r.id.Name), zap.Error(cause))
 	r.setLost(cause)

@@ -119,7 +119,7 @@ func (n *Node) runHere(ctx context.Context, e *errand) []error {
 	return each(e.names, atOnce, func(f errandFor) error {
 		r := n.registry.byName(f.name)
 		if e.kind == errandRevive {
-			return n.revive(r, f)
+			return n.revive(ctx, r, f)
 		}
 		if r != nil && f.uid != "" && r.uid != f.uid {
 			r = nil
@@ -141,7 +141,7 @@ func (n *Node) runOne(ctx context.Context, kind errandKind, r *record, unborn bo
 	}
 	switch kind {
 	case errandRestart:
-		return n.startMember(r)
+		return n.startMember(ctx, r)
 	case errandDelete:
 		return n.deleteMember(ctx, r, unborn)
 	default:
@@ -251,7 +251,7 @@ func (n *Node) startNew(ctx context.Context, regs []registration) []error {
 		if r == nil {
 			return nil
 		}
-		err := n.startMember(r)
+		err := n.startMember(ctx, r)
 		if err != nil {
 			err = errors.Join(err, n.forget(context.WithoutCancel(ctx), r))
 			n.vacate(r, true)

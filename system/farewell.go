@@ -38,7 +38,9 @@ func (n *Node) restMember(ctx, writing context.Context, r *record) error {
 	}
 	f := &farewell{ctx: writing, done: make(chan struct{})}
 	l := n.lockOf(r)
-	l.Lock()
+	if err := l.lock(ctx); err != nil {
+		return err
+	}
 	r.farewell.Store(f)
 	err := n.stopLocked(ctx, r)
 	taken := !r.farewell.CompareAndSwap(f, nil)

@@ -33,7 +33,9 @@ func (n *Node) ForceShrink(ctx context.Context, member string) error {
 		return fmt.Errorf("%w: %s has no member %s", ra.ErrNoProcess, n.Name(), member)
 	}
 	l := n.lockOf(r)
-	l.Lock()
+	if err := l.lock(ctx); err != nil {
+		return err
+	}
 	defer l.Unlock()
 	if r.hasLost() {
 		return fmt.Errorf("%w: %s has lost entries", ra.ErrDamaged, r.id)
@@ -45,12 +47,14 @@ func (n *Node) ForceShrink(ctx context.Context, member string) error {
 		return fmt.Errorf("system: shrink the cluster of %s: %w", r.id, err)
 	}
 	n.logger.Warn("a member was made the only one of its cluster", zap.String("member", member), zap.Uint64("index", uint64(r.log.Last())))
-	return n.startLocked(r)
+	return n.startLocked(ctx, r)
 }
 
 // shrink appends a configuration with this member alone to its log, in a term of its own, as if it had been elected.
 func (n *Node) shrink(ctx context.Context, r *record) error {
-	r.life.Lock()
+	if err := r.life.lock(ctx); err != nil {
+		return err
+	}
 	defer r.life.Unlock()
 	switch {
 	case r.deleting != 0, n.registry.byUID(r.uid) != r:

@@ -38,7 +38,7 @@ type hosting struct {
 	ends   sync.Map // ra.UID to error
 	goings goings
 	// locks are held while a member is started, stopped or deleted; it has the one of its slot.
-	locks [64]sync.Mutex
+	locks [64]turn
 	// chores counts goroutines that outlive the call that began them; Close waits for them. choreLock keeps new ones from
 	// beginning then.
 	chores    sync.WaitGroup
@@ -105,19 +105,22 @@ func (n *Node) gaveUp(name string, reason error) {
 }
 
 // lockOf returns the lock that serializes what is done with a member from outside.
-func (n *Node) lockOf(r *record) *sync.Mutex { return &n.locks[int(r.slot)%len(n.locks)] }
+func (n *Node) lockOf(r *record) *turn { return &n.locks[int(r.slot)%len(n.locks)] }
 
 // startMember starts a member that is registered, and returns when its process can be reached. It reads the disk. It
-// fails with ra.ErrNameTaken if the member runs.
-func (n *Node) startMember(r *record) error {
+// fails with ra.ErrNameTaken if the member runs, and with the context's error if its turn or the disk is waited for too
+// long.
+func (n *Node) startMember(ctx context.Context, r *record) error {
 	l := n.lockOf(r)
-	l.Lock()
+	if err := l.lock(ctx); err != nil {
+		return err
+	}
 	defer l.Unlock()
-	return n.startLocked(r)
+	return n.startLocked(ctx, r)
 }
 
 // startLocked is startMember for a caller that holds the member's lock.
-func (n *Node) startLocked(r *record) error {
+func (n *Node) startLocked(ctx context.Context, r *record) error {
 	switch {
 	case n.isClosing():
 		return ra.ErrClosed
@@ -125,7 +128,7 @@ func (n *Node) startLocked(r *record) error {
 		return fmt.Errorf("%w: member %s runs", ra.ErrNameTaken, r.id.Name)
 	}
 	_ = n.supervisor.Stop(context.Background(), r.id.Name) // it may not know yet that the last life has ended
-	first, err := n.load(r)
+	first, err := n.load(ctx, r)
 	if errors.Is(err, ra.ErrCorrupt) || errors.Is(err, ra.ErrDamaged) {
 		return r.setDamaged(err) // entries and states are read in every byte for the first time now
 	}
@@ -163,7 +166,7 @@ func (n *Node) clientLane() int {
 func (n *Node) workerOf(r *record) int { return int(r.slot) % len(n.rounds) }
 
 // load makes a life of a member from disk.
-func (n *Node) load(r *record) (*process, error) {
+func (n *Node) load(ctx context.Context, r *record) (*process, error) {
 	p := &process{node: n, rec: r, begun: make(chan struct{})}
 	round := n.rounds[n.workerOf(r)]
 	cfg := member.Config{
@@ -173,7 +176,7 @@ func (n *Node) load(r *record) (*process, error) {
 		Observer:   p.observer(),
 		ChunkBytes: n.cfg.Limits.ChunkBytes,
 	}
-	if err := n.loadServer(context.Background(), r, &cfg); err != nil {
+	if err := n.loadServer(ctx, r, &cfg); err != nil {
 		return nil, fmt.Errorf("system: start member %s: %w", r.id.Name, err)
 	}
 	if cfg.Factory == nil {
@@ -190,7 +193,7 @@ func (n *Node) load(r *record) (*process, error) {
 
 // reload makes a further life of a member, after a failure. If that fails too, the life is a short one.
 func (n *Node) reload(r *record) actor.Actor {
-	p, err := n.load(r)
+	p, err := n.load(context.Background(), r)
 	if err != nil {
 		return stillborn{err}
 	}
@@ -271,7 +274,9 @@ func (n *Node) chore(f func()) bool {
 // forget deletes what a member that does not run has on this node.
 func (n *Node) forget(ctx context.Context, r *record) error {
 	l := n.lockOf(r)
-	l.Lock()
+	if err := l.lock(ctx); err != nil {
+		return err
+	}
 	defer l.Unlock()
 	if n.registry.byUID(r.uid) != r {
 		return nil
@@ -301,7 +306,9 @@ func (n *Node) vacate(r *record, unborn bool) {
 // stopMember ends a member's process and returns when it has ended. To stop one that does not run is no error (API-09).
 func (n *Node) stopMember(ctx context.Context, r *record) error {
 	l := n.lockOf(r)
-	l.Lock()
+	if err := l.lock(ctx); err != nil {
+		return err
+	}
 	defer l.Unlock()
 	return n.stopLocked(ctx, r)
 }

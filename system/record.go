@@ -41,7 +41,7 @@ type record struct {
 	refused  bool
 
 	// life serialises what waits: start, settling, deletion.
-	life     sync.Mutex
+	life     turn
 	deleting uint64 // the order that deletes it, 0 for none
 
 	mu      sync.Mutex

@@ -124,7 +124,7 @@ func (n *Node) startAll(ctx context.Context) error {
 	for range runtime.GOMAXPROCS(0) {
 		all.Go(func() {
 			for r := range todo {
-				err := n.startMember(r)
+				err := n.startMember(ctx, r)
 				mu.Lock()
 				n.report.add(r, err)
 				mu.Unlock()
@@ -160,7 +160,9 @@ const maxSettle = 10 * time.Second
 // Host, Observer and the scratch. What the last life had left is settled first, so it may take as long as a sync, and
 // must not run on a worker. It fails with an error that wraps ra.ErrDamaged if the member may not run.
 func (n *Node) loadServer(ctx context.Context, r *record, c *member.Config) error {
-	r.life.Lock()
+	if err := r.life.lock(ctx); err != nil {
+		return err
+	}
 	defer r.life.Unlock()
 	switch {
 	case r.deleting != 0, n.registry.byUID(r.uid) != r:

@@ -243,7 +243,9 @@ var errRuns = errors.New("system: member is running")
 // be called again; the member is gone then all the same when the node is opened the next time, unless the log had
 // already failed.
 func (n *Node) unregister(ctx context.Context, r *record) error {
-	r.life.Lock()
+	if err := r.life.lock(ctx); err != nil {
+		return err
+	}
 	defer r.life.Unlock()
 	switch {
 	case n.registry.byUID(r.uid) != r:

@@ -79,11 +79,10 @@ func (c *Cluster) withdraw(ctx context.Context, r *record) (ra.Membership, error
 	if err != nil {
 		return 0, err
 	}
-	known, err := c.node.do(ctx, e, &request{kind: callMembers, at: leaderOf(e)})
+	members, err := c.node.roll(ctx, e)
 	if err != nil {
 		return 0, err
 	}
-	members, _ := known.Reply.(membersReply)
 	for _, m := range members.now {
 		if m.UID != r.uid {
 			continue

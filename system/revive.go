@@ -96,6 +96,7 @@ func (v *revival) lead(ctx context.Context) (*Cluster, error) {
 	if len(e.ids()) == 0 {
 		e.setMembers(v.node, v.cfg.Members)
 	}
+	v.awake(ctx, e)
 	if err := v.node.answers(ctx, e, nil); err != nil {
 		return nil, errors.Join(err, joined(v.failures(v.cfg.Members)))
 	}
@@ -106,6 +107,24 @@ func (v *revival) lead(ctx context.Context) (*Cluster, error) {
 	members, _ := known.Reply.(membersReply)
 	v.start(ctx, idsOf(members.now))
 	return &Cluster{node: v.node, entry: e, notStarted: v.failures(idsOf(members.now))}, nil
+}
+
+// awake has a member that was never told anything stand for election: whoever started the cluster was stopped before it
+// did that, and such members wait in silence (API-07).
+func (v *revival) awake(ctx context.Context, e *entry) {
+	if leaderOf(e) != nil {
+		return
+	}
+	for _, id := range e.ids() {
+		if err, tried := v.why[id]; !tried || err != nil {
+			continue
+		}
+		m, err := v.node.Member(id).Metrics(ctx)
+		if err == nil && m.Running && m.Term == 0 && m.Last == 0 {
+			_, _ = v.node.do(ctx, e, &request{kind: callCampaign, at: v.node.route(id), fixed: true})
+			return
+		}
+	}
 }
 
 // failures returns why members do not run.
@@ -128,7 +147,7 @@ var (
 
 // revive starts a member of this node, unless it runs; nil is one that is not registered. It fails with errAbsent,
 // ra.ErrNameTaken if the member is of another cluster, errOtherMachine, and as startMember does.
-func (n *Node) revive(r *record, f errandFor) error {
+func (n *Node) revive(ctx context.Context, r *record, f errandFor) error {
 	switch {
 	case r == nil:
 		return errAbsent
@@ -137,7 +156,7 @@ func (n *Node) revive(r *record, f errandFor) error {
 	case r.reg.machine != f.machine:
 		return fmt.Errorf("%w: %s", errOtherMachine, r.reg.machine)
 	}
-	err := n.startMember(r)
+	err := n.startMember(ctx, r)
 	if errors.Is(err, ra.ErrNameTaken) && r.proc.Load() != nil {
 		return nil // it runs
 	}

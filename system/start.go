@@ -45,7 +45,8 @@ func Members(cluster string, nodes ...ra.NodeID) []ra.ServerID {
 // StartCluster starts a new cluster and returns when it has a leader that answers (API-03). It fails with
 // ra.ErrNameTaken, ra.ErrInvalidName, ra.ErrUnknownMachine or whatever keeps a majority of the members from being
 // started, a *MemberError for each; then nothing is left running. It does not fail if others could not be started:
-// Cluster.NotStarted names those.
+// Cluster.NotStarted names those. To leave nothing behind it may go on for some seconds when ctx is done. If the node is
+// closed or crashes meanwhile members may be left that were never elected: StartOrRestartCluster goes on with them.
 func (n *Node) StartCluster(ctx context.Context, cfg ClusterConfig) (*Cluster, error) {
 	all, err := n.StartClusters(ctx, []ClusterConfig{cfg})
 	if len(all) == 1 && all[0] != nil {
@@ -244,10 +245,12 @@ func (n *Node) elect(ctx context.Context, b *birth) {
 	b.err = n.answers(ctx, b.entry, first)
 }
 
+// noQuestion only proves something.
+var noQuestion = machine.QueryFunc(func(machine.QueryContext, any) (any, error) { return nil, nil })
+
 // answers returns when a cluster has a leader that answers. at, if set, is the member to ask first.
 func (n *Node) answers(ctx context.Context, e *entry, at *route) error {
-	nothing := machine.QueryFunc(func(machine.QueryContext, any) (any, error) { return nil, nil })
-	r, err := n.do(ctx, e, &request{kind: callConsistent, question: nothing, at: at})
+	r, err := n.do(ctx, e, &request{kind: callConsistent, question: noQuestion, at: at})
 	e.hint(n, r.Leader)
 	return err
 }

@@ -62,7 +62,9 @@ func (p *process) takeControl(c *call) {
 	case callOverview:
 		p.reply(c, p.overview(), nil)
 	case callMembers:
-		p.reply(c, membersReply{now: slices.Clone(p.server.Configuration().Members), initial: p.rec.reg.initial, version: p.rec.reg.version}, nil)
+		p.reply(c, p.members(), nil)
+	case callRoll:
+		p.roll(c)
 	default:
 		p.reply(c, nil, fmt.Errorf("system: call of unknown kind %d", c.kind))
 	}
@@ -73,6 +75,23 @@ type membersReply struct {
 	// now is the configuration in force; initial and version are those that the cluster began with.
 	now, initial []ra.Member
 	version      machine.Version
+}
+
+func (p *process) members() membersReply {
+	return membersReply{now: slices.Clone(p.server.Configuration().Members), initial: p.rec.reg.initial, version: p.rec.reg.version}
+}
+
+// roll answers with a configuration that is committed: who asks will take a member that is in it for added, and one that
+// is not for removed.
+func (p *process) roll(c *call) {
+	switch {
+	case p.server.Status().Role != ra.Leader:
+		p.reply(c, nil, p.notLeader())
+	case !p.server.Core().ChangePermitted:
+		p.reply(c, nil, ra.ErrChangeNotPermitted)
+	default:
+		p.reply(c, p.members(), nil)
+	}
 }
 
 // reply answers a control call.
@@ -125,12 +144,15 @@ var transferErrors = map[raft.Refusal]error{
 }
 
 // change asks for a change of the configuration. Members are known to users by their addresses, so that is what must be
-// unique (MEM-02).
+// unique (MEM-02). A change that is in flight may still come to nothing, so nobody is told that it was made.
 func (p *process) change(c *call) {
 	known, ok := p.byID(c.member.ID)
 	switch {
 	case p.server.Status().Role != ra.Leader:
 		p.reply(c, nil, p.notLeader())
+		return
+	case !p.server.Core().ChangePermitted:
+		p.reply(c, nil, ra.ErrChangeNotPermitted)
 		return
 	case c.op == raft.Remove && !ok:
 		p.reply(c, nil, fmt.Errorf("%w: %s", ra.ErrNotMember, c.member.ID))

@@ -1,0 +1,134 @@
+package system
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/raft"
+)
+
+// MEM-02, MEM-03: who asks again for a change of which the fate is unknown is not told that it was made while it may still
+// come to nothing, as it does here: the leader that has it in its log is cut off, and the others elect another one.
+func TestChangeInFlight(t *testing.T) {
+	for _, add := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, 4, nil)
+			c := w.cluster("a", "counter", "n1", "n2", "n3")
+			w.add(c, 1)
+			old := w.leaderNode(c)
+			lonely, others := w.on(old, "a"), membersBut(c, old)
+			change := func(ctx context.Context, c *Cluster) error { return c.RemoveMember(ctx, others[0]) }
+			first := change
+			if add {
+				id := ra.ServerID{Name: "a", Node: "n4"}
+				change = func(ctx context.Context, c *Cluster) error { return c.AddMember(ctx, id, ra.Voter) }
+				first = func(ctx context.Context, c *Cluster) error { // AddMember itself as if its proof had just been in time
+					m := ra.Member{ID: id, UID: newUID("a")}
+					_, err := c.node.do(ctx, c.entry, &request{kind: callChange, op: raft.Set, member: m})
+					return err
+				}
+			}
+			for _, m := range others {
+				w.fabric.Cut(old, m.Node)
+				w.fabric.Cut(m.Node, old)
+			}
+			if err := first(w.short(), lonely); !ra.MayHaveBeenApplied(err) {
+				t.Errorf("without a quorum: %v", err)
+			}
+			if err := change(w.short(), lonely); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("again: %v", err)
+			}
+			for _, m := range others {
+				w.fabric.Disconnect(old, m.Node)
+			}
+			if got := w.add(w.on(others[0].Node, "a"), 2); got != 3 {
+				t.Errorf("sum is %d", got)
+			}
+			for _, m := range others {
+				w.fabric.Connect(old, m.Node)
+				w.fabric.Heal(old, m.Node)
+				w.fabric.Heal(m.Node, old)
+			}
+			if err := change(w.ctx(), w.on(others[1].Node, "a")); err != nil {
+				t.Errorf("by another leader: %v", err)
+			}
+		})
+	}
+}
+
+// membersBut returns a cluster's members that do not live on a node.
+func membersBut(c *Cluster, node ra.NodeID) (ids []ra.ServerID) {
+	for _, id := range c.Members() {
+		if id.Node != node {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// API-05: whoever started a cluster was stopped when its members were registered, and had none of them elected. Such
+// members wait in silence (API-07), until the cluster is started again.
+func TestStartCutShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, nil)
+		cfg := ClusterConfig{Name: "a", Machine: "counter", Members: Members("a", "n1", "n2", "n3")}
+		born := w.n(1).conceive(cfg)
+		w.n(1).startMembersOf(w.ctx(), []*birth{born})
+		for i := range 3 {
+			w.close(w.n(i + 1).Name())
+		}
+		for _, name := range []ra.NodeID{"n1", "n2", "n3"} {
+			w.open(name)
+		}
+		time.Sleep(time.Minute)
+		if id, ok := w.on("n2", "a").Leader(); ok {
+			t.Errorf("%v leads, and nobody asked for that", id)
+		}
+		c, err := w.n(2).StartOrRestartCluster(w.ctx(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := w.add(c, 5); got != 5 {
+			t.Errorf("sum is %d", got)
+		}
+	})
+}
+
+// I15: a call that waits for another one with the same member returns when its context is over.
+func TestTurnIsNotWaitedForTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, nil)
+		w.cluster("a", "counter", "n1")
+		n := w.n(1)
+		m, r := n.Member(ra.ServerID{Name: "a"}), n.registry.byName("a")
+		if err := m.Stop(w.ctx()); err != nil {
+			t.Fatal(err)
+		}
+		calls := []func(context.Context) error{
+			m.Stop, m.Restart, m.Delete,
+			func(ctx context.Context) error { return n.ForceShrink(ctx, "a") },
+		}
+		try := func() {
+			for i, call := range calls {
+				begin := time.Now()
+				if err := call(w.short()); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) > time.Second {
+					t.Errorf("call %d: %v after %v", i, err, time.Since(begin))
+				}
+			}
+		}
+		n.lockOf(r).Lock()
+		try()
+		n.lockOf(r).Unlock()
+		r.life.Lock()
+		calls = calls[1:3]
+		try()
+		r.life.Unlock()
+		if err := m.Restart(w.ctx()); err != nil {
+			t.Error(err)
+		}
+	})
+}
