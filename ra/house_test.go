@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 
 	"machine/reference":    {"ra", "machine"},
 	"system/damagetest":    {}, // tests only
+	"system/monkeytest":    {}, // tests only
 	"ra/fuzztest":          {},
 	"ra/fuzztest/fuzzall":  {},
 	"ra/rafttest/campaign": {"ra/rafttest"},

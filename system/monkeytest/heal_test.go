@@ -1,0 +1,186 @@
+package monkeytest
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/system"
+)
+
+// patience is how long clusters may take to heal when all faults are over (I18).
+const patience = 60 * time.Second
+
+// eventually tries until f returns nil, and fails if that takes too long.
+func (w *world) eventually(what string, f func() error) bool {
+	end := time.Now().Add(patience)
+	for {
+		err := f()
+		if err == nil {
+			return true
+		}
+		if time.Now().After(end) {
+			w.fail("%s: not within %v: %v", what, patience, err)
+			return false
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// heal sees to it that the cluster lives, that its members are what they should be, and that they come to one state.
+func (k *keeper) heal() {
+	if !k.w.eventually(k.s.name+" lives", k.live) {
+		k.describe()
+		return
+	}
+	c := &client{w: k.w, rng: k.rng, s: k.s, h: k.h, c: k.c}
+	ok := k.w.eventually(k.s.name+" takes commands", func() error {
+		id := k.w.ids.Add(1)
+		v := k.s.past.send(id)
+		r, err := k.c.Process(k.w.ctx(10*time.Second), command(opRelease, id))
+		c.ended(k.s, k.h, id, v, r, err, false)
+		return err
+	})
+	if ok && k.w.eventually(k.s.name+" has nothing open", k.nothingOpen) {
+		k.w.eventually(k.s.name+" has one state", k.oneState)
+	}
+}
+
+// describe notes how the members see themselves.
+func (k *keeper) describe() {
+	for i := range k.w.hosts {
+		if h := k.w.host(i); h != nil {
+			o, err := h.node.Member(ra.ServerID{Name: k.s.name}).Overview(k.w.ctx(time.Second))
+			k.w.note(k.s.name, "%s: %v\n%v %v", nodeName(i), err, o.Core, o.Core.Configuration.Members)
+		}
+	}
+}
+
+// live starts what is not running, and ends what the keeper has begun.
+func (k *keeper) live() error {
+	if !k.find() {
+		return fmt.Errorf("no node")
+	}
+	if k.s.dying {
+		k.again(5 * time.Second)
+		if k.tries++; k.s.dying && k.tries == 6 {
+			k.wipe()
+		}
+	}
+	if !k.s.dying && k.c != nil {
+		_ = k.call("restart", 5*time.Second, k.c.Restart)
+	}
+	if !k.s.dying && k.c != nil && k.s.move.stage != settled {
+		k.change()
+	}
+	if k.c == nil || k.s.dying || k.s.move.stage != settled {
+		return fmt.Errorf("known %v, dying %v, move %+v", k.c != nil, k.s.dying, k.s.move)
+	}
+	return nil
+}
+
+// nothingOpen asks whether all timers have run out, and the ends of all processes have been heard of (EFF-50, EFF-52).
+func (k *keeper) nothingOpen() error {
+	r, err := k.c.ConsistentQuery(k.w.ctx(time.Second), askOpen{})
+	if err == nil && r.Reply != 0 {
+		err = fmt.Errorf("%v are to come", r.Reply)
+	}
+	return err
+}
+
+// oneState compares what all members say of themselves.
+func (k *keeper) oneState() error {
+	v := k.s.past.present()
+	r, err := k.c.ConsistentQuery(k.w.ctx(time.Second), askPast{})
+	if err != nil {
+		return err
+	}
+	want := r.Reply.(answer)
+	k.s.past.answered(v, want)
+	o, err := k.h.node.Member(r.Leader).Overview(k.w.ctx(time.Second))
+	if err != nil {
+		return err
+	}
+	for _, m := range o.Core.Configuration.Members {
+		if err := k.sameState(m.ID, r.Index, want); err != nil {
+			return fmt.Errorf("%v: %w", m.ID, err)
+		}
+	}
+	return nil
+}
+
+// sameState compares one member's state with the leader's, and how it is shown.
+func (k *keeper) sameState(id ra.ServerID, index ra.Index, want answer) error {
+	m := k.h.node.Member(id)
+	numbers, err := m.Metrics(k.w.ctx(time.Second))
+	if err != nil {
+		return err
+	}
+	r, err := m.LocalQuery(k.w.ctx(time.Second), askPast{})
+	if err != nil {
+		return err
+	}
+	got := r.Reply.(answer)
+	if !numbers.Running || numbers.Applied != index || got.Life != want.Life || !slices.Equal(got.IDs, want.IDs) {
+		return fmt.Errorf("%+v, %d commands of %v, want index %d, %d of %v", numbers, len(got.IDs), got.Life, index, len(want.IDs), want.Life)
+	}
+	var host *host
+	for _, h := range k.w.hosts {
+		if h.node.Name() == id.Node {
+			host = h
+		}
+	}
+	for _, c := range host.node.Overview().Clusters {
+		if c.Name == k.s.name && c.Here[id].Applied == index && len(c.Members) > 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("overview of its node: %+v", host.node.Overview().Clusters)
+}
+
+// reopened looks whether the clusters are what they were when all nodes were closed and opened (I9, I14).
+func (w *world) reopened(before map[string]answer) {
+	for _, s := range w.clusters {
+		w.eventually(s.name+" is back", func() error {
+			c, err := w.somewhere(s.name)
+			if err != nil {
+				return err
+			}
+			v := s.past.present()
+			r, err := c.ConsistentQuery(w.ctx(5*time.Second), askPast{})
+			if err != nil {
+				return err
+			}
+			a := r.Reply.(answer)
+			s.past.answered(v, a)
+			if b := before[s.name]; a.Life != b.Life || len(a.IDs) < len(b.IDs) {
+				w.fail("%s: %d commands of %v, before %d of %v", s.name, len(a.IDs), a.Life, len(b.IDs), b.Life)
+			}
+			return nil
+		})
+	}
+}
+
+// somewhere returns a handle on a cluster of any node that knows it.
+func (w *world) somewhere(name string) (c *system.Cluster, err error) {
+	for _, h := range w.hosts {
+		if c, err = h.node.Cluster(name); err == nil {
+			return c, nil
+		}
+	}
+	return nil, err
+}
+
+// states returns the states of all clusters.
+func (w *world) states() map[string]answer {
+	states := make(map[string]answer)
+	for _, s := range w.clusters {
+		if c, err := w.somewhere(s.name); err == nil {
+			if r, err := c.ConsistentQuery(w.ctx(10*time.Second), askPast{}); err == nil {
+				states[s.name] = r.Reply.(answer)
+			}
+		}
+	}
+	return states
+}
