@@ -37,7 +37,7 @@ func FuzzRow(f *testing.F) {
 
 // FuzzStateFile mends the checksum of whatever it gets, so that the decoder behind it is reached.
 func FuzzStateFile(f *testing.F) {
-	s := stateFile{gen: 2, released: 3, current: 5, batch: 70, members: []stateMember{
+	s := stateFile{gen: 2, released: 3, current: 5, batch: 70, log: 7, members: []stateMember{
 		{uid: "a", live: live{reg: Registration{Name: "a", Config: []byte("c")}, seq: 9}}, {uid: "b"},
 	}}
 	f.Add(s.encode())

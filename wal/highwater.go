@@ -216,43 +216,84 @@ func (r *recovery) loadHighWater() error {
 	return nil
 }
 
-// identify finds out which log this is: what its files say, or the mark where there is none to say so. A mark of another
-// log says nothing of this one, and a file of another log is none of this one.
-func (r *recovery) identify(headers map[uint64]*fileHeader) error {
-	var ids []uint64 // of the files, in their order
-	for _, seq := range r.inv.files {
-		if h := headers[seq]; h != nil {
-			ids = append(ids, h.log)
-		}
+// identify finds out which log this is: what most of its files say, or the mark where there is none to say so. Where they
+// disagree the mark counts as one of them. A mark of another log says nothing of this one, and a file of another log is none
+// of this one.
+func (r *recovery) identify() error {
+	if err := r.readStates(); err != nil {
+		return err
 	}
+	r.readHeaders()
+	ids := r.logIDs()
 	switch {
-	case r.mark != nil && (len(ids) == 0 || slices.Contains(ids, r.mark.log)):
-		r.l.id = r.mark.log
-		r.floor.raise(r.mark.file, r.mark.batch)
 	case len(ids) > 0:
-		r.l.id = ids[0]
-		if r.mark != nil {
-			r.out.HighWater = fmt.Errorf("wal: high-water mark: %w", corruptf("that of another log"))
-		}
+		r.l.id = r.elect(ids)
+	case r.mark != nil:
+		r.l.id = r.mark.log
 	default:
 		id, err := r.l.random()
 		r.l.id = id
 		return err
 	}
-	return r.dropForeign(headers)
+	if r.mark != nil && r.mark.log == r.l.id {
+		r.floor.raise(r.mark.file, r.mark.batch)
+	} else if r.mark != nil {
+		r.out.HighWater = fmt.Errorf("wal: high-water mark: %w", corruptf("that of another log"))
+	}
+	r.disown()
+	return nil
 }
 
-// dropForeign moves files of other logs to quarantine.
-func (r *recovery) dropForeign(headers map[uint64]*fileHeader) error {
-	for _, seq := range r.inv.files {
-		if h := headers[seq]; h != nil && h.log != r.l.id {
-			delete(headers, seq)
-			if err := r.quarantine(fileName(seq)); err != nil {
-				return err
-			}
+// elect returns the log that most files are of. Of several it is the mark's, or else the first.
+func (r *recovery) elect(ids []uint64) uint64 {
+	if r.mark != nil && slices.Contains(ids, r.mark.log) {
+		ids = append([]uint64{r.mark.log}, ids...)
+	}
+	best, most := uint64(0), 0
+	count := make(map[uint64]int)
+	for _, id := range ids {
+		count[id]++
+	}
+	for _, id := range ids {
+		if count[id] > most {
+			best, most = id, count[id]
 		}
 	}
-	return nil
+	return best
+}
+
+// logIDs returns of which log each file is that says so, in their order.
+func (r *recovery) logIDs() []uint64 {
+	var ids []uint64
+	for _, seq := range r.inv.files {
+		if h := r.headers[seq]; h != nil {
+			ids = append(ids, h.log)
+		}
+	}
+	for i := range r.found {
+		if s := &r.found[i]; s.stateFile != nil {
+			ids = append(ids, s.log)
+		}
+	}
+	return ids
+}
+
+// errStranger says that a file is sound, and of another log.
+var errStranger = corruptf("of another log")
+
+// disown makes files of other logs count for nothing.
+func (r *recovery) disown() {
+	for seq, h := range r.headers {
+		if h.log != r.l.id {
+			delete(r.headers, seq)
+			r.bad[seq] = errStranger
+		}
+	}
+	for i := range r.found {
+		if s := &r.found[i]; s.stateFile != nil && s.log != r.l.id {
+			s.stateFile = nil
+		}
+	}
 }
 
 // renewHighWater begins a new mark, once all that the old one had to say is done. One that is of no use goes to

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -50,6 +51,7 @@ func TestMarkOfNoUse(t *testing.T) {
 			m, disk := reference(t, 2, true)
 			hurt := disk.Crash(vfs.CrashKept, m.rng)
 			c.do(t, hurt, m.rng)
+			before := hurt.Crash(vfs.CrashKept, m.rng)
 			m.cfg.FS = hurt
 			out := m.open()
 			if m.err != nil {
@@ -58,8 +60,12 @@ func TestMarkOfNoUse(t *testing.T) {
 			if !errors.Is(out.HighWater, c.want) || len(out.Losses) > 0 {
 				t.Errorf("%v, want %v; losses %+v", out.HighWater, c.want, out.Losses)
 			}
-			if moved := len(out.Quarantined) > 0; moved != (c.want == corrupt) {
+			moved := len(out.Quarantined) > 0
+			if moved != (c.want == corrupt) {
 				t.Errorf("quarantined: %v", out.Quarantined)
+			}
+			if moved && !bytes.Equal(whole(t, hurt, "quarantine/HIGHWATER"), whole(t, before, "HIGHWATER")) {
+				t.Error("another file is in quarantine")
 			}
 			out.Quarantined = nil
 			m.verify(out, name)

@@ -46,6 +46,10 @@ type recovery struct {
 	// state file.
 	mark  *highWater
 	floor highWater
+	// found are the state files, headers those of the WAL files, and bad says why a WAL file has none that counts.
+	found   []foundState
+	headers map[uint64]*fileHeader
+	bad     map[uint64]error
 }
 
 // lastFile is what the header of the next file has to say about the last one.
@@ -133,19 +137,15 @@ func (s *foundState) sound() bool { return s.stateFile != nil && s.gen == s.name
 // loadState starts the replay with the newest state file. Which one that is its content tells and not its name, in case
 // files have changed places.
 func (r *recovery) loadState() error {
-	found, err := r.readStates()
-	if err != nil {
-		return err
-	}
 	var newest *foundState
-	for i := range found {
-		if s := &found[i]; s.stateFile != nil && (newest == nil || s.gen > newest.gen) {
+	for i := range r.found {
+		if s := &r.found[i]; s.stateFile != nil && (newest == nil || s.gen > newest.gen) {
 			newest = s
 		}
 	}
 	if newest == nil {
 		r.replay = newReplay(nil)
-		return r.tidyStates(found, 0)
+		return r.tidyStates(0)
 	}
 	state, gen := newest.stateFile, newest.gen
 	if !newest.sound() {
@@ -161,13 +161,12 @@ func (r *recovery) loadState() error {
 	r.l.states.released, r.next = state.released, state.batch
 	r.last.seq = state.released
 	r.floor.raise(state.current, state.batch)
-	return r.tidyStates(found, gen)
+	return r.tidyStates(gen)
 }
 
 // readStates reads all state files, in the order of their names. There are two, or a few more after a crash. One that
 // twice cannot be read counts as damaged only if another can, still: otherwise the disk may be at fault, and nothing is changed.
-func (r *recovery) readStates() ([]foundState, error) {
-	var found []foundState
+func (r *recovery) readStates() error {
 	var cause error
 	for _, name := range r.inv.states {
 		r.l.states.gen = max(r.l.states.gen, name)
@@ -179,19 +178,19 @@ func (r *recovery) readStates() ([]foundState, error) {
 		case errors.Is(err, errUnreadable):
 			cause = err
 		case err != nil && !errors.Is(err, ra.ErrCorrupt):
-			return nil, err
+			return err
 		}
-		found = append(found, foundState{name: name, stateFile: s})
+		r.found = append(r.found, foundState{name: name, stateFile: s})
 	}
-	if cause != nil && !r.readsOn(found) {
-		return nil, cause
+	if cause != nil && !r.readsOn() {
+		return cause
 	}
-	return found, nil
+	return nil
 }
 
 // readsOn reports whether one of the state files that were read can be read once more: the disk may have failed since.
-func (r *recovery) readsOn(found []foundState) bool {
-	return slices.ContainsFunc(found, func(s foundState) bool {
+func (r *recovery) readsOn() bool {
+	return slices.ContainsFunc(r.found, func(s foundState) bool {
 		if s.stateFile == nil {
 			return false
 		}
@@ -200,12 +199,12 @@ func (r *recovery) readsOn(found []foundState) bool {
 	})
 }
 
-// tidyStates moves what is no state file, or another one than its name says, to quarantine. Of those before the newest it
+// tidyStates moves what is no state file of this log, or another one than its name says, to quarantine. Of those before the newest it
 // leaves one.
-func (r *recovery) tidyStates(found []foundState, newest uint64) error {
+func (r *recovery) tidyStates(newest uint64) error {
 	before := 0
-	for i := len(found) - 1; i >= 0; i-- {
-		s := &found[i]
+	for i := len(r.found) - 1; i >= 0; i-- {
+		s := &r.found[i]
 		var err error
 		switch {
 		case !s.sound():
@@ -224,13 +223,10 @@ func (r *recovery) tidyStates(found []foundState, newest uint64) error {
 
 // readFiles replays all WAL files that are not released.
 func (r *recovery) readFiles() error {
-	headers, err := r.readHeaders()
-	if err != nil {
+	if err := r.sortFiles(); err != nil {
 		return err
 	}
-	if err := r.identify(headers); err != nil {
-		return err
-	}
+	headers := r.headers
 	r.next = max(r.next, r.floor.batch)
 	highest := r.floor.file
 	if n := len(r.inv.files); n > 0 {
@@ -286,27 +282,39 @@ func (r *recovery) loss(loss Loss, before uint64) {
 	}
 }
 
-// readHeaders reads the headers of all files that are needed. Files that have none, or another file's, go to quarantine.
-func (r *recovery) readHeaders() (map[uint64]*fileHeader, error) {
-	headers := make(map[uint64]*fileHeader)
+// readHeaders reads the headers of all WAL files. Nothing is changed yet, since nobody knows which files are needed.
+func (r *recovery) readHeaders() {
+	r.headers, r.bad = make(map[uint64]*fileHeader), make(map[uint64]error)
 	for _, seq := range r.inv.files {
-		if seq <= r.l.states.released {
-			r.l.lingering = append(r.l.lingering, &Closed{Seq: seq, name: fileName(seq)})
-			continue
-		}
-		h, err := r.readHeader(seq)
-		switch {
-		case err == nil && h.seq == seq:
-			headers[seq] = &h
-		case err == nil || errors.Is(err, ra.ErrCorrupt):
-			if err := r.quarantine(fileName(seq)); err != nil {
-				return nil, err
-			}
-		default:
-			return nil, err
+		if h, err := r.readHeader(seq); err == nil {
+			r.headers[seq] = &h
+		} else {
+			r.bad[seq] = err
 		}
 	}
-	return headers, nil
+}
+
+// sortFiles leaves in headers those of the files that are needed. Files that have none, or another file's or log's, go to
+// quarantine. A released file is dispensable whatever a crash made of it while it was recycled, but not if it is another
+// log's: who knows where it is missed.
+func (r *recovery) sortFiles() error {
+	for _, seq := range r.inv.files {
+		h, err := r.headers[seq], r.bad[seq]
+		wrong := errors.Is(err, ra.ErrCorrupt) || h != nil && h.seq != seq
+		switch {
+		case errors.Is(err, errStranger) || wrong && seq > r.l.states.released:
+			delete(r.headers, seq)
+			if err := r.quarantine(fileName(seq)); err != nil {
+				return err
+			}
+		case seq <= r.l.states.released:
+			delete(r.headers, seq)
+			r.l.lingering = append(r.l.lingering, &Closed{Seq: seq, name: fileName(seq)})
+		case err != nil:
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *recovery) readHeader(seq uint64) (fileHeader, error) {

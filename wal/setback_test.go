@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"path"
@@ -218,5 +219,49 @@ func TestLogIsGone(t *testing.T) {
 			t.Fatalf("%+v, %v", out, m.err)
 		}
 		m.try(func() error { return m.log.Close() })
+	}
+}
+
+// I9, I11: a state file of another node is sound, and newer than one's own by its number. It counts for nothing: whoever it
+// does not know is not deleted, and what it does not need is not released. Nor is a WAL file of another node that has the name
+// of one that is released just thrown away: it may be all that is left of what it holds.
+func TestForeignStateFile(t *testing.T) {
+	stranger, other := strangerLog(t)
+	m, disk := goldenLog(t)
+	theirs, ours := "wal/"+stateName(9), "wal/"+stateName(1)
+	for name, add := range map[string]func(t *testing.T, d *vfs.Mem) string{
+		"newer": func(t *testing.T, d *vfs.Mem) string {
+			s := &stateFile{gen: 9, released: 3, current: 4, batch: 1, log: stranger.log.id}
+			put(t, d, theirs, s.encode())
+			return theirs
+		},
+		"newer, all released": func(t *testing.T, d *vfs.Mem) string {
+			s := &stateFile{gen: 9, released: 99, current: 100, batch: 1 << 20, log: stranger.log.id}
+			put(t, d, theirs, s.encode())
+			return theirs
+		},
+		"released WAL file": func(t *testing.T, d *vfs.Mem) string {
+			put(t, d, "wal/"+fileName(1), whole(t, other, "wal/"+fileName(1)))
+			return "wal/" + fileName(1)
+		},
+	} {
+		for _, mark := range []string{"", "HIGHWATER"} {
+			t.Run(name+mark, func(t *testing.T) {
+				hurt := disk.Crash(vfs.CrashKept, m.rng)
+				moved := add(t, hurt)
+				want := whole(t, hurt, moved)
+				m.cfg.FS, m.cfg.HighWater = hurt, mark
+				out := m.open()
+				if m.err != nil || len(out.Losses)+len(out.Deleted) > 0 || len(out.Members) != 3 || out.HighWater != nil {
+					t.Fatalf("%+v, %v", out, m.err)
+				}
+				if !bytes.Equal(whole(t, hurt, "wal/quarantine/"+path.Base(moved)), want) {
+					t.Error("another file is in quarantine")
+				}
+				whole(t, hurt, ours) // it is where it was
+				out.Quarantined = nil
+				m.verify(out, name)
+			})
+		}
 	}
 }
