@@ -10,6 +10,7 @@ import (
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/member"
 	"github.com/heliopolis-raft/heliopolis/ra/raftlog"
+	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
 	"github.com/heliopolis-raft/heliopolis/wal"
 )
 
@@ -75,6 +76,24 @@ func (n *Node) restoreLog(r *record, m *wal.Member) error {
 		r.setLost(err)
 		r.accepted.mark.Add(wal.Mark{What: wal.DamagedLog, From: r.log.Last() + 1})
 	}
+	return nil
+}
+
+// disownSnapshot moves the snapshot of another cluster, which has come to lie under the member's name, to quarantine: what
+// the member had there is lost, as if it could not be read.
+func (n *Node) disownSnapshot(r *record) error {
+	info, ok := n.snapshots.Newest(r.uid)
+	if !ok || info.Cluster == "" || r.reg.cluster == "" || info.Cluster == r.reg.cluster {
+		return nil
+	}
+	if err := n.snapshots.Condemn(info); err != nil {
+		return fmt.Errorf("the snapshot is one of cluster %s: %w", info.Cluster, err)
+	}
+	found := &n.report.Snapshots
+	found.Lost = append(found.Lost, info)
+	found.Damaged = append(found.Damaged, snapshot.DamagedSnapshot{
+		UID: r.uid, Index: info.Index, Term: info.Term, Cause: fmt.Errorf("%w: it is one of cluster %s", ra.ErrCorrupt, info.Cluster),
+	})
 	return nil
 }
 

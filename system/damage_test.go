@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -324,6 +325,89 @@ func TestAcceptLoss(t *testing.T) {
 			t.Errorf("a loss of nobody: %v", err)
 		}
 	})
+}
+
+// I11: the snapshots of two clusters have changed places. That costs these two what was in them, as if it could not be read:
+// the files go to quarantine, and the logs decide what is left. If they have all of it nothing is lost; otherwise calls end
+// with ErrDamaged, and the clusters go on when the loss is accepted.
+func TestSwappedSnapshots(t *testing.T) {
+	for name, gone := range map[string]bool{"log is there": false, "log is gone": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 1, func(c *Config) { c.Snapshots = snapshot.Policy{MinBytes: 1, Growth: 1} })
+				for _, cluster := range []string{"c", "d"} {
+					c := w.cluster(cluster, "counter", "n1")
+					for range 10 {
+						w.add(c, 1)
+						synctest.Wait() // a snapshot that is due is there before the next command
+					}
+				}
+				w.close("n1")
+				if gone {
+					n := w.open("n1")
+					w.eventually("flush", func() bool { return n.Stats().RollOvers > 0 })
+					w.close("n1")
+				}
+				files, contents := w.swapSnapshots("n1", "c", "d")
+				n := w.open("n1")
+				if r := n.Report(); len(r.Suspect) == 2 != gone || len(r.Damaged) != 0 || len(r.Snapshots.Damaged) != 2 {
+					t.Fatalf("%+v", r)
+				}
+				w.close("n1")
+				n = w.open("n1") // by now it is known from the quarantine only
+				for i, cluster := range []string{"c", "d"} {
+					c, err := n.Cluster(cluster)
+					if err != nil {
+						t.Fatal(err)
+					}
+					kept := path.Join("snapshots", vfs.Quarantine, path.Base(files[i]))
+					if gone {
+						if _, err := c.Process(w.ctx(), reference.AppendAdd(nil, 1)); !errors.Is(err, ra.ErrDamaged) {
+							t.Errorf("%s: a command ends with %v", cluster, err)
+						}
+						if err := n.AcceptLoss(w.ctx(), cluster); err != nil {
+							t.Error(err)
+						}
+						w.add(c, 1)
+						kept += ".accepted"
+					} else if sum := w.add(c, 1); sum != 11 {
+						t.Errorf("%s: %d", cluster, sum)
+					}
+					if got := readAll(t, w.disks["n1"], kept); !bytes.Equal(got, contents[i]) {
+						t.Errorf("another file is in quarantine for %s", cluster)
+					}
+				}
+			})
+		})
+	}
+}
+
+// swapSnapshots has the snapshots of two clusters on a node that is closed change places, and returns their names and what
+// is in them now.
+func (w *world) swapSnapshots(node ra.NodeID, clusters ...string) (files []string, contents [][]byte) {
+	w.t.Helper()
+	disk := w.disks[node]
+	all, err := disk.List("snapshots")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var after []string
+	for _, name := range all {
+		if uid, rest, _ := strings.Cut(name, "."); strings.HasSuffix(rest, ".snap") {
+			files, after = append(files, "snapshots/"+name), append(after, rest)
+			contents = append([][]byte{readAll(w.t, disk, "snapshots/"+name)}, contents...)
+			if !strings.HasPrefix(uid, strings.ToUpper(clusters[len(files)-1])) {
+				w.t.Fatalf("%q are not of clusters %q", files, clusters)
+			}
+		}
+	}
+	if len(files) != 2 || after[0] != after[1] {
+		w.t.Fatalf("%q are not two of one index and term", files)
+	}
+	for i, name := range files {
+		replaceFile(w.t, disk, name, contents[i])
+	}
+	return files, contents
 }
 
 // Two of three are suspect: no call hangs, and one accepted loss is enough.

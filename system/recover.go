@@ -106,7 +106,7 @@ func (n *Node) restoreMember(m *wal.Member) error {
 	if err != nil {
 		err = fmt.Errorf("%w: %w", errRegistrationLost, err)
 	}
-	if err := errors.Join(err, n.restoreLog(r, m)); err != nil {
+	if err := errors.Join(err, n.disownSnapshot(r), n.restoreLog(r, m)); err != nil {
 		n.report.Damaged[r.uid] = r.setDamaged(err)
 	}
 	if err := r.suspicion(); err != nil {

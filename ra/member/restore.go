@@ -266,7 +266,7 @@ func (s *Server) replayOne(r *raft.Restored, e *ra.Entry, fx *machine.Effects) (
 // snapshots of the same index and term, which nothing else would keep apart if their files changed places.
 const (
 	clockField   = "time"
-	clusterField = "cluster"
+	clusterField = snapshot.ClusterField
 )
 
 // clockOf returns the machine's clock as a snapshot has it, in milliseconds since 1970.

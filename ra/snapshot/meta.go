@@ -40,6 +40,9 @@ type Meta struct {
 	Fields map[string][]byte
 }
 
+// ClusterField is the name of the field that holds the name of the cluster whose state it is.
+const ClusterField = "cluster"
+
 // encode returns the meta as it is stored. Equal metas have equal encodings.
 //
 //	0   8  index

@@ -70,6 +70,8 @@ type Info struct {
 	Size, State int64
 	// Recovery says that it is a recovery checkpoint.
 	Recovery bool
+	// Cluster is the name of the cluster whose state it is, if it was found when the store was opened and says so.
+	Cluster string
 }
 
 func (i *Info) id() id { return of(i.UID, i.Index, i.Term) }
@@ -277,6 +279,7 @@ func (l *layout) info(n id) Info {
 	_, recovery := l.meta.Fields[recoveryField]
 	return Info{
 		UID: n.uid, Index: n.index, Term: n.term, Size: l.size, State: int64(l.foot.raw), Recovery: recovery && n.checkpoint,
+		Cluster: string(l.meta.Fields[ClusterField]),
 	}
 }
 
