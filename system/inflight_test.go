@@ -7,8 +7,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/heliopolis-raft/heliopolis/machine/reference"
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
+	"github.com/heliopolis-raft/heliopolis/wal"
 )
 
 // MEM-02, MEM-03: who asks again for a change of which the fate is unknown is not told that it was made while it may still
@@ -129,6 +131,24 @@ func TestTurnIsNotWaitedForTooLong(t *testing.T) {
 		r.life.Unlock()
 		if err := m.Restart(w.ctx()); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// LOG-07, FAIL-07: an applied mark may wait for company in a batch. An order for which there is no room beside it is company
+// enough: on a quiet node nobody else would come.
+func TestLargeOrderBehindAMark(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, func(c *Config) { c.WALFileSize = wal.MinFileSize })
+		c := w.cluster("a", "table", "n1")
+		n := w.n(1)
+		for i := range 3 {
+			if err := n.wal.append(n.registry.byName("a"), &wal.Op{Applied: 1}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Process(w.ctx(), reference.AppendPut(nil, "key", make([]byte, 20_000))); err != nil {
+				t.Errorf("command %d: %v", i, err)
+			}
 		}
 	})
 }

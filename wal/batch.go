@@ -2,6 +2,7 @@ package wal
 
 import (
 	"encoding/binary"
+	"errors"
 	"sync/atomic"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -124,6 +125,8 @@ func (b *Batch) Append(w *Writer, op *Op) error {
 		frames += frameHeader + len(op.Entries[i].Body)
 	}
 	if err := b.log.admit(b, frames); err != nil {
+		// Who was turned away waits until this batch is written, even if all that it holds could wait itself.
+		b.urgent = b.urgent || errors.Is(err, ra.ErrOverloaded)
 		return err
 	}
 	i := b.rowFor(w, op)
