@@ -71,6 +71,7 @@ func (n *Node) newRound(worker int) actor.Round {
 // openHosting prepares for members. The actors run, no member does.
 func (n *Node) openHosting() (err error) {
 	n.quit = make(chan struct{})
+	n.pending.begin(n.actors.Incarnation())
 	n.board.init(n.defers)
 	n.callers, err = n.actors.Spawn(callersName, func() actor.Actor { return &callers{node: n} },
 		actor.WithClientLane(maxCallersLane))

@@ -152,3 +152,19 @@ func TestLargeOrderBehindAMark(t *testing.T) {
 		}
 	})
 }
+
+// I15: an answer to a call of an earlier life of its node reaches nobody, least of all a call of the present one.
+func TestAnswerToAnEarlierLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, nil)
+		first, err := w.n(1).pending.add(w.n(1).newCall(callErrand), "n2")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.close("n1")
+		second, err := w.open("n1").pending.add(w.n(1).newCall(callErrand), "n2")
+		if err != nil || first == second {
+			t.Errorf("numbers %d and %d, %v", first, second, err)
+		}
+	})
+}

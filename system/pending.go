@@ -23,6 +23,10 @@ type pendingShard struct {
 	closed error
 }
 
+// begin has the numbers of one opening of the node lie far from those of all others: an answer to a call of an earlier one
+// may still come, and must find nobody.
+func (t *pending) begin(incarnation uint64) { t.last.Store(incarnation &^ (1<<32 - 1)) }
+
 func (t *pending) shard(id uint64) *pendingShard { return &t.shards[id%pendingShards] }
 
 // add puts a call into the table under a number, which it returns: that of the call if it has one. peer is the node that
