@@ -337,6 +337,49 @@ func TestCutAtEveryByte(t *testing.T) {
 	}
 }
 
+// I11: a full file is cut between two batches, so that what is left of it is sound. A member that had only something behind
+// the cut, and nothing later that would show it, is missed all the same, since the next file says how far this one went.
+func TestCutBetweenBatches(t *testing.T) {
+	disk := vfs.NewMem()
+	m := newModel(t, disk, 6)
+	m.open()
+	m.register("a")
+	m.commit()
+	m.register("quiet")
+	m.vote("quiet", 1, "a")
+	m.commit()
+	m.try(func() error { return m.log.roll(block) })
+	m.add("a", 1, 0, 1, 100)
+	m.commit()
+	m.try(m.log.Close)
+	name := walFiles(t, disk)[0]
+	lost := 0
+	for size := int64(headerSize); size < int64(len(whole(t, disk, name))); size += block {
+		hurt := disk.Crash(vfs.CrashKept, m.rng)
+		hurt.Cut(name, size)
+		if got := m.reopen(hurt, fmt.Sprintf("cut to %d bytes", size), false); got.lost {
+			lost++
+		}
+	}
+	if lost < 2 {
+		t.Errorf("%d cuts cost something", lost)
+	}
+}
+
+// I11: the newest file is gone, and the mark with it. The file before it says that there was one.
+func TestNewestFileIsGone(t *testing.T) {
+	m, disk := reference(t, 3, true)
+	files := walFiles(t, disk)
+	for _, name := range []string{files[len(files)-1], "HIGHWATER"} {
+		if err := disk.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := m.reopen(disk, "without the newest file", false); !got.lost || got.marked != 3 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestMissingAndForeignFiles takes files away, swaps them, and adds some: losses are seen, strangers are kept apart.
 func TestMissingAndForeignFiles(t *testing.T) { // F10
 	rng := rand.New(rand.NewPCG(1, 5))
