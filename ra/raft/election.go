@@ -97,7 +97,10 @@ func (r *Raft) wouldElect(m *Message) bool {
 		// The leader is well as far as can be seen from here (I19). It hears of the doubt: if it leads no more, it
 		// will say so.
 		r.ackDue = true
-		return false
+		if r.config().find(r.leader) >= 0 {
+			return false
+		}
+		// It is known by its messages alone, so that nobody here watches its process, and its end would not be noticed.
 	}
 	if !r.isUpToDate(m) || !r.versionWelcome(m.Version) {
 		if r.leader == "" || r.leaderLost {

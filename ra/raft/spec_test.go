@@ -130,6 +130,11 @@ func TestPreVote(t *testing.T) {
 	if !granted(r, ask) {
 		t.Error("refused although the leader is lost")
 	}
+	r = restored(t, 1)
+	stepped(r, Message{Kind: Append, From: "z", Term: 1})
+	if r.Leader() != "z" || !granted(r, ask) {
+		t.Errorf("refused for the sake of %q, which is no member as far as is known, so that its end would not be heard of", r.Leader())
+	}
 }
 
 // VER-12.
