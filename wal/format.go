@@ -7,7 +7,7 @@ import (
 	"github.com/heliopolis-raft/heliopolis/ra"
 )
 
-// Format 2, as docs/FORMAT.md describes it byte by byte. All numbers are little endian, all checksums CRC-32C.
+// Format 3, as docs/FORMAT.md describes it byte by byte. All numbers are little endian, all checksums CRC-32C.
 const (
 	formatVersion = 3
 
