@@ -132,14 +132,15 @@ func (b *board) add(cluster, machine string) *entry {
 	return e
 }
 
-// started ends a claim: of a cluster that could not be started nothing stays.
+// started ends a claim: a cluster that could not be started is forgotten, unless a member runs here that could not be
+// removed again.
 func (b *board) started(e *entry, ok bool) {
 	e.mu.Lock()
 	e.starting = false
 	e.mu.Unlock()
 	e.known.Store(ok)
 	if !ok {
-		b.remove(e)
+		b.leave(e)
 	}
 }
 
@@ -175,13 +176,7 @@ func (e *entry) abandon() {
 	}
 }
 
-// remove forgets a cluster, if e still stands for it.
-func (b *board) remove(e *entry) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.removeLocked(e)
-}
-
+// removeLocked forgets a cluster, if e still stands for it. b.mu is held.
 func (b *board) removeLocked(e *entry) {
 	e.removed.Store(true)
 	if b.entries[e.cluster] == e {

@@ -168,3 +168,43 @@ func TestAnswerToAnEarlierLife(t *testing.T) {
 		}
 	})
 }
+
+// API-05: what a failed start could not take back can be found: it may be all that there is of the name.
+func TestFailedStartLeavesAMember(t *testing.T) {
+	var b board
+	b.init(func(string) bool { return false })
+	for _, running := range []int{0, 1} {
+		e, err := b.claim("c", "counter")
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.local = running
+		b.started(e, false)
+		if found := b.get("c"); (found == e) != (running > 0) {
+			t.Errorf("%d members run: %+v", running, found)
+		}
+	}
+}
+
+// API-05: to start a cluster that is there and stopped is refused, and takes nothing away: it can still be found.
+func TestStartOfAStoppedCluster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, nil)
+		c := w.cluster("a", "counter", "n1", "n2", "n3")
+		sum := w.count(c, 3)
+		if err := c.Stop(w.ctx()); err != nil {
+			t.Fatal(err)
+		}
+		_, err := w.n(1).StartCluster(w.ctx(), ClusterConfig{Name: "a", Machine: "table", Members: Members("a", "n1", "n2", "n3")})
+		wantErr(t, err, func(err error) bool { return errors.Is(err, ra.ErrNameTaken) })
+		for i := range 3 {
+			if _, err := w.n(i + 1).Cluster("a"); err != nil {
+				t.Errorf("on n%d: %v", i+1, err)
+			}
+		}
+		if err := c.Restart(w.ctx()); err != nil {
+			t.Fatal(err)
+		}
+		w.healed("a", sum)
+	})
+}

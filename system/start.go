@@ -260,7 +260,7 @@ func (n *Node) bury(ctx context.Context, births []*birth) {
 	rest := make(map[ra.NodeID][]errandFor)
 	for _, b := range births {
 		if b.entry != nil {
-			defer n.board.started(b.entry, b.err == nil)
+			defer n.started(b)
 		}
 		for i, ok := range b.started {
 			if m := b.members[i]; b.err != nil && (ok || !errors.Is(b.why[i], ra.ErrNameTaken)) {
@@ -270,6 +270,18 @@ func (n *Node) bury(ctx context.Context, births []*birth) {
 	}
 	for node, members := range rest {
 		n.cleanUp(ctx, node, members)
+	}
+}
+
+// started ends the claim on a cluster's name. Members that the name had here before, or that could not be taken back, are
+// found under it, also if they do not run.
+func (n *Node) started(b *birth) {
+	n.board.started(b.entry, b.err == nil)
+	if n.board.get(b.cfg.Name) != nil {
+		return
+	}
+	for _, r := range n.registry.byCluster(b.cfg.Name) {
+		n.enter(r)
 	}
 }
 
