@@ -176,8 +176,16 @@ func (w *segmentWriter) cleanSegments() (more bool, err error) {
 	return more, err
 }
 
-// flushAll hands back all full files, oldest first. It stops at the first that fails.
+// flushAll hands back all full files, oldest first. It stops at the first that fails, and goes on with that one: a file that
+// could not be released is not among the closed ones any more, and no other may be flushed before it is done with.
 func (w *segmentWriter) flushAll() (any bool, err error) {
+	if w.flushing != nil {
+		if err := w.finish(); err != nil {
+			return false, fmt.Errorf("WAL file that was begun: %w", err)
+		}
+		any = true
+		w.rollOvers.Add(1)
+	}
 	for _, c := range w.node.log.Closed() {
 		if w.node.isClosing() {
 			return any, nil
@@ -194,14 +202,16 @@ func (w *segmentWriter) flushAll() (any bool, err error) {
 	return any, nil
 }
 
-// flush brings what a file holds into segments, and hands the file back. If it fails it goes on from there when it is
-// called again, for the same file.
+// flush brings what a file holds into segments, and hands the file back. If it fails finish goes on from there.
 func (w *segmentWriter) flush(c *wal.Closed) error {
 	n := w.node
-	if w.flushing == nil {
-		f := raftlog.NewFlush(raftlog.Home{WAL: n.log, Segments: n.segments, Snapshots: n.snapshots, Find: n.logOf}, c)
-		w.flushing, w.steps = f, []func() error{f.Prepare, f.Write, f.Tell, f.Release}
-	}
+	f := raftlog.NewFlush(raftlog.Home{WAL: n.log, Segments: n.segments, Snapshots: n.snapshots, Find: n.logOf}, c)
+	w.flushing, w.steps = f, []func() error{f.Prepare, f.Write, f.Tell, f.Release}
+	return w.finish()
+}
+
+// finish does what is left of the flush under way.
+func (w *segmentWriter) finish() error {
 	for len(w.steps) > 0 {
 		if err := w.steps[0](); err != nil {
 			return err

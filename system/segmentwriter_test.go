@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/heliopolis-raft/heliopolis/machine/reference"
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
 	"github.com/heliopolis-raft/heliopolis/wal"
@@ -103,6 +104,41 @@ func TestFlushGoesOn(t *testing.T) {
 		if last := fmt.Sprintf("%016d.seg", n.Stats().RollOvers); files[len(files)-1] > last {
 			t.Errorf("the newest of the segments is %s, after %s", files[len(files)-1], last)
 		}
+	})
+}
+
+// LOG-01, I9: a file of the log that cannot be handed back for a while does not keep the files behind it from being flushed
+// one after the other, each as a whole.
+func TestReleaseFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		errs := vfs.NewErrs(mem)
+		n, c := openLive(t, errs)
+		sum := int64(0)
+		count := func(commands int) {
+			for range commands {
+				if _, err := c.Process(t.Context(), reference.AppendAdd(nil, 1)); err != nil {
+					t.Fatal(err)
+				}
+				sum++
+			}
+		}
+		errs.Inject(vfs.Fault{Op: vfs.OpCreate, Name: "state.tmp"})
+		count(200)
+		if len(n.log.Closed()) < 3 || errs.Struck() == 0 {
+			t.Fatalf("%d files wait, %d failures", len(n.log.Closed()), errs.Struck())
+		}
+		errs.Heal()
+		time.Sleep(2 * maxBackoff)
+		synctest.Wait()
+		mustClose(t, n)
+		cfg := storageConfig(mem)
+		cfg.NoAutoStart = false
+		again := openStorageNode(t, cfg)
+		if r := again.Report(); len(r.Suspect)+len(r.Damaged) > 0 {
+			t.Fatalf("%+v", r)
+		}
+		checkClusters(t, again, map[string]int64{"c": sum})
 	})
 }
 

@@ -35,6 +35,9 @@ func (l *Log) Release(c *Closed) error {
 		err = l.writeState(state)
 	}
 	if err != nil {
+		l.mu.Lock()
+		c.released = false
+		l.mu.Unlock()
 		return err
 	}
 	l.mu.Lock()
