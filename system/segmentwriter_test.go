@@ -125,6 +125,7 @@ func TestReleaseFails(t *testing.T) {
 		}
 		errs.Inject(vfs.Fault{Op: vfs.OpCreate, Name: "state.tmp"})
 		count(200)
+		synctest.Wait() // for the segment writer, which comes when it comes
 		if len(n.log.Closed()) < 3 || errs.Struck() == 0 {
 			t.Fatalf("%d files wait, %d failures", len(n.log.Closed()), errs.Struck())
 		}
