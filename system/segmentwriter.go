@@ -176,8 +176,8 @@ func (w *segmentWriter) cleanSegments() (more bool, err error) {
 	return more, err
 }
 
-// flushAll hands back all full files, oldest first. It stops at the first that fails, and goes on with that one: a file that
-// could not be released is not among the closed ones any more, and no other may be flushed before it is done with.
+// flushAll hands back all full files, oldest first. It stops at the first that fails, and the next time goes on with that
+// one: no other may be flushed before it is done with.
 func (w *segmentWriter) flushAll() (any bool, err error) {
 	if w.flushing != nil {
 		if err := w.finish(); err != nil {

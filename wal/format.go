@@ -94,7 +94,8 @@ func (h *fileHeader) encode(b []byte) {
 	copy(b[block:headerSize], b[:block])
 }
 
-// fileChecksum returns the checksum of a file header, a state file or a high-water mark, which stands at 12 and covers everything else.
+// fileChecksum returns the checksum of a file header, a state file or a high-water mark, which stands at 12 and covers
+// everything else.
 func fileChecksum(b []byte) uint32 { return ra.ExtendChecksum(ra.Checksum(b[:12]), b[16:]) }
 
 // chain returns the checksum that the first batch of the file names as that of its predecessor.

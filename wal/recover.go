@@ -199,8 +199,8 @@ func (r *recovery) readsOn() bool {
 	})
 }
 
-// tidyStates moves what is no state file of this log, or another one than its name says, to quarantine. Of those before the newest it
-// leaves one.
+// tidyStates moves what is no state file of this log, or another one than its name says, to quarantine. Of those before the
+// newest it leaves one.
 func (r *recovery) tidyStates(newest uint64) error {
 	before := 0
 	for i := len(r.found) - 1; i >= 0; i-- {
