@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
-	"github.com/heliopolis-raft/heliopolis/system"
 )
 
 // patience is how long clusters may take to heal when all faults are over (I18).
@@ -142,45 +141,52 @@ func (k *keeper) sameState(id ra.ServerID, index ra.Index, want answer) error {
 // reopened looks whether the clusters are what they were when all nodes were closed and opened (I9, I14).
 func (w *world) reopened(before map[string]answer) {
 	for _, s := range w.clusters {
-		w.eventually(s.name+" is back", func() error {
-			c, err := w.somewhere(s.name)
-			if err != nil {
-				return err
-			}
-			v := s.past.present()
-			r, err := c.ConsistentQuery(w.ctx(5*time.Second), askPast{})
-			if err != nil {
-				return err
-			}
-			a := r.Reply.(answer)
-			s.past.answered(v, a)
-			if b := before[s.name]; a.Life != b.Life || len(a.IDs) < len(b.IDs) {
-				w.fail("%s: %d commands of %v, before %d of %v", s.name, len(a.IDs), a.Life, len(b.IDs), b.Life)
-			}
-			return nil
-		})
-	}
-}
-
-// somewhere returns a handle on a cluster of any node that knows it.
-func (w *world) somewhere(name string) (c *system.Cluster, err error) {
-	for _, h := range w.hosts {
-		if c, err = h.node.Cluster(name); err == nil {
-			return c, nil
+		a, ok := w.read(s)
+		if b, was := before[s.name]; ok && was && (a.Life != b.Life || len(a.IDs) < len(b.IDs)) {
+			w.fail("%s: %d commands of %v, before %d of %v", s.name, len(a.IDs), a.Life, len(b.IDs), b.Life)
 		}
 	}
-	return nil, err
 }
 
 // states returns the states of all clusters.
 func (w *world) states() map[string]answer {
 	states := make(map[string]answer)
 	for _, s := range w.clusters {
-		if c, err := w.somewhere(s.name); err == nil {
-			if r, err := c.ConsistentQuery(w.ctx(10*time.Second), askPast{}); err == nil {
-				states[s.name] = r.Reply.(answer)
-			}
+		if a, ok := w.read(s); ok {
+			states[s.name] = a
 		}
 	}
 	return states
+}
+
+// read returns the state of a cluster. Nodes that know its name are asked in turn: on some of them all that is known may be
+// members that it no longer has.
+func (w *world) read(s *subject) (a answer, ok bool) {
+	ok = w.eventually(s.name+" can be read", func() (err error) {
+		v := s.past.present()
+		a, err = w.ask(s.name)
+		if err == nil {
+			s.past.answered(v, a)
+		}
+		return err
+	})
+	return a, ok
+}
+
+// ask asks a cluster for its state.
+func (w *world) ask(name string) (answer, error) {
+	last := ra.ErrUnknownCluster
+	for _, h := range w.hosts {
+		c, err := h.node.Cluster(name)
+		if err != nil {
+			continue
+		}
+		r, err := c.ConsistentQuery(w.ctx(5*time.Second), askPast{})
+		if err == nil {
+			return r.Reply.(answer), nil
+		}
+		w.note(name, "%s reads: %v", h.node.Name(), err)
+		last = err
+	}
+	return answer{}, last
 }

@@ -2,8 +2,10 @@ package monkeytest
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
 )
@@ -16,7 +18,9 @@ type history struct {
 	fail   func(format string, args ...any)
 	lives  map[life]*past
 	newest life
-	// endings counts what may have ended a life, from the moment when it was begun.
+	// since is when the cluster was started last that was certainly the only one of its name, and endings counts what may
+	// have ended a life since then, from the moment when it was begun.
+	since   int64
 	endings int
 	sent    map[uint64]bool
 	refused map[uint64]error
@@ -65,11 +69,23 @@ func (h *history) ending() {
 	h.endings++
 }
 
-// survived takes an ending back that was none.
-func (h *history) survived() {
+// started notes that a cluster has been started, not before that time, when none of its name was left: whatever was there
+// has ended, and what comes now is one life.
+func (h *history) started(at time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.endings--
+	h.since, h.endings = at.UnixMilli(), 0
+}
+
+// count returns how many lives have begun since the last start that was certain, up to some time. If these are more than may
+// have ended the last of them goes on.
+func (h *history) count(until int64) (n int) {
+	for l := range h.lives {
+		if h.since <= l.Birth && l.Birth <= until {
+			n++
+		}
+	}
+	return n
 }
 
 // acknowledged notes the reply to a command (I15, I13). Index is 0 if it is not that of the command.
@@ -99,7 +115,7 @@ func (h *history) current(who string, v view, a answer, seen int) {
 	h.merge(a)
 	switch {
 	case len(a.IDs) == 0:
-		if v.floor > 0 && h.endings < len(h.lives) {
+		if v.floor > 0 && h.endings < h.count(v.life.Birth) {
 			h.fail("%s finds nothing, %d commands were there, in %v", who, v.floor, v.life)
 		}
 		return
@@ -130,8 +146,8 @@ func (h *history) merge(a answer) {
 	if p == nil {
 		p = &past{indexes: make(map[int]ra.Index)}
 		h.lives[a.Life] = p
-		if len(h.lives) > h.endings+1 {
-			h.fail("%v is the %dth, and only %d ended", a.Life, len(h.lives), h.endings)
+		if n := h.count(math.MaxInt64); h.since <= a.Life.Birth && n > h.endings+1 {
+			h.fail("%v is the %dth, and only %d ended", a.Life, n, h.endings)
 		}
 		if a.Life.Birth >= h.newest.Birth {
 			h.newest = a.Life

@@ -97,6 +97,8 @@ func (k *keeper) config() system.ClusterConfig {
 func (k *keeper) create(limit time.Duration) error {
 	cfg := k.config()
 	k.s.past.ending()
+	time.Sleep(time.Millisecond) // what is born from now on is none of the old lives
+	begin := time.Now()
 	var c *system.Cluster
 	err := k.call(fmt.Sprint("start ", cfg.Members), limit, func(ctx context.Context) (err error) {
 		c, err = k.h.node.StartCluster(ctx, cfg)
@@ -106,7 +108,7 @@ func (k *keeper) create(limit time.Duration) error {
 		k.s.dying = true
 		return err
 	}
-	k.s.past.survived()
+	k.s.past.started(begin)
 	k.s.dying, k.s.move = false, move{}
 	for _, m := range c.NotStarted() {
 		k.w.note(k.s.name, "not started: %v", m)
