@@ -17,10 +17,15 @@ func badBlock(fs vfs.FS, name string, off int64) vfs.FS {
 }
 
 // TestUnreadableBlocks: a block that cannot be read is never taken for the end of the log. Either the log does not open,
-// or what may have stood there counts as damaged (I9, I11; F6).
+// or what may have stood there counts as damaged, also without the mark beside the log, which says how much there was
+// (I9, I11; F6).
 func TestUnreadableBlocks(t *testing.T) {
-	for _, sealed := range []bool{false, true} {
+	for i := range 4 {
+		sealed, mark := i%2 == 0, i/2 == 0
 		m, disk := reference(t, 3, sealed)
+		if !mark {
+			m.cfg.HighWater = ""
+		}
 		refused, marked := 0, 0
 		for _, name := range walFiles(t, disk) {
 			for off := int64(0); off < int64(len(content(t, disk, name)))+2*block; off += block {
@@ -33,11 +38,11 @@ func TestUnreadableBlocks(t *testing.T) {
 					refused++
 					continue
 				}
-				marked += m.checkUnread(found, fmt.Sprintf("sealed %v, %s at %d", sealed, name, off))
+				marked += m.checkUnread(found, fmt.Sprintf("sealed %v, mark %v, %s at %d", sealed, mark, name, off))
 			}
 		}
 		if marked == 0 {
-			t.Errorf("sealed %v: %d times the log did not open, nobody was ever marked", sealed, refused)
+			t.Errorf("sealed %v, mark %v: %d times the log did not open, nobody was ever marked", sealed, mark, refused)
 		}
 	}
 }
