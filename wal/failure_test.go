@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path"
 	"strings"
 	"syscall"
 	"testing"
@@ -350,27 +351,24 @@ func TestStateFileDamaged(t *testing.T) {
 // again by the next start too.
 func TestStateFilesMixedUp(t *testing.T) {
 	m, disk, states := twoStates(t)
-	for what, moves := range map[string][][2]string{
-		"swapped": {{states[0], "wal/x"}, {states[1], states[0]}, {"wal/x", states[1]}},
-		"older":   {{states[1], states[0]}},
-		"newer":   {{states[1], "wal/" + stateName(99)}},
+	first, second, beyond := path.Base(states[0]), path.Base(states[1]), stateName(99)
+	for _, c := range []struct {
+		what  string
+		moves [][2]string
+		wrong []string
+	}{
+		{"swapped", [][2]string{{first, "x"}, {second, first}, {"x", second}}, []string{second, first}},
+		{"older", [][2]string{{second, first}}, []string{first}},
+		{"newer", [][2]string{{second, beyond}}, []string{beyond}},
 	} {
 		hurt := disk.Crash(vfs.CrashKept, m.rng)
-		for _, names := range moves {
-			if err := hurt.Rename(names[0], names[1]); err != nil {
+		for _, names := range c.moves {
+			if err := hurt.Rename("wal/"+names[0], "wal/"+names[1]); err != nil {
 				t.Fatal(err)
 			}
 		}
-		for range 2 {
-			m.cfg.FS = hurt
-			out := m.open()
-			if m.err != nil {
-				t.Fatalf("%s: %v", what, m.err)
-			}
-			out.Quarantined = nil
-			m.verify(out, what)
-			hurt = hurt.Crash(vfs.CrashLost, m.rng)
-		}
+		m.expect(c.what, hurt, c.wrong...)
+		m.expect(c.what+", next start", hurt.Crash(vfs.CrashLost, m.rng))
 	}
 }
 

@@ -68,10 +68,38 @@ func TestStrayNumberBeyondAll(t *testing.T) {
 	if got := slices.Sorted(slices.Values(first.Quarantined)); !slices.Equal(got, names) {
 		t.Errorf("quarantined are %v", got)
 	}
+	if len(second.Quarantined) > 0 {
+		t.Errorf("by the second start %v are quarantined", second.Quarantined)
+	}
 	for i, r := range []*Recovery{first, second} {
 		if len(r.Losses) > 0 || len(r.Members) != 1 || r.Members[0].Mark.What != 0 || r.Members[0].Entries.Last() != 1 {
 			t.Errorf("start %d: %+v", i+1, r)
 		}
+	}
+}
+
+// A directory in the log's is none of ours either, and goes to quarantine as a whole (I11).
+func TestStrayDirectory(t *testing.T) {
+	fs := osFS(t)
+	cfg := Config{FS: fs, Dir: "wal", FileSize: MinFileSize}
+	strayLog(t, cfg)
+	if err := fs.MkdirAll("wal/copies/old"); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range [][]string{{"copies"}, nil} {
+		l, r, err := Open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(r.Quarantined, want) || len(r.Losses) > 0 {
+			t.Errorf("%+v, want %v in quarantine", r, want)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if names, err := fs.List("wal/quarantine/copies"); err != nil || !slices.Equal(names, []string{"old/"}) {
+		t.Errorf("in quarantine is %v, %v", names, err)
 	}
 }
 

@@ -136,6 +136,26 @@ func TestDirectFile(t *testing.T) {
 	t.Logf("direct I/O: %v", IsDirect(f))
 }
 
+// A name that leads out of the root is refused, and nothing is made there.
+func TestNoWayOut(t *testing.T) {
+	dir := t.TempDir()
+	v, err := OpenOS(filepath.Join(dir, "root"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{filepath.Join(dir, "out"), "/out", "../out", "a/../../out", ""} {
+		if err := v.MkdirAll(name); err == nil {
+			t.Errorf("%q was made", name)
+		}
+		if _, err := v.Create(name, Buffered); err == nil {
+			t.Errorf("file %q was made", name)
+		}
+	}
+	if names, err := os.ReadDir(dir); err != nil || len(names) != 1 {
+		t.Errorf("%v, %v", names, err)
+	}
+}
+
 func TestAlignedBuffer(t *testing.T) {
 	for _, n := range []int{1, 4096, 5000, 1 << 20} {
 		b := AlignedBuffer(n)

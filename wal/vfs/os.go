@@ -76,7 +76,7 @@ func (o *OS) Remove(name string) error { return o.root.Remove(name) }
 
 // MkdirAll implements Dirs.
 func (o *OS) MkdirAll(name string) error {
-	if name == "." {
+	if name == "." || name == "/" { // all else that is not below the root is refused
 		return nil
 	}
 	parent := path.Dir(name)

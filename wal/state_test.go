@@ -1,0 +1,121 @@
+package wal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"testing"
+
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
+)
+
+// expect opens the log on the disk, and checks that all of it is there and that exactly these files went to quarantine.
+func (m *model) expect(what string, fs vfs.FS, quarantined ...string) {
+	m.tb.Helper()
+	m.cfg.FS, m.err = fs, nil
+	out := m.open()
+	if m.err != nil || len(out.Losses) > 0 || !slices.Equal(out.Quarantined, quarantined) {
+		m.tb.Fatalf("%s: %+v, want %v in quarantine; %v", what, out, quarantined, m.err)
+	}
+	out.Quarantined = nil
+	m.verify(out, what)
+	if err := m.log.Close(); err != nil {
+		m.tb.Fatal(err)
+	}
+}
+
+// TestOldStateFileUnderTheHighestName: which state file is the newest its content tells. One that has long been replaced
+// speaks of WAL files that are not there any more (I11; F10).
+func TestOldStateFileUnderTheHighestName(t *testing.T) {
+	m, disk := reference(t, 5, false)
+	var old []byte
+	for range 4 {
+		m.release()
+		if old == nil {
+			old = whole(t, disk, "wal/"+stateName(1))
+		}
+	}
+	m.try(m.log.Close)
+	if m.err != nil {
+		t.Fatal(m.err)
+	}
+	for _, name := range []string{stateName(1), stateName(9)} {
+		hurt := disk.Crash(vfs.CrashKept, m.rng)
+		put(t, hurt, "wal/"+name, old)
+		if name == stateName(1) {
+			m.expect(name, hurt) // it is what it says, and just goes
+		} else {
+			m.expect(name, hurt, name)
+		}
+		m.expect(name+", next start", hurt.Crash(vfs.CrashLost, m.rng))
+	}
+}
+
+// TestStateFileCannotBeRenamed: a state file under a wrong name stays where it is until it has a right one (I11; F6).
+func TestStateFileCannotBeRenamed(t *testing.T) {
+	m, disk, states := twoStates(t)
+	hurt := disk.Crash(vfs.CrashKept, m.rng)
+	wrong := stateName(99)
+	if err := hurt.Rename(states[1], "wal/"+wrong); err != nil {
+		t.Fatal(err)
+	}
+	faulty := vfs.NewErrs(hurt)
+	faulty.Inject(vfs.Fault{Op: vfs.OpCreate, Name: stateTemp})
+	m.cfg.FS = faulty
+	if m.open(); !errors.Is(m.err, vfs.ErrInjected) {
+		t.Fatalf("opened: %v", m.err)
+	}
+	m.expect("after the fault", hurt.Crash(vfs.CrashLost, m.rng), wrong)
+}
+
+// TestStateFileHardToRead: a state file that cannot be read once is read again, and one that can never be read is damaged
+// if the other one can be (I11; F6).
+func TestStateFileHardToRead(t *testing.T) {
+	m, disk, states := twoStates(t)
+	for _, name := range states {
+		base := path.Base(name)
+		for _, times := range []int{1, 0} {
+			faulty := vfs.NewErrs(disk.Crash(vfs.CrashKept, m.rng))
+			faulty.Inject(vfs.Fault{Op: vfs.OpRead, Name: base, Times: times * 2}) // a read that fails is repeated block by block
+			what := fmt.Sprintf("%s refused %d times", base, times)
+			if times > 0 {
+				m.expect(what, faulty)
+			} else {
+				m.expect(what, faulty, base)
+			}
+			if faulty.Struck() == 0 {
+				t.Errorf("%s: nothing failed", what)
+			}
+		}
+	}
+}
+
+// TestLaterFormat: a state file, or a WAL file that is needed, which only a later program can read is a reason not to start,
+// and stays where it is.
+func TestLaterFormat(t *testing.T) {
+	m, disk, states := twoStates(t)
+	released := m.log.states.released
+	for _, name := range append(walFiles(t, disk), states...) {
+		if name == "wal/"+fileName(released) {
+			continue
+		}
+		hurt := disk.Crash(vfs.CrashKept, m.rng)
+		b := whole(t, disk, name)
+		parts := [][]byte{b}
+		if path.Ext(name) == walSuffix {
+			parts = [][]byte{b[:block], b[block:headerSize]}
+		}
+		for _, part := range parts {
+			part[8]++
+			binary.LittleEndian.PutUint32(part[12:], fileChecksum(part))
+		}
+		put(t, hurt, name, b)
+		m.cfg.FS, m.err = hurt, nil
+		if m.open(); !errors.Is(m.err, errVersion) {
+			t.Errorf("%s: opened: %v", name, m.err)
+		}
+		whole(t, hurt, name) // it is where it was
+	}
+}
