@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/heliopolis-raft/heliopolis/machine"
@@ -21,7 +22,7 @@ const (
 	opWatch   op = 'w' // be remembered, and watch a process, of which the rest of the command says who it is
 	opTimer   op = 't' // be remembered, and set a timer
 	opCursor  op = 'c' // be remembered, and ask for a snapshot
-	opPanic   op = '!' // end the member
+	opPanic   op = '!' // be remembered, and end the member: the first one that applies it, or each that does so the first time
 )
 
 // life tells the clusters apart that have one name, one after the other: by the first command that was applied, and when.
@@ -60,6 +61,33 @@ type parked struct {
 type journal struct {
 	machine.Stored[memory]
 	defers bool
+	server ra.ServerID
+	panics *panics
+}
+
+// panics are those that have been.
+type panics struct {
+	mu   sync.Mutex
+	been map[panicked]bool
+}
+
+// panicked is a command, and a member if each of them is to panic.
+type panicked struct {
+	id  uint64
+	who ra.ServerID
+}
+
+// next reports whether a member that applies a command is to panic. It does so once: what fails is not the machine but what
+// is around it, and the member can be started again.
+func (p *panics) next(id uint64, who ra.ServerID) bool {
+	if id%2 == 0 {
+		who = ra.ServerID{}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	been := p.been[panicked{id, who}]
+	p.been[panicked{id, who}] = true
+	return !been
 }
 
 // command encodes a command.
@@ -76,14 +104,15 @@ func (j *journal) Apply(meta machine.Meta, command []byte, fx *machine.Effects) 
 		return errMalformed
 	}
 	s, o, id := &j.State, op(command[0]), binary.LittleEndian.Uint64(command[1:])
-	if o == opPanic {
-		panic("as it was told")
-	}
 	if len(s.IDs) == 0 {
 		s.Life = life{meta.Time, id}
 	}
 	s.IDs = append(s.IDs, id)
 	switch o {
+	case opPanic:
+		if j.panics.next(id, j.server) {
+			panic("as it was told")
+		}
 	case opPark:
 		if j.defers && !meta.From.IsZero() {
 			s.Parked = append(s.Parked, parked{meta.From, len(s.IDs)})
@@ -154,8 +183,9 @@ func (j *journal) EnterState(role ra.Role, fx *machine.Effects) {
 
 // Questions.
 type (
-	askPast struct{} // for an answer
-	askOpen struct{} // for the number of timers and watched processes that are to come
+	askPast  struct{} // for an answer
+	askOpen  struct{} // for the number of timers and watched processes that are to come
+	askTwice struct{} // for a panic
 )
 
 // Query answers.
@@ -165,6 +195,8 @@ func (j *journal) Query(_ machine.QueryContext, question any) (any, error) {
 		return j.past(), nil
 	case askOpen:
 		return len(j.State.Timers) + len(j.State.Watched), nil
+	case askTwice:
+		panic("as it was asked")
 	}
 	return nil, errMalformed
 }
@@ -180,9 +212,9 @@ func (aux) HandleAux(view machine.AuxView, _ machine.AuxEvent, _ *machine.Effect
 }
 
 // machines are those of every node. The second one answers some commands later.
-func machines() map[string]machine.Factory {
+func machines(p *panics) map[string]machine.Factory {
 	return map[string]machine.Factory{
-		"plain":    func(machine.Init) machine.Machine { return &journal{} },
-		"deferred": func(machine.Init) machine.Machine { return &journal{defers: true} },
+		"plain":    func(i machine.Init) machine.Machine { return &journal{server: i.Server, panics: p} },
+		"deferred": func(i machine.Init) machine.Machine { return &journal{server: i.Server, panics: p, defers: true} },
 	}
 }

@@ -43,6 +43,7 @@ func run(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	nodes := 1 + rng.IntN(4)
 	w := &world{t: t, seed: seed, fabric: actor.NewFabric(), hosts: make([]*host, nodes), begin: time.Now()}
+	w.panics.been = make(map[panicked]bool)
 	defer w.print()
 	for i := range nodes {
 		w.disks = append(w.disks, vfs.NewMem())
@@ -93,6 +94,8 @@ func (w *world) storm(keepers []*keeper, seed uint64, rng *rand.Rand) (late *syn
 	for _, k := range keepers {
 		all.Go(func() { k.run(ctx) })
 	}
+	p := &poisoner{client{w: w, rng: rand.New(rand.NewPCG(seed, 400)), late: late, open: open}}
+	all.Go(func() { p.run(ctx) })
 	x := &weather{w: w, rng: rand.New(rand.NewPCG(seed, 300))}
 	all.Go(func() { x.run(ctx) })
 	all.Wait()

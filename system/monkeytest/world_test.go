@@ -30,6 +30,7 @@ type world struct {
 	ids      atomic.Uint64
 	begin    time.Time
 	wiped    atomic.Int64 // how often a cluster had to be deleted by force
+	panics   panics
 
 	mu    sync.Mutex
 	disks []*vfs.Mem // of the nodes, open or not
@@ -75,7 +76,7 @@ func (w *world) open(i int, rng *rand.Rand) {
 		return nil
 	})
 	cfg := system.Config{
-		Dir: "/" + string(nodeName(i)), Name: nodeName(i), Fabric: w.fabric, FS: h.errs, Machines: machines(),
+		Dir: "/" + string(nodeName(i)), Name: nodeName(i), Fabric: w.fabric, FS: h.errs, Machines: machines(&w.panics),
 		Workers: 1 + rng.IntN(2), ClientLane: []int{0, 4}[rng.IntN(2)], MaxCommand: 8 << 10, WALFileSize: wal.MinFileSize,
 		Limits:    system.Limits{ChunkBytes: 1 << 10, SnapshotPatience: 10 * time.Second, InflightEntries: 1 + rng.IntN(50)},
 		Snapshots: snapshot.Policy{MinInterval: 5, MinCheckpoint: 3, MinRecovery: ra.Index(rng.IntN(2) * 4), Growth: 1, MinBytes: 500},
@@ -193,6 +194,9 @@ func known(err error) bool {
 		return true // whatever the cause
 	}
 	if strings.HasSuffix(err.Error(), "the cluster would have no voter") {
+		return true
+	}
+	if p := (*machine.PanicError)(nil); errors.As(err, &p) && fmt.Sprint(p.Value) == "as it was asked" {
 		return true
 	}
 	for _, e := range documented {
