@@ -43,6 +43,8 @@ type entry struct {
 	starting bool
 	// changed is closed when standing changes; nil while nobody waits.
 	changed chan struct{}
+	// search is under way if it is not nil.
+	search *search
 }
 
 // standing is how a cluster stands, as far as a node knows. It is never changed.
@@ -223,15 +225,19 @@ func (n *Node) route(id ra.ServerID) *route {
 func (e *entry) setMembers(n *Node, ids []ra.ServerID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	old := e.standing.Load()
-	next := &standing{leader: old.leader}
-	for _, id := range ids {
-		next.members = append(next.members, n.route(id))
+	e.set(&standing{leader: e.standing.Load().leader, members: n.routes(ids)})
+}
+
+// routes finds the ways to members, and sorts them.
+func (n *Node) routes(ids []ra.ServerID) []*route {
+	members := make([]*route, len(ids))
+	for i, id := range ids {
+		members[i] = n.route(id)
 	}
-	slices.SortFunc(next.members, func(a, b *route) int {
+	slices.SortFunc(members, func(a, b *route) int {
 		return cmp.Or(cmp.Compare(a.id.Name, b.id.Name), cmp.Compare(a.id.Node, b.id.Node))
 	})
-	e.set(next)
+	return members
 }
 
 // configured takes in the configuration of a member that runs here.

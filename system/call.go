@@ -106,6 +106,9 @@ func (n *Node) doAgain(ctx context.Context, e *entry, q request, to *route, err 
 		to = t.target()
 		var r ra.Result
 		if r, err = n.once(ctx, e, &t.request, to); err == nil {
+			if l := leaderOf(e); l != nil && e.isForeign(l.id) && e.visited() {
+				n.search(e) // the members are others by now
+			}
 			return r, nil
 		}
 	}
@@ -153,10 +156,11 @@ type try struct {
 	turn int
 	// asked is the member that was asked last.
 	asked *route
-	// began is when the first attempt failed, and tries how many did; dead is how many of the last ones found no process.
-	began       time.Time
-	tries, dead int
-	last        error
+	// began is when the first attempt failed, and tries how many did; dead is how many of the last ones found no process;
+	// sought is when other nodes were last asked for the cluster.
+	began, sought time.Time
+	tries, dead   int
+	last          error
 }
 
 // target returns the member to ask next.
@@ -198,11 +202,12 @@ func (t *try) judge(ctx context.Context, to *route, err error) error {
 		t.dead = 0
 	case errors.Is(err, ra.ErrNoProcess), errors.Is(err, ra.ErrDamaged):
 		t.dead++
-		if t.hopeless(err) {
+		if t.hopeless(err) && !t.found(ctx) {
 			return err
 		}
 	case errors.Is(err, ra.ErrNodeDown):
 		t.dead++
+		t.found(ctx)
 	default:
 		return err
 	}
@@ -240,6 +245,21 @@ func (t *try) hopeless(err error) bool {
 		members = 1
 	}
 	return t.dead > members && time.Since(t.began) >= settle || t.request.fixed
+}
+
+// found asks other nodes where a cluster is of which nobody is found whom a visitor knows. It reports whether a member runs
+// somewhere.
+func (t *try) found(ctx context.Context) bool {
+	tried := t.dead > len(t.entry.standing.Load().members) && time.Since(t.began) >= settle
+	if !tried || time.Since(t.sought) < seekTime || t.request.fixed || !t.entry.visited() {
+		return false
+	}
+	t.sought = time.Now()
+	if !t.node.seek(ctx, t.entry) {
+		return false
+	}
+	t.dead, t.began = 0, time.Now()
+	return true
 }
 
 // pause waits a little, longer with each attempt, or until the board has news.

@@ -35,6 +35,7 @@ const (
 	callMembers  // QRY-08
 	callRoll     // callMembers for who is about to change them
 	callMetrics  // QRY-10, answered by the member's node
+	callSeek     // for a cluster, answered by the node, see whereabouts
 
 	callErrand // to a node, see errand
 )
@@ -76,6 +77,8 @@ type call struct {
 	peer ra.NodeID
 	// age is in ticks, under the lock of the table.
 	age int
+	// lost, if set, is the cluster that an error without a second attempt may be news of.
+	lost *entry
 
 	// Where the answer goes: back to the node that asked, to the function done, or to who waits on ready.
 	backNode ra.NodeID
@@ -114,7 +117,7 @@ func (c *call) free() {
 	if c.done == nil {
 		c.result, c.err = ra.Result{}, nil
 	}
-	c.entry, c.proc, c.done = ra.Entry{}, nil, nil
+	c.entry, c.proc, c.done, c.lost = ra.Entry{}, nil, nil, nil
 	c.node.calls.pool.Put(c)
 }
 
@@ -156,6 +159,9 @@ func (c *call) finish(r ra.Result, err error) {
 		return
 	}
 	if done := c.done; done != nil {
+		if err != nil && c.lost != nil {
+			c.node.missed(c.lost, err)
+		}
 		c.free()
 		done(r, err)
 		return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -25,7 +26,8 @@ type Cluster struct {
 }
 
 // Cluster returns the handle on a cluster that has, or had since the node was opened, members here or was started from
-// here. It fails with ra.ErrUnknownCluster; with ra.ErrDamaged, too, if the node has lost a part of its log in which the
+// here. If it has moved away since, its calls look for it on all nodes that are up when nobody answers whom this node
+// knows. It fails with ra.ErrUnknownCluster; with ra.ErrDamaged, too, if the node has lost a part of its log in which the
 // cluster may have stood. StartOrRestartCluster finds one whose members are all elsewhere.
 func (n *Node) Cluster(name string) (*Cluster, error) {
 	if n.isClosing() {
@@ -70,7 +72,8 @@ func (c *Cluster) Leader() (ra.ServerID, bool) {
 	return ra.ServerID{}, false
 }
 
-// Members returns the cluster's members, as far as this node knows, sorted.
+// Members returns the cluster's members, as far as this node knows, sorted. Without a member here they may be old, until a
+// call has noticed.
 func (c *Cluster) Members() []ra.ServerID {
 	e, err := c.current()
 	if err != nil {
@@ -93,6 +96,19 @@ func (c *Cluster) WaitLeader(ctx context.Context) (ra.ServerID, error) {
 	e, err := c.current()
 	if err != nil {
 		return ra.ServerID{}, err
+	}
+	for e.visited() && leaderOf(e) == nil {
+		if c.node.answers(ctx, e, nil) == nil {
+			break
+		}
+		select {
+		case <-time.After(settle):
+		case <-e.await():
+		case <-c.node.quit:
+			return ra.ServerID{}, ra.ErrClosed
+		case <-ctx.Done():
+			return ra.ServerID{}, ctx.Err()
+		}
 	}
 	return e.waitLeader(ctx, c.node.quit)
 }
@@ -135,7 +151,7 @@ func (c *Cluster) Go(command []byte, done func(ra.Result, error)) {
 		return
 	}
 	k := c.node.newCall(callCommand)
-	k.done = done // first of all: the call may be answered as soon as it is in the table
+	k.done, k.lost = done, e // first of all: the call may be answered as soon as it is in the table
 	if err = c.node.propose(e, command, machine.ModeConsensus, k); err == nil {
 		err = c.node.submitFirst(e, k)
 	}
@@ -150,7 +166,11 @@ func (n *Node) submitFirst(e *entry, c *call) error {
 	if to == nil {
 		return fmt.Errorf("%w: %s", ra.ErrUnknownCluster, e.cluster)
 	}
-	return n.submitTo(to, c)
+	err := n.submitTo(to, c)
+	if err != nil {
+		n.missed(e, err)
+	}
+	return err
 }
 
 // PipelineCommand sends a command and does not wait (CMD-08). If from is somebody, that process is told what became of
@@ -212,17 +232,32 @@ func (c *Cluster) everywhere(ctx context.Context, kind errandKind) error {
 	if err != nil {
 		return err
 	}
+	visited := e.visited()
+	why := make(map[ra.ServerID]error)
+	c.node.runOnce(ctx, kind, e.ids(), why)
+	if visited && e.visited() {
+		c.node.seek(ctx, e) // some may be where this node does not know them
+		c.node.runOnce(ctx, kind, e.ids(), why)
+	}
 	var failed []*MemberError
-	ids := e.ids()
-	for i, err := range c.node.runAll(ctx, kind, ids) {
+	for _, id := range e.ids() {
+		err := why[id]
 		if kind == errandRestart && errors.Is(err, ra.ErrNameTaken) {
 			continue // runs already
 		}
 		if err != nil {
-			failed = append(failed, &MemberError{Member: ids[i], Err: err})
+			failed = append(failed, &MemberError{Member: id, Err: err})
 		}
 	}
 	return joined(failed)
+}
+
+// runOnce does an errand for those of the members for which why does not say how it went.
+func (n *Node) runOnce(ctx context.Context, kind errandKind, ids []ra.ServerID, why map[ra.ServerID]error) {
+	ids = slices.DeleteFunc(ids, func(id ra.ServerID) bool { _, done := why[id]; return done })
+	for i, err := range n.runAll(ctx, kind, ids) {
+		why[ids[i]] = err
+	}
 }
 
 // Delete deletes the cluster by consensus: every member deletes its data when it learns of it, those that are stopped
@@ -233,8 +268,12 @@ func (c *Cluster) Delete(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	visited := e.visited()
 	if _, err := c.node.do(ctx, e, &request{kind: callCommand, delete: true}); err != nil {
 		return err
+	}
+	if visited {
+		c.node.seek(ctx, e) // for those that are to go
 	}
 	here, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -297,9 +336,18 @@ func (c *Cluster) AddMember(ctx context.Context, id ra.ServerID, membership ra.M
 	if errs := n.run(ctx, id.Node, &errand{kind: errandStart, start: []registration{reg}}); errs[0] != nil {
 		return errs[0]
 	}
-	_, err = n.do(ctx, e, &request{kind: callChange, op: raft.Set, member: m})
+	err = n.change(ctx, e, raft.Set, m)
 	if err != nil && !ra.MayHaveBeenApplied(err) {
 		n.cleanUp(ctx, id.Node, []errandFor{{name: id.Name, uid: m.UID}})
+	}
+	return err
+}
+
+// change changes the members of a cluster.
+func (n *Node) change(ctx context.Context, e *entry, op raft.ChangeOp, m ra.Member) error {
+	_, err := n.do(ctx, e, &request{kind: callChange, op: op, member: m})
+	if err == nil && e.visited() {
+		n.refresh(ctx, e)
 	}
 	return err
 }
@@ -310,8 +358,7 @@ func (c *Cluster) changeMembership(ctx context.Context, e *entry, m ra.Member, t
 		return fmt.Errorf("%w: %s", ra.ErrAlreadyMember, m.ID)
 	}
 	m.Membership = to
-	_, err := c.node.do(ctx, e, &request{kind: callChange, op: raft.Set, member: m})
-	return err
+	return c.node.change(ctx, e, raft.Set, m)
 }
 
 func leaderOf(e *entry) *route { return e.standing.Load().leader }
@@ -324,7 +371,7 @@ func (c *Cluster) RemoveMember(ctx context.Context, id ra.ServerID) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.node.do(ctx, e, &request{kind: callChange, op: raft.Remove, member: ra.Member{ID: id}})
+	err = c.node.change(ctx, e, raft.Remove, ra.Member{ID: id})
 	if !errors.Is(err, ra.ErrNotMember) {
 		return err
 	}

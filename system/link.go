@@ -88,6 +88,10 @@ func (n *Node) asked(from ra.NodeID, a *ask) {
 	c := n.newCall(a.kind)
 	c.op, c.entry, c.question, c.when, c.member = a.op, a.entry, a.question, a.when, a.member
 	c.backNode, c.backID = from, a.id
+	if a.kind == callSeek {
+		c.answer(ra.Result{Reply: n.whereabouts(a.to)}, nil)
+		return
+	}
 	r := n.registry.byName(a.to)
 	if err := n.submitHere(r, c); err != nil {
 		c.Refuse(err)

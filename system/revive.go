@@ -12,8 +12,8 @@ import (
 // (API-05). It returns when a leader answers; then Cluster.NotStarted names the members that do not run, as far as their
 // nodes could be asked. Members that run are left alone, so the call may be repeated.
 //
-// There is a cluster if this node knows it, or if any of cfg.Members is registered on its node; then cfg says no more than
-// where to look, for the cluster may have other members by now. It is never replaced by a new one, also if it has lost a
+// There is a cluster if any of the members that cfg names or this node knows is registered on its node, or any member on a
+// node that is up; then cfg says no more than where to look, for the cluster may have other members by now. It is never replaced by a new one, also if it has lost a
 // majority: then the call fails when ctx is done, and what it started runs on. It fails with ra.ErrNameTaken if the
 // cluster has another machine than cfg.Machine. While several nodes call it for a cluster that is not there yet, it may
 // fail with ra.ErrNameTaken, too, as StartCluster does; the cluster of one of them is there when the call is repeated.
@@ -28,6 +28,13 @@ func (n *Node) StartOrRestartCluster(ctx context.Context, cfg ClusterConfig) (*C
 		v.start(ctx, e.ids())
 	}
 	found, err := v.found()
+	if !found { // neither where cfg says nor where this node knows of
+		w := n.askAround(ctx, cfg.Name, "")
+		v.start(ctx, w.members)
+		if found, err = v.found(); found && err == nil {
+			n.board.open(cfg.Name, cfg.Machine).adopt(n, w)
+		}
+	}
 	if !found {
 		return n.StartCluster(ctx, v.cfg)
 	}

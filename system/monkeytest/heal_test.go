@@ -43,7 +43,25 @@ func (k *keeper) heal() {
 	})
 	if ok && k.w.eventually(k.s.name+" has nothing open", k.nothingOpen) {
 		k.w.eventually(k.s.name+" has one state", k.oneState)
+		k.w.eventually(k.s.name+" is found from everywhere", k.found)
 	}
+}
+
+// found asks from each node that knows the cluster, whether or not members live there.
+func (k *keeper) found() error {
+	for _, h := range k.w.hosts {
+		c, err := h.node.Cluster(k.s.name)
+		if err != nil {
+			continue // it has had nothing to do with it since it was opened
+		}
+		v := k.s.past.present()
+		r, err := c.ConsistentQuery(k.w.ctx(time.Second), askPast{})
+		if err != nil {
+			return fmt.Errorf("%s: %w", h.node.Name(), err)
+		}
+		k.s.past.answered(v, r.Reply.(answer))
+	}
+	return nil
 }
 
 // describe notes how the members see themselves.

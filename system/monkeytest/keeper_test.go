@@ -271,20 +271,27 @@ func (k *keeper) begin(m *move) {
 		to = from
 	}
 	*m = move{stage: removing, from: from, to: to, membership: ra.Membership(k.rng.IntN(2))}
-	if k.rng.IntN(2) == 0 && k.allVote() {
+	if k.rng.IntN(2) == 0 && k.canLose(from) {
 		_ = k.call(fmt.Sprint("wipe by force ", from), 2*time.Second, k.h.node.Member(from).Delete)
 	}
 }
 
-// allVote reports whether all members are voters, so that a majority is left without one of them.
-func (k *keeper) allVote() bool {
+// canLose reports whether the cluster has a majority without that member: there are three at least, all of them voters. What
+// this node holds for the members may be old, so the leader is asked, and has to prove that it leads.
+func (k *keeper) canLose(id ra.ServerID) bool {
 	leader, ok := k.c.Leader()
 	if !ok {
 		return false
 	}
 	o, err := k.h.node.Member(leader).Overview(k.w.ctx(time.Second))
-	return err == nil && o.Status.Role == ra.Leader && o.Core.ChangePermitted &&
-		!slices.ContainsFunc(o.Core.Configuration.Members, func(m ra.Member) bool { return m.Membership != ra.Voter })
+	if err != nil || o.Status.Role != ra.Leader || !o.Core.ChangePermitted {
+		return false
+	}
+	proof, err := k.c.ConsistentQuery(k.w.ctx(time.Second), askPast{})
+	members := o.Core.Configuration.Members
+	return err == nil && proof.Term == o.Status.Term && len(members) > 2 &&
+		slices.ContainsFunc(members, func(m ra.Member) bool { return m.ID == id }) &&
+		!slices.ContainsFunc(members, func(m ra.Member) bool { return m.Membership != ra.Voter })
 }
 
 // add adds the member, as AddMember's documentation says.
