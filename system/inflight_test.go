@@ -208,3 +208,25 @@ func TestStartOfAStoppedCluster(t *testing.T) {
 		w.healed("a", sum)
 	})
 }
+
+// API-03: a start that nobody answers is taken back on all nodes at once, so that the call ends when it says.
+func TestStartWithoutAnswersEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 4, nil)
+		for _, other := range []ra.NodeID{"n2", "n3", "n4"} {
+			w.fabric.Cut(other, "n1")
+		}
+		ctx := w.short()
+		_, err := w.n(1).StartCluster(ctx, ClusterConfig{Name: "a", Machine: "counter", Members: Members("a", "n2", "n3", "n4")})
+		wantErr(t, err, func(err error) bool { return errors.Is(err, context.DeadlineExceeded) })
+		if end, _ := ctx.Deadline(); time.Since(end) > cleanUpTime {
+			t.Errorf("it went on for %v", time.Since(end))
+		}
+		synctest.Wait()
+		for i := range 4 {
+			if got := w.n(i + 1).Clusters(); len(got) != 0 {
+				t.Errorf("n%d knows %v", i+1, got)
+			}
+		}
+	})
+}

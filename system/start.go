@@ -258,19 +258,24 @@ func (n *Node) answers(ctx context.Context, e *entry, at *route) error {
 // bury leaves nothing of clusters that could not be started, even if ctx is done.
 func (n *Node) bury(ctx context.Context, births []*birth) {
 	rest := make(map[ra.NodeID][]errandFor)
+	var nodes []ra.NodeID
 	for _, b := range births {
 		if b.entry != nil {
 			defer n.started(b)
 		}
 		for i, ok := range b.started {
 			if m := b.members[i]; b.err != nil && (ok || !errors.Is(b.why[i], ra.ErrNameTaken)) {
+				if rest[m.ID.Node] == nil {
+					nodes = append(nodes, m.ID.Node)
+				}
 				rest[m.ID.Node] = append(rest[m.ID.Node], errandFor{name: m.ID.Name, uid: m.UID})
 			}
 		}
 	}
-	for node, members := range rest {
-		n.cleanUp(ctx, node, members)
-	}
+	each(nodes, len(nodes), func(node ra.NodeID) error {
+		n.cleanUp(ctx, node, rest[node])
+		return nil
+	})
 }
 
 // started ends the claim on a cluster's name. Members that the name had here before, or that could not be taken back, are
