@@ -88,6 +88,7 @@ func (k *keeper) live() error {
 	if !k.s.dying && k.c != nil {
 		_ = k.call("restart", 5*time.Second, k.c.Restart)
 	}
+	k.renew()
 	if !k.s.dying && k.c != nil && k.s.move.stage != settled {
 		k.change()
 	}

@@ -47,6 +47,11 @@ var duties = []func(*keeper){
 	(*keeper).change, (*keeper).change, (*keeper).change, (*keeper).change, (*keeper).delete,
 }
 
+// calm are what a keeper does while a disk decays: who changes members then may take the sound majority away.
+var calm = []func(*keeper){
+	(*keeper).transfer, (*keeper).campaign, (*keeper).pause, (*keeper).pauseAll, (*keeper).revive, (*keeper).delete,
+}
+
 // run operates the cluster until the context is over.
 func (k *keeper) run(ctx context.Context) {
 	for ctx.Err() == nil {
@@ -71,6 +76,8 @@ func (k *keeper) act() {
 	switch {
 	case k.s.dying:
 		k.again(2 * time.Second)
+	case k.c != nil && k.w.victim >= 0:
+		calm[k.rng.IntN(len(calm))](k)
 	case k.c != nil:
 		duties[k.rng.IntN(len(duties))](k)
 	}
@@ -86,6 +93,9 @@ func (k *keeper) call(what string, limit time.Duration, f func(context.Context) 
 func (k *keeper) config() system.ClusterConfig {
 	nodes := k.rng.Perm(len(k.w.hosts))
 	count := []int{1, 3, 3, 3, 2, 4}[k.rng.IntN(6)]
+	if k.w.victim >= 0 {
+		count = 3
+	}
 	var names []ra.NodeID
 	for _, i := range nodes[:min(count, len(nodes))] {
 		names = append(names, nodeName(i))

@@ -11,7 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/heliopolis-raft/heliopolis/actor"
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
@@ -31,21 +30,33 @@ var (
 
 // TestMonkey: whatever is done to nodes, the promises of docs/RELIABILITY.md hold (I5, I9, I13-I15, I18, I20, I21).
 func TestMonkey(t *testing.T) {
+	each(t, func(t *testing.T, seed uint64, rng *rand.Rand) {
+		run(newWorld(t, seed, 1+rng.IntN(4), -1), rng)
+	})
+}
+
+// TestDecay: they do while one node's disk decays, too: all that it loses comes back from the others (I10, I11).
+func TestDecay(t *testing.T) {
+	each(t, func(t *testing.T, seed uint64, rng *rand.Rand) {
+		nodes := 3 + rng.IntN(2)
+		run(newWorld(t, seed, nodes, rng.IntN(nodes)), rng)
+	})
+}
+
+// each runs a test for each seed.
+func each(t *testing.T, f func(t *testing.T, seed uint64, rng *rand.Rand)) {
 	for seed := *first; seed < *first+uint64(*seeds); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { run(t, seed) })
+			synctest.Test(t, func(t *testing.T) { f(t, seed, rand.New(rand.NewPCG(seed, 1))) })
 		})
 	}
 }
 
 // run is the whole life of one world.
-func run(t *testing.T, seed uint64) {
-	rng := rand.New(rand.NewPCG(seed, 1))
-	nodes := 1 + rng.IntN(4)
-	w := &world{t: t, seed: seed, fabric: actor.NewFabric(), hosts: make([]*host, nodes), begin: time.Now()}
-	w.panics.been = make(map[panicked]bool)
+func run(w *world, rng *rand.Rand) {
+	t, seed := w.t, w.seed
 	defer w.print()
-	for i := range nodes {
+	for i := range w.hosts {
 		w.disks = append(w.disks, vfs.NewMem())
 		w.open(i, rng)
 	}

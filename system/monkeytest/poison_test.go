@@ -43,6 +43,9 @@ func (p *poisoner) question() {
 
 // doctor has damage repaired where there is none.
 func (p *poisoner) doctor() {
+	if p.w.victim >= 0 {
+		return
+	}
 	if p.call("accept loss", func(ctx context.Context) error { return p.h.node.AcceptLoss(ctx, p.s.name) }) == nil {
 		p.w.fail("%s: a loss is accepted", p.s.name)
 	}

@@ -24,6 +24,10 @@ var faults = []func(*weather){
 func (x *weather) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		x.rest(1500)
+		if x.w.victim >= 0 && x.rng.IntN(3) == 0 {
+			x.decay()
+			continue
+		}
 		faults[x.rng.IntN(len(faults))](x)
 	}
 }
