@@ -38,13 +38,15 @@ func TestLossIsToldOnce(t *testing.T) {
 }
 
 // TestStateFileVouchesForTheVote damages a batch that only the state file is newer than. What is lost are entries: vote and
-// configuration the state file has, whatever the member's next order had seemed to show (I11; reliability goal G7).
+// configuration the state file has, whatever the member's next order had seemed to show. Who ordered nothing since is
+// cleared by the state file alone (I11; reliability goal G7).
 func TestStateFileVouchesForTheVote(t *testing.T) {
 	disk := vfs.NewMem()
 	m := newModel(t, disk, 6)
 	m.open()
-	m.register("a")
-	m.register("b")
+	for _, uid := range []ra.UID{"a", "b", "c"} {
+		m.register(uid)
+	}
 	m.vote("a", 3, "b")
 	m.commit()
 	m.try(func() error { return m.log.roll(block) })
@@ -53,7 +55,7 @@ func TestStateFileVouchesForTheVote(t *testing.T) {
 		m.commit()
 	}
 	m.try(func() error { return m.log.roll(block) })
-	m.vote("b", 3, "b")
+	m.vote("c", 3, "b")
 	m.commit()
 	m.release() // the first file
 	m.try(func() error { return m.log.Close() })
@@ -68,9 +70,12 @@ func TestStateFileVouchesForTheVote(t *testing.T) {
 	for _, c := range []struct {
 		uid  ra.UID
 		want Damage
-	}{{"a", DamagedLog}, {"b", 0}} {
+	}{{"a", DamagedLog}, {"b", 0}, {"c", 0}} {
 		if got := m.log.writers[c.uid].live.mark.What; got != c.want {
 			t.Errorf("%s is marked with %d, want %d", c.uid, got, c.want)
 		}
+	}
+	if a := m.log.writers["a"]; a.last != 0 || a.live.mark.From != 1 { // a truncation may be lost, too
+		t.Errorf("a goes on behind index %d, mark %+v", a.last, a.live.mark)
 	}
 }

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"syscall"
 	"testing"
 
@@ -44,6 +45,47 @@ func TestLargeBatchGetsAFileOfItsSize(t *testing.T) {
 		}
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// I9: what recovery hands out is its own copy, also of a file that is read in several steps.
+func TestBodiesAreCopies(t *testing.T) {
+	cfg := Config{FS: vfs.NewMem(), Dir: "wal", FileSize: 4 * readStep, MaxBatch: readStep}
+	strayLog(t, cfg)
+	l, r, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, w := l.NewBatch(), r.Members[0].Writer
+	const n, size = 300, 10_000 // three steps
+	for i := range byte(3) {
+		for k := range n / 3 {
+			index := 2 + ra.Index(int(i)*n/3+k)
+			body := ra.NewBody(bytes.Repeat([]byte{i, byte(k)}, size/2))
+			e := ra.Seal(body, ra.Header{Index: index, Term: 1, Kind: ra.KindCommand})
+			if err := b.Append(w, &Op{Seq: w.Seq() + 1, Entries: []ra.Entry{e}}); err != nil {
+				t.Fatal(err)
+			}
+			if len(b.buf) > readStep/2 || k == n/3-1 {
+				commit(t, l, b)
+			}
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if l, r, err = Open(cfg); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	table := r.Members[0].Entries
+	if table.Last() != n+1 {
+		t.Fatalf("entries up to %d", table.Last())
+	}
+	for i, e := range table.Read(nil, 1, n+1, 1<<30) {
+		if got, err := ra.OpenEntry(e.Body); err != nil || got.Index != ra.Index(i+1) {
+			t.Fatalf("entry %d: %v, %v", i+1, got.Index, err)
 		}
 	}
 }

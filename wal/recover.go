@@ -234,7 +234,7 @@ func (r *recovery) readFiles() error {
 	}
 	from := r.last.seq + 1
 	if r.replay.state == nil && len(headers) > 0 {
-		from = r.firstWithoutState(headers)
+		from = r.firstWithoutState()
 	}
 	for seq := from; seq <= highest; seq++ {
 		seq = r.skipGap(seq, highest, headers)
@@ -266,9 +266,9 @@ func (r *recovery) skipGap(seq, highest uint64, headers map[uint64]*fileHeader) 
 
 // firstWithoutState returns the number of the first file there is to read when there is no state file. That is the first
 // file of all, unless state files were lost.
-func (r *recovery) firstWithoutState(headers map[uint64]*fileHeader) uint64 {
+func (r *recovery) firstWithoutState() uint64 {
 	first := r.inv.files[0]
-	if h := headers[first]; first > 1 && (h == nil || h.prevSeq != 0) {
+	if first > 1 {
 		r.loss(Loss{File: first - 1}, ^uint64(0))
 	}
 	return first

@@ -138,14 +138,13 @@ func (m *replayed) meet(s *live, losses int) {
 	if m.live.seq != s.seq {
 		m.damage(DamagedLog, m.sure+1)
 	}
-	m.cleared, m.sure, m.highest = losses, max(m.sure, s.applied), max(m.highest, s.last)
+	m.cleared, m.sure = losses, max(m.sure, s.applied)
 	m.found.What &= DamagedLog
 	last := m.live.last
 	m.live, m.known, m.wasMarked = *s, true, s.mark
-	if m.found.What&DamagedLog != 0 && !m.loose {
-		m.live.last = last
+	if !m.loose {
+		m.live.last = last // lower, if entries are lost
 	}
-	m.loose = false
 }
 
 // damage notes damage; entries from from on are not to be trusted. When orders are lost, a truncation may be among them:
@@ -165,11 +164,9 @@ func (m *replayed) cut(from ra.Index) {
 
 // order checks that the row follows the member's last one.
 func (m *replayed) order(row *row, losses int) {
-	marks := row.flags&rowMark != 0 && row.mark.What != 0
 	switch {
-	case marks && row.seqLo == m.live.seq:
-		m.marked(row, losses)
-		return
+	case row.flags&rowMark != 0 && row.seqLo == m.live.seq:
+		m.marked(row)
 	case row.seqLo == 0:
 		return
 	case row.seqLo != m.live.seq+1:
@@ -180,9 +177,8 @@ func (m *replayed) order(row *row, losses int) {
 
 // marked takes over what an earlier recovery wrote about the member: it knew the member up to this order and this index,
 // and whatever else the files show by now does not count.
-func (m *replayed) marked(row *row, losses int) {
+func (m *replayed) marked(row *row) {
 	m.found, m.wasMarked = Mark{}, row.mark
-	m.cleared = losses
 	m.cut(row.prev + 1)
 }
 

@@ -49,8 +49,32 @@ func TestOldStateFileUnderTheHighestName(t *testing.T) {
 		} else {
 			m.expect(name, hurt, name)
 		}
-		m.expect(name+", next start", hurt.Crash(vfs.CrashLost, m.rng))
+		after := hurt.Crash(vfs.CrashLost, m.rng)
+		m.expect(name+", next start", after)
+		kept := 0 // the newest, and one that could stand in for it
+		for n := range uint64(8) {
+			if f, err := after.Open("wal/"+stateName(n+1), vfs.Buffered); err == nil {
+				kept++
+				_ = f.Close() // it was only looked for
+			}
+		}
+		if kept != 2 {
+			t.Errorf("%s: %d state files are left", name, kept)
+		}
 	}
+}
+
+// TestReleasedFileIsDispensable: whatever a crash has made of a file that is released is no damage (I11).
+func TestReleasedFileIsDispensable(t *testing.T) {
+	m, disk := reference(t, 3, false)
+	m.release()
+	m.try(m.log.Close)
+	if m.err != nil {
+		t.Fatal(m.err)
+	}
+	whole(t, disk, "wal/"+fileName(1)) // it is still there
+	overwrite(t, disk, "wal/"+fileName(1), 0, headerSize, true, m.rng)
+	m.expect("a released file without a header", disk)
 }
 
 // TestStateFileCannotBeRenamed: a state file under a wrong name stays where it is until it has a right one (I11; F6).

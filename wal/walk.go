@@ -198,7 +198,7 @@ func (w *walk) finish() {
 		w.damaged, w.open = true, nil
 		w.r.loss(Loss{File: w.h.seq, Offset: w.off}, w.after)
 	}
-	if w.seal != 0 && !w.confirmed && !w.short {
+	if w.seal != 0 && !w.confirmed {
 		// All before the seal was durable when it was written. The seal itself may stand in a cache only, so the next
 		// file does not vouch for it.
 		last.end = w.seal

@@ -1,0 +1,324 @@
+package wal
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
+)
+
+// blockOf returns where the nth batch of a file begins whose batches are one block long.
+func blockOf(n int64) int64 { return headerSize + n*block }
+
+// closedFiles returns the numbers of the files that recovery has read.
+func (m *model) closedFiles() []uint64 {
+	var out []uint64
+	for _, c := range m.log.Closed() {
+		out = append(out, c.Seq)
+	}
+	return out
+}
+
+// TestGapOfSeveralFiles: of files that are missing in a row all are noted, the last one by itself, and all behind them are
+// read (I11).
+func TestGapOfSeveralFiles(t *testing.T) {
+	m, disk := reference(t, 8, true)
+	for _, name := range walFiles(t, disk)[1:3] {
+		if err := disk.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 8 { // the order in which a map yields its keys is another each time
+		m.cfg.FS = disk.Crash(vfs.CrashKept, m.rng)
+		out := m.open()
+		if m.err != nil || !slices.Equal(out.Losses, []Loss{{File: 2}, {File: 3}}) {
+			t.Fatalf("%+v, %v", out, m.err)
+		}
+		if got := m.closedFiles(); !slices.Equal(got, []uint64{1, 4, 5, 6, 7, 8}) {
+			t.Fatalf("files %v are read", got)
+		}
+		if c := m.log.writers["c"]; c.live.mark.What != 0 || c.last != 1 {
+			t.Fatalf("c had nothing there, and has shown it: %+v", c.live)
+		}
+	}
+}
+
+// TestFirstFileWithoutAState: without a state file the log begins with its first file, or something is lost: once (I11).
+func TestFirstFileWithoutAState(t *testing.T) {
+	m, disk := reference(t, 3, true)
+	files := walFiles(t, disk)
+	for _, c := range []struct {
+		what string
+		do   func(d *vfs.Mem)
+		want []Loss
+	}{
+		{"all there", func(*vfs.Mem) {}, nil},
+		{"first header is gone", func(d *vfs.Mem) { overwrite(t, d, files[0], 0, headerSize, false, m.rng) }, []Loss{{File: 1}}},
+		{"first is gone", func(d *vfs.Mem) {
+			if err := d.Remove(files[0]); err != nil {
+				t.Fatal(err)
+			}
+		}, []Loss{{File: 1}}},
+	} {
+		hurt := disk.Crash(vfs.CrashKept, m.rng)
+		c.do(hurt)
+		m.cfg.FS = hurt
+		if out := m.open(); m.err != nil || !slices.Equal(out.Losses, c.want) {
+			t.Errorf("%s: %+v, %v", c.what, out, m.err)
+		}
+	}
+}
+
+// TestRenamedFile: a file that has another's number in its header is not taken for what its name says, and not written over
+// either (I11; F10).
+func TestRenamedFile(t *testing.T) {
+	m, disk := reference(t, 3, true)
+	newest, wrong := walFiles(t, disk)[2], fileName(4)
+	was := whole(t, disk, newest)
+	if err := disk.Rename(newest, "wal/"+wrong); err != nil {
+		t.Fatal(err)
+	}
+	m.cfg.FS = disk
+	if out := m.open(); m.err != nil || !slices.Equal(out.Quarantined, []string{wrong}) || len(out.Losses) == 0 {
+		t.Fatalf("%+v, %v", out, m.err)
+	}
+	if !bytes.Equal(whole(t, disk, "wal/quarantine/"+wrong), was) {
+		t.Error("another file is in quarantine")
+	}
+}
+
+// TestFileOfAnotherFuture: a log that was copied went on twice. A file of one future says nothing in the other, though it is
+// of the same log and has the right number: the file behind it names another before it (I11; F10).
+func TestFileOfAnotherFuture(t *testing.T) {
+	m, disk := reference(t, 2, true)
+	m.cfg.HighWater = ""
+	grow := func(fs *vfs.Mem, seed uint64, term ra.Term) {
+		t.Helper()
+		m.cfg.FS, m.cfg.Random = fs, &seeded{rand.New(rand.NewPCG(seed, 8))}
+		m.resume(m.open())
+		m.vote("a", term, "a")
+		m.commit()
+		m.try(func() error { return m.log.Close() })
+		if m.err != nil {
+			t.Fatal(m.err)
+		}
+	}
+	other, third := disk.Crash(vfs.CrashKept, m.rng), "wal/"+fileName(3)
+	grow(other, 21, 9)
+	grow(disk, 22, 7)
+	grow(disk, 23, 8)
+	theirs := whole(t, other, third)
+	put(t, disk, third, theirs)
+	m.cfg.FS = disk
+	out := m.open()
+	if m.err != nil || !slices.Equal(out.Quarantined, []string{fileName(3)}) || !slices.Equal(out.Losses, []Loss{{File: 3}}) {
+		t.Fatalf("%+v, %v", out, m.err)
+	}
+	if !bytes.Equal(whole(t, disk, "wal/quarantine/"+fileName(3)), theirs) {
+		t.Error("another file is in quarantine")
+	}
+	if got := m.closedFiles(); !slices.Equal(got, []uint64{1, 2, 4}) {
+		t.Errorf("files %v are read", got)
+	}
+}
+
+// TestNumbersGoOn: batches that are lost have had their numbers, also if nothing is there that has a later one. What is
+// written from now on must not come before what a state file already accounts for (I11).
+func TestNumbersGoOn(t *testing.T) {
+	used := vfs.NewMem()
+	m := newModel(t, used, 6)
+	m.cfg.HighWater = ""
+	m.open()
+	m.register("a")
+	m.commit()
+	m.try(func() error { return m.log.roll(block) })
+	for range 5 {
+		m.add("a", 1, 0, 1, 100)
+		m.commit()
+	}
+	m.try(func() error { return m.log.roll(block) })
+	if m.err != nil {
+		t.Fatal(m.err)
+	}
+	disk := used.Crash(vfs.CrashKept, m.rng)
+	files := walFiles(t, disk)
+	newest, err := decodeFileHeader(content(t, disk, files[2])[:block])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := disk.Remove(files[1]); err != nil {
+		t.Fatal(err)
+	}
+	m.cfg.FS = disk
+	if out := m.open(); m.err != nil || len(out.Losses) != 1 {
+		t.Fatalf("%+v, %v", out, m.err)
+	}
+	if h := m.log.cur.header; h.firstBatch < newest.firstBatch {
+		t.Errorf("the next file begins with batch %d, the one before with %d", h.firstBatch, newest.firstBatch)
+	}
+}
+
+// TestForgedTable takes rows out of a batch's table, whose checksum is right then, and leaves its frames: no panic, and
+// the batch is not taken for whole.
+func TestForgedTable(t *testing.T) {
+	disk := vfs.NewMem()
+	m := newModel(t, disk, 6)
+	m.open()
+	m.register("a")
+	m.register("b")
+	m.add("a", 1, 0, 1, 100)
+	m.add("b", 1, 0, 1, 100)
+	m.commit()
+	m.try(m.log.Close)
+	if m.err != nil {
+		t.Fatal(m.err)
+	}
+	name := "wal/" + fileName(1)
+	b := content(t, disk, name)
+	h := decodeBatchHeader(b[headerSize:])
+	if h.rows != 2 {
+		t.Fatalf("%d rows", h.rows)
+	}
+	for _, rows := range []byte{0, 1} {
+		hurt := disk.Crash(vfs.CrashKept, m.rng)
+		overwrite(t, hurt, name, blockOf(1)-batchFixed, batchFixed, false, m.rng) // the tail
+		hurt.Flip(name, headerSize+48, byte(h.rows)^rows)
+		mendFirst(t, hurt, name)
+		m.cfg.FS, m.err = hurt, nil
+		if out := m.open(); m.err != nil || len(out.Losses) == 0 {
+			t.Errorf("%d rows: %+v, %v", rows, out, m.err)
+		}
+	}
+}
+
+// TestWhatFollowsOnALoss loses a batch, and of the next one the head or the tail too: what is left of that one is enough for
+// it. Who had nothing in the lost batch is sound (I11; reliability goal G7).
+func TestWhatFollowsOnALoss(t *testing.T) {
+	disk := vfs.NewMem()
+	m := newModel(t, disk, 6)
+	m.open()
+	m.register("a")
+	m.register("b")
+	m.commit()
+	m.add("a", 1, 0, 1, 100)
+	m.commit()
+	m.vote("b", 1, "a")
+	m.commit()
+	m.try(m.log.Close)
+	if m.err != nil {
+		t.Fatal(m.err)
+	}
+	name := "wal/" + fileName(1)
+	for what, at := range map[string]int64{"nothing": -1, "head": blockOf(2), "tail": blockOf(3) - batchFixed} {
+		hurt := disk.Crash(vfs.CrashKept, m.rng)
+		overwrite(t, hurt, name, blockOf(1), block, true, m.rng)
+		if at >= 0 {
+			overwrite(t, hurt, name, at, batchFixed, false, m.rng)
+		}
+		got := m.reopen(hurt, what, false)
+		if b := m.log.writers["b"]; got.marked != 1 || b.live.mark.What != 0 || b.live.state.Term != 1 {
+			t.Errorf("and %s: %+v, b is %+v", what, got, b.live)
+		}
+	}
+}
+
+// TestLostDeletion loses the order that deleted a member. The state file does not know the member any more, so it is deleted,
+// and what it left elsewhere may go (I12).
+func TestLostDeletion(t *testing.T) {
+	disk := vfs.NewMem()
+	m := newModel(t, disk, 6)
+	m.open()
+	m.register("a")
+	m.commit()
+	m.try(func() error { return m.log.roll(block) })
+	m.register("b")
+	m.commit()
+	m.delete("b")
+	m.commit()
+	m.try(func() error { return m.log.roll(block) })
+	m.vote("a", 1, "a")
+	m.commit()
+	m.release()
+	m.try(func() error { return m.log.Close() })
+	if m.err != nil {
+		t.Fatal(m.err)
+	}
+	for _, lost := range []bool{false, true} {
+		hurt := disk.Crash(vfs.CrashKept, m.rng)
+		if lost {
+			overwrite(t, hurt, "wal/"+fileName(2), blockOf(1), block, true, m.rng)
+		}
+		m.cfg.FS = hurt
+		out := m.open()
+		if m.err != nil || len(out.Members) != 1 || out.Members[0].Mark.What != 0 || !slices.Equal(out.Deleted, []ra.UID{"b"}) {
+			t.Errorf("lost %v: %+v, %v", lost, out, m.err)
+		}
+		if lost != (len(out.Losses) > 0) {
+			t.Errorf("lost %v: %+v", lost, out.Losses)
+		}
+	}
+}
+
+// TestDamagedFileIsKept damages one copy of a table, or an entry: what is damaged is told, and the file goes to quarantine
+// when it is not needed any more, instead of being written over.
+func TestDamagedFileIsKept(t *testing.T) {
+	m, disk := reference(t, 1, true)
+	name := fileName(1)
+	b := content(t, disk, "wal/"+name)
+	last := m.members["a"].now().last()
+	frame := int64(bytes.Index(b, entry(last, 3, 100).Body[ra.HeaderLen:]))
+	early := int64(bytes.Index(b, entry(1, 1, 50).Body[ra.HeaderLen:]))
+	if frame < 0 || early < 0 {
+		t.Fatal("an entry is not in the file")
+	}
+	for _, c := range []struct {
+		what string
+		at   int64 // of the flipped bit
+		want []Loss
+	}{
+		{"nothing", -1, nil},
+		{"head", headerSize, nil},
+		{"last entry", frame, []Loss{{File: 1, Offset: frame &^ (block - 1), Attributed: true}}},
+		{"early entry", early, []Loss{{File: 1, Offset: early &^ (block - 1), Attributed: true}}},
+	} {
+		hurt := disk.Crash(vfs.CrashKept, m.rng)
+		if c.at >= 0 {
+			hurt.Flip("wal/"+name, c.at, 1)
+		}
+		was := whole(t, hurt, "wal/"+name)
+		m.cfg.FS = hurt
+		out := m.open()
+		if m.err != nil || !slices.Equal(out.Losses, c.want) {
+			t.Errorf("%s: %+v, want %+v; %v", c.what, out.Losses, c.want, m.err)
+		}
+		m.releaseAll(t)
+		names, _ := hurt.List("wal/quarantine") // it need not be there
+		if damaged := c.at >= 0; damaged != slices.Contains(names, name) {
+			t.Errorf("%s: in quarantine is %v", c.what, names)
+		} else if damaged && !bytes.Equal(whole(t, hurt, "wal/quarantine/"+name), was) {
+			t.Errorf("%s: another file is in quarantine", c.what)
+		}
+	}
+}
+
+// releaseAll releases what is closed, and one more file, which has those before it recycled.
+func (m *model) releaseAll(t *testing.T) {
+	t.Helper()
+	for i := range 2 {
+		m.register(ra.UID(fmt.Sprint("late", len(m.members))))
+		m.commit()
+		if m.try(func() error { return m.log.roll(block) }); m.err != nil {
+			t.Fatal(i, m.err)
+		}
+		for _, c := range m.log.Closed() {
+			m.try(func() error { return m.log.Release(c) })
+		}
+	}
+	if m.err != nil {
+		t.Fatal(m.err)
+	}
+}

@@ -1,0 +1,108 @@
+package wal
+
+import (
+	"testing"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+)
+
+// I11: what the state file says of a member counts, but for entries that are lost. What of the log was committed is known
+// to have stayed, and the writer goes on behind what is left.
+func TestMemberMeetsTheStateFile(t *testing.T) {
+	said := live{seq: 6, last: 12, applied: 9, state: ra.HardState{Term: 4, Vote: "v"}}
+	m := &replayed{uid: "m", table: newTable(t, 10), sure: 7}
+	m.live.seq, m.live.last = 4, 10
+	m.meet(&said, 3)
+	if want := (Mark{What: DamagedLog, From: 8}); m.found != want || m.table.Last() != 7 || m.live.last != 7 {
+		t.Errorf("orders are missing: mark %+v, entries up to %d, last %d", m.found, m.table.Last(), m.live.last)
+	}
+	if m.live.state != said.state || m.live.seq != 6 || m.cleared != 3 || m.sure != 9 {
+		t.Errorf("orders are missing: %+v", m)
+	}
+	m = &replayed{uid: "m", table: newTable(t, 12), sure: 10, loose: true}
+	m.live.seq, m.live.last = 6, 12
+	m.meet(&said, 3)
+	if m.found != (Mark{}) || m.live.last != 12 || m.cleared != 3 || m.sure != 10 {
+		t.Errorf("nothing is missing: %+v", m)
+	}
+}
+
+// I11: Highest is no lower than any index that the log has had, also if a truncation took it back.
+func TestHighestStays(t *testing.T) {
+	r := newReplay(nil)
+	for _, step := range []struct {
+		row  row
+		want ra.Index
+	}{
+		{row{flags: rowRegister, seqLo: 1, seqHi: 1}, 0},
+		{row{flags: rowEntries, seqLo: 2, seqHi: 2, first: 1, count: 10}, 10},
+		{row{flags: rowTruncate | rowEntries, seqLo: 3, seqHi: 3, prev: 10, truncate: 4, first: 4, count: 1}, 10},
+		{row{flags: rowTruncate, seqLo: 4, seqHi: 4, prev: 4, truncate: 2}, 10},
+	} {
+		var got []ra.Entry
+		for i := range step.row.count {
+			got = append(got, entry(step.row.first+ra.Index(i), 1, 10))
+		}
+		r.apply(&step.row, "m", got)
+		if m := r.members["m"]; m.highest != step.want || m.found != (Mark{}) {
+			t.Fatalf("order %d: highest is %d, want %d; %+v", step.row.seqLo, m.highest, step.want, m.found)
+		}
+	}
+}
+
+// I11: what a later order says anew is certain again, whatever was lost before it: each part for itself.
+func TestLaterOrdersHeal(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		row  row
+		left Damage
+	}{
+		{"nothing", row{flags: rowApplied}, anyDamage},
+		{"registration", row{flags: rowRegister}, DamagedLog | DamagedState},
+		{"term and vote", row{flags: rowState}, DamagedLog | DamagedRegistration},
+		{"truncation at the gap", row{flags: rowTruncate, truncate: 8}, DamagedState | DamagedRegistration},
+		{"truncation behind the gap", row{flags: rowTruncate, truncate: 9}, anyDamage},
+		{"reset", row{flags: rowReset, reset: 20}, DamagedState | DamagedRegistration},
+	} {
+		r := newReplay(nil)
+		m := r.member("m")
+		m.live.seq, m.live.last, m.sure, m.table = 4, 10, 7, newTable(t, 10)
+		c.row.seqLo, c.row.seqHi, c.row.prev = 6, 6, 10 // order 5 is lost
+		r.apply(&c.row, "m", nil)
+		want := Mark{What: c.left}
+		if c.left&DamagedLog != 0 {
+			want.From = 8
+		}
+		if m.found != want {
+			t.Errorf("%s leaves %+v, want %+v", c.name, m.found, want)
+		}
+	}
+}
+
+// A truncation tells where the log ends, also if all that is left of it lies in segments.
+func TestTruncationIsKnown(t *testing.T) {
+	said := live{seq: 3, base: 1, last: 20, reg: Registration{Name: "m"}}
+	r := newReplay(&stateFile{batch: 9, members: []stateMember{{uid: "m", live: said}}})
+	r.apply(&row{flags: rowTruncate, seqLo: 2, seqHi: 2, prev: 20, truncate: 6}, "m", nil)
+	r.lose(9) // order 3, of a batch below the state file's
+	all := r.finish()
+	if m := all[0]; m.live.last != 0 || m.truncated != 6 || m.found != (Mark{What: DamagedLog, From: 1}) {
+		t.Errorf("last %d, truncated at %d, mark %+v", m.live.last, m.truncated, m.found)
+	}
+}
+
+// I11: entries that stand behind a gap are of no use, and the writer does not go on behind them.
+func TestEntriesBehindAGap(t *testing.T) {
+	for _, sure := range []ra.Index{0, 7} {
+		r := newReplay(nil)
+		m := r.member("m")
+		m.live.seq, m.live.last, m.sure, m.table = 4, 10, sure, newTable(t, 10)
+		r.apply(&row{flags: rowEntries, seqLo: 6, seqHi: 6, prev: 12, first: 13, count: 1}, "m", []ra.Entry{entry(13, 1, 10)})
+		if m.found != (Mark{What: anyDamage, From: sure + 1}) || m.live.last != sure || m.highest != 13 {
+			t.Errorf("behind %d: mark %+v, last %d, highest %d", sure, m.found, m.live.last, m.highest)
+		}
+		if n := m.table.Len(); n > 0 && m.table.Last() != sure || n != int(sure) {
+			t.Errorf("behind %d: %d entries are left", sure, n)
+		}
+	}
+}
