@@ -45,8 +45,10 @@ func Members(cluster string, nodes ...ra.NodeID) []ra.ServerID {
 // StartCluster starts a new cluster and returns when it has a leader that answers (API-03). It fails with
 // ra.ErrNameTaken, ra.ErrInvalidName, ra.ErrUnknownMachine or whatever keeps a majority of the members from being
 // started, a *MemberError for each; then nothing is left running. It does not fail if others could not be started:
-// Cluster.NotStarted names those. To leave nothing behind it may go on for some seconds when ctx is done. If the node is
-// closed or crashes meanwhile members may be left that were never elected: StartOrRestartCluster goes on with them.
+// Cluster.NotStarted names those. To leave nothing behind it may go on for some seconds when ctx is done. If this node, or
+// that of a member, is closed, crashes or is out of reach meanwhile, members may be left that were never elected:
+// StartOrRestartCluster goes on with them, unless they are too few. Those keep the name until they are deleted by force
+// (Member.Delete).
 func (n *Node) StartCluster(ctx context.Context, cfg ClusterConfig) (*Cluster, error) {
 	all, err := n.StartClusters(ctx, []ClusterConfig{cfg})
 	if len(all) == 1 && all[0] != nil {
