@@ -257,8 +257,11 @@ func (k *keeper) change() {
 		k.begin(m)
 	case removing:
 		err := k.call(fmt.Sprint("remove ", m.from), 2*time.Second, func(ctx context.Context) error { return k.c.RemoveMember(ctx, m.from) })
-		if err == nil || errors.Is(err, ra.ErrNotMember) {
+		switch {
+		case err == nil || errors.Is(err, ra.ErrNotMember):
 			m.stage = wiping
+		case noVoter(err):
+			m.stage = settled // it is the last one: who drew it knew old members
 		}
 	case wiping:
 		if k.call(fmt.Sprint("wipe ", m.from), 2*time.Second, k.h.node.Member(m.from).Delete) == nil {

@@ -90,6 +90,9 @@ func (p *panics) next(id uint64, who ra.ServerID) bool {
 	return !been
 }
 
+// panicText is what the machine says when it panics because it was told to.
+const panicText = "as it was told"
+
 // command encodes a command.
 func command(o op, id uint64, rest ...byte) []byte {
 	return append(binary.LittleEndian.AppendUint64([]byte{byte(o)}, id), rest...)
@@ -111,7 +114,7 @@ func (j *journal) Apply(meta machine.Meta, command []byte, fx *machine.Effects) 
 	switch o {
 	case opPanic:
 		if j.panics.next(id, j.server) {
-			panic("as it was told")
+			panic(panicText)
 		}
 	case opPark:
 		if j.defers && !meta.From.IsZero() {

@@ -200,12 +200,17 @@ var documented = []error{
 	system.ErrNothingLost, member.ErrCompacted, vfs.ErrInjected,
 }
 
+// noVoter reports whether a change is refused because it takes the last vote.
+func noVoter(err error) bool {
+	return err != nil && strings.HasSuffix(err.Error(), "the cluster would have no voter")
+}
+
 // known reports whether an error is of a documented kind.
 func known(err error) bool {
 	if ra.MayHaveBeenApplied(err) {
 		return true // whatever the cause
 	}
-	if strings.HasSuffix(err.Error(), "the cluster would have no voter") {
+	if noVoter(err) {
 		return true
 	}
 	if p := (*machine.PanicError)(nil); errors.As(err, &p) && fmt.Sprint(p.Value) == "as it was asked" {
