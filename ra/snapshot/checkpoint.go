@@ -227,7 +227,7 @@ func (o *opening) keepCheckpoints(uid ra.UID, ids []id) error {
 // checkpoint reads one checkpoint, all of it or only its ends.
 func (o *opening) checkpoint(n id, all bool) (Info, error) {
 	if all {
-		return o.s.inspect(n)
+		return o.s.inspect(n, place{})
 	}
 	f, err := o.s.cfg.FS.Open(o.s.path(n.String()), vfs.Buffered)
 	if err != nil {

@@ -79,18 +79,20 @@ func TestLaterFormat(t *testing.T) {
 
 // I9: whatever a crash leaves, there is the snapshot before or the new one, whole.
 func TestCrashAtEveryOperation(t *testing.T) {
+	type step func(*Store, ra.UID, ra.Index, int) error
 	for seed := range uint64(20) {
-		var before, now ra.Index
+		before := make(map[ra.UID]ra.Index)
+		var now ra.Index
 		s := openCrashing(t, seed, func(left vfs.FS) error { return survivor(left, before, now) })
-		for now = 10; now <= 50; now += 10 {
-			step := take
-			if now%20 == 0 {
-				step = receive
-			}
-			if err := step(s, "a", now, sizeAt(now)); err != nil {
+		for _, do := range []step{take, receive, takePacked, takePacked, take, receive, takePacked} {
+			now += 10
+			if err := do(s, "a", now, sizeAt(now)); err != nil {
 				t.Fatal(err)
 			}
-			before = now
+			before["a"] = now
+			if info, ok := s.Newest("b"); ok {
+				before["b"] = info.Index
+			}
 		}
 	}
 }
@@ -128,8 +130,8 @@ func receive(s *Store, uid ra.UID, index ra.Index, size int) error {
 	return err
 }
 
-// survivor checks what a crash left.
-func survivor(fs vfs.FS, before, now ra.Index) error {
+// survivor checks what a crash left of a and b.
+func survivor(fs vfs.FS, before map[ra.UID]ra.Index, now ra.Index) error {
 	s, report, err := Open(Config{FS: fs, Dir: "snap"})
 	if err != nil {
 		return err
@@ -137,19 +139,25 @@ func survivor(fs vfs.FS, before, now ra.Index) error {
 	if len(report.Damaged)+len(report.Quarantined) > 0 {
 		return fmt.Errorf("%+v", report)
 	}
-	info, ok := s.Newest("a")
-	switch {
-	case !ok && before == 0:
-		return nil
-	case !ok || info.Index != before && info.Index != now:
-		return fmt.Errorf("snapshot %d, should be %d or %d", info.Index, before, now)
+	for _, uid := range []ra.UID{"a", "b"} {
+		info, ok := s.Newest(uid)
+		switch {
+		case !ok && before[uid] == 0:
+			continue
+		case !ok || info.Index != before[uid] && info.Index != now:
+			return fmt.Errorf("snapshot %d of %s, should be %d or %d", info.Index, uid, before[uid], now)
+		}
+		if err := verifyAt(s, uid, info.Index, sizeAt(info.Index)); err != nil {
+			return err
+		}
 	}
-	return verifyAt(s, "a", info.Index, sizeAt(info.Index))
+	return nil
 }
 
 // SNAP-06: an error anywhere leaves the snapshot before in place, no debris, and the way free for the next attempt.
 func TestErrorAtEveryOperation(t *testing.T) {
-	for _, step := range []func(*Store, ra.UID, ra.Index, int) error{take, receive} {
+	before := map[ra.UID]ra.Index{"a": 10}
+	for _, step := range []func(*Store, ra.UID, ra.Index, int) error{take, receive, takePacked} {
 		for n := 0; ; n++ {
 			mem := vfs.NewMem()
 			errs := vfs.NewErrs(mem)
@@ -173,7 +181,7 @@ func TestErrorAtEveryOperation(t *testing.T) {
 				t.Fatalf("after error %d: %v", n, err)
 			}
 			for model := range vfs.CrashModels {
-				if err := survivor(mem.Crash(model, rand.New(rand.NewPCG(uint64(n), 1))), 10, 20); err != nil {
+				if err := survivor(mem.Crash(model, rand.New(rand.NewPCG(uint64(n), 1))), before, 20); err != nil {
 					t.Fatalf("error %d, then crash (%s): %v", n, model, err)
 				}
 			}

@@ -7,7 +7,6 @@ import (
 	"io"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
-	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
 // Format 1, as docs/FORMAT-SNAPSHOT.md describes it. All numbers are little endian, all checksums CRC-32C.
@@ -89,8 +88,14 @@ type layout struct {
 	size int64 // of the file
 }
 
+// sized is a file that is read.
+type sized interface {
+	io.ReaderAt
+	Size() (int64, error)
+}
+
 // readLayout reads and checks header and footer. It fails with an error that wraps ra.ErrCorrupt if they do not check.
-func readLayout(f vfs.File) (*layout, error) {
+func readLayout(f sized) (*layout, error) {
 	size, err := f.Size()
 	if err != nil {
 		return nil, err
@@ -148,7 +153,7 @@ func readHead(f io.ReaderAt, size int64) ([]byte, error) {
 // verify reads the whole compressed state and checks it.
 func (l *layout) verify(f io.ReaderAt) error {
 	r := section{f: f, off: l.from, end: l.size - footSize}
-	buf := make([]byte, 128<<10)
+	buf := make([]byte, min(128<<10, l.size))
 	for {
 		_, err := r.Read(buf)
 		if err == io.EOF {

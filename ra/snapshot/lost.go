@@ -17,24 +17,43 @@ const acceptedSuffix = ".accepted"
 // Condemn moves a member's snapshot that has decayed to quarantine, if it is still the newest one, and its file is not
 // gone. The member has none from then on.
 func (s *Store) Condemn(info Info) error {
+	s.packing.Lock() // or else a pack might take it along
+	defer s.packing.Unlock()
 	s.publish.Lock()
 	defer s.publish.Unlock()
 	uid := info.UID
 	if now, ok := s.Newest(uid); !ok || now != info {
 		return fmt.Errorf("%w: %s of %s is not in force any more", ErrNone, info.id(), uid)
 	}
-	if err := vfs.ToQuarantine(s.cfg.FS, s.cfg.Dir, info.id().String()); err != nil && !errors.Is(err, vfs.ErrNotExist) {
+	if err := s.toQuarantine(info.id(), info.at); err != nil && !errors.Is(err, vfs.ErrNotExist) {
 		return err
 	}
+	s.forget(info)
+	return nil
+}
+
+// forget notes that a member does not have the snapshot any more that was its newest.
+func (s *Store) forget(info Info) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.held, uid)
-	return nil
+	delete(s.held, info.UID)
+	if f := s.packs[info.at.pack]; f != nil {
+		f.count(-info.at.size)
+	}
 }
 
 // AcceptLoss says that the member goes on without what it has lost: what of it lies in quarantine keeps lying there, but
 // is not in Report.Lost any more, and checkpoints above upTo, which belong to a history that is given up, go there too.
 func (s *Store) AcceptLoss(uid ra.UID, upTo ra.Index) error {
+	s.packing.Lock()
+	defer s.packing.Unlock()
+	s.stain(uid) // or else older ones, and what is in quarantine, would be found once more
+	if err := s.sweep(); err != nil {
+		return err
+	}
+	if s.stained(uid) {
+		return fmt.Errorf("%w: what is lost of %s lies in a pack of which something else has decayed", ra.ErrDamaged, uid)
+	}
 	s.publish.Lock()
 	defer s.publish.Unlock()
 	for _, info := range s.Checkpoints(uid) {

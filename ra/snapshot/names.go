@@ -14,10 +14,13 @@ import (
 //	UID.IIIIIIIIIIIIIIII.TTTTTTTTTTTTTTTT.ckpt        checkpoint, those for recovery included
 //	UID.IIIIIIIIIIIIIIII.TTTTTTTTTTTTTTTT.snap.tmp    one that is being written; removed at the next start
 //	UID.IIIIIIIIIIIIIIII.TTTTTTTTTTTTTTTT.snap.recv   one that is being received; removed at the next start
+//	PPPPPPPPPPPPPPPP.pack                             snapshots of many members, number in hexadecimal
+//	PPPPPPPPPPPPPPPP.pack.tmp                         one that is being written; removed at the next start
 //	quarantine/                                       what was found and not understood, or damaged
 const (
 	snapSuffix = ".snap"
 	ckptSuffix = ".ckpt"
+	packSuffix = ".pack"
 	tempSuffix = ".tmp"
 	recvSuffix = ".recv"
 )
@@ -71,8 +74,26 @@ func parseName(name string) (id, bool) {
 	return n, err1 == nil && err2 == nil && n.check() == nil && n.String() == name
 }
 
-// isTemp reports whether name is that of a snapshot that was not whole yet.
+// packName returns the name of a pack.
+func packName(number uint64) string { return fmt.Sprintf("%016X%s", number, packSuffix) }
+
+// parsePackName reads a name of exactly the form that packName gives, of a number that is not 0.
+func parsePackName(name string) (uint64, bool) {
+	digits, ok := strings.CutSuffix(name, packSuffix)
+	if !ok {
+		return 0, false
+	}
+	number, err := strconv.ParseUint(digits, 16, 64)
+	return number, err == nil && number != 0 && packName(number) == name
+}
+
+// isTemp reports whether name is that of a snapshot, or of a pack, that was not whole yet.
 func isTemp(name string) bool {
+	if inner, ok := strings.CutSuffix(name, tempSuffix); ok {
+		if _, ok := parsePackName(inner); ok {
+			return true
+		}
+	}
 	for _, suffix := range [...]string{tempSuffix, recvSuffix} {
 		if inner, ok := strings.CutSuffix(name, suffix); ok {
 			_, ok = parseName(inner)

@@ -67,12 +67,30 @@ func (p Policy) Due(s *State, index ra.Index) bool {
 	if s.Pending || index <= s.Last {
 		return false
 	}
-	growth, least := p.Growth, p.MinBytes
-	if growth == 0 {
-		growth = 4
-	}
+	least := p.MinBytes
 	if least == 0 {
 		least = 16 << 20
 	}
-	return s.LogBytes >= least && s.LogBytes > growth*s.LastBytes
+	return s.LogBytes >= least && s.LogBytes > p.growth()*s.LastBytes
+}
+
+func (p Policy) growth() int64 {
+	if p.Growth == 0 {
+		return 4
+	}
+	return p.Growth
+}
+
+// minPacked is about the length of a snapshot with an empty state.
+const minPacked = 256
+
+// Packed says how long a snapshot at index may be for a pack, 0 if none is to be taken: of a machine that never asks, when
+// what its log has is about to be copied into segments. MinBytes does not count, because in a pack a snapshot costs neither
+// a file nor a sync.
+func (p Policy) Packed(s *State, index ra.Index) int64 {
+	limit := s.LogBytes / p.growth()
+	if s.Pending || index <= s.Last || limit < max(minPacked, s.LastBytes) {
+		return 0
+	}
+	return limit
 }

@@ -46,27 +46,34 @@ func (s *Store) newReader(f vfs.File, l *layout) (*Reader, error) {
 	return r, nil
 }
 
-// openNewest opens the file of a member's snapshot. One that is replaced meanwhile is found under its new name.
+// openNewest opens a member's snapshot.
 func (s *Store) openNewest(uid ra.UID) (vfs.File, *layout, error) {
+	f, _, err := s.openInForce(uid)
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := readLayout(f)
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return f, l, nil
+}
+
+// openInForce opens what a member's snapshot lies in. One that is replaced meanwhile, or moved to another pack, is found
+// where it is then.
+func (s *Store) openInForce(uid ra.UID) (vfs.File, Info, error) {
 	for {
 		info, ok := s.Newest(uid)
 		if !ok {
-			return nil, nil, fmt.Errorf("%w of %s", ErrNone, uid)
+			return nil, Info{}, fmt.Errorf("%w of %s", ErrNone, uid)
 		}
-		f, err := s.cfg.FS.Open(s.path(info.id().String()), vfs.Buffered)
+		f, err := s.open(info.id(), info.at)
 		if errors.Is(err, vfs.ErrNotExist) {
 			if again, _ := s.Newest(uid); again != info {
 				continue
 			}
 		}
-		if err != nil {
-			return nil, nil, err
-		}
-		l, err := readLayout(f)
-		if err != nil {
-			return nil, nil, errors.Join(err, f.Close())
-		}
-		return f, l, nil
+		return f, info, err
 	}
 }
 

@@ -72,6 +72,8 @@ type Info struct {
 	Recovery bool
 	// Cluster is the name of the cluster whose state it is, if it was found when the store was opened and says so.
 	Cluster string
+
+	at place
 }
 
 func (i *Info) id() id { return of(i.UID, i.Index, i.Term) }
@@ -102,6 +104,10 @@ type DamagedSnapshot struct {
 type Store struct {
 	cfg Config
 
+	packing  sync.Mutex // held while a pack is written, and before publish
+	lastPack uint64     // the number of the last pack; guarded by packing
+	dropped  bool       // packs were removed, but not durably yet; guarded by packing
+
 	publish sync.Mutex // held while a snapshot takes its place
 
 	mu   sync.Mutex // guards what follows; held for moments only
@@ -111,7 +117,8 @@ type Store struct {
 	busy        map[string]bool // temporary files in use
 	// left are files of members that are not in place, or no longer, and could not be removed. They do no harm as long as
 	// there is their member: the next start removes them, or takes them for what they are.
-	left map[ra.UID][]string
+	left  map[ra.UID][]string
+	packs map[uint64]*packFile
 }
 
 // Open opens the snapshots of a node: it removes what a crash left half made, moves what it does not know to quarantine,
@@ -124,20 +131,26 @@ func Open(cfg Config) (*Store, *Report, error) {
 	s := &Store{
 		cfg: cfg, held: make(map[ra.UID]Info),
 		checkpoints: make(map[ra.UID][]Info), busy: make(map[string]bool),
-		left: make(map[ra.UID][]string),
+		left: make(map[ra.UID][]string), packs: make(map[uint64]*packFile),
 	}
-	o := opening{s: s, report: new(Report), found: make(map[ra.UID][]id), checkpoints: make(map[ra.UID][]id)}
+	o := opening{s: s, report: new(Report), found: make(map[ra.UID][]candidate), checkpoints: make(map[ra.UID][]id)}
 	if err := o.run(); err != nil {
 		return nil, nil, err
 	}
 	return s, o.report, nil
 }
 
+// candidate is a snapshot that was found.
+type candidate struct {
+	id
+	at place
+}
+
 // opening is an Open under way.
 type opening struct {
 	s      *Store
 	report *Report
-	found  map[ra.UID][]id
+	found  map[ra.UID][]candidate
 	// checkpoints are those found, of each member.
 	checkpoints map[ra.UID][]id
 }
@@ -160,10 +173,13 @@ func (o *opening) run() error {
 	if err := fs.SyncDir(dir); err != nil {
 		return err
 	}
-	for uid, ids := range o.found {
-		if err := o.choose(uid, ids); err != nil {
+	for uid, all := range o.found {
+		if err := o.choose(uid, all); err != nil {
 			return err
 		}
+	}
+	if err := o.tidyPacks(); err != nil {
+		return err
 	}
 	for uid, ids := range o.checkpoints {
 		if err := o.keepCheckpoints(uid, ids); err != nil {
@@ -182,12 +198,15 @@ func (o *opening) run() error {
 // meet deals with one name of the directory.
 func (o *opening) meet(name string) error {
 	if n, ok := parseName(name); ok {
-		found := o.found
 		if n.checkpoint {
-			found = o.checkpoints
+			o.checkpoints[n.uid] = append(o.checkpoints[n.uid], n)
+		} else {
+			o.found[n.uid] = append(o.found[n.uid], candidate{id: n})
 		}
-		found[n.uid] = append(found[n.uid], n)
 		return nil
+	}
+	if number, ok := parsePackName(name); ok {
+		return o.meetPack(number)
 	}
 	switch {
 	case isTemp(name):
@@ -207,24 +226,42 @@ func (o *opening) quarantine(name string) error {
 }
 
 // choose finds the newest good snapshot of a member.
-func (o *opening) choose(uid ra.UID, ids []id) error {
-	newestFirst(ids)
+func (o *opening) choose(uid ra.UID, all []candidate) error {
+	slices.SortFunc(all, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(b.index, a.index), cmp.Compare(b.term, a.term), cmp.Compare(b.at.pack, a.at.pack))
+	})
 	first := len(o.report.Damaged)
-	for k, n := range ids {
-		info, err := o.s.inspect(n)
+	for k, n := range all {
+		info, err := o.s.inspect(n.id, n.at)
 		if err == nil {
 			o.s.held[uid] = info
+			if f := o.s.packs[n.at.pack]; f != nil {
+				f.count(n.at.size)
+			}
 			for i := range o.report.Damaged[first:] {
 				o.report.Damaged[first+i].Fallback = n.index
 			}
-			return o.removeAll(ids[k+1:])
+			return o.removeOlder(all[k+1:])
 		}
 		if !errors.Is(err, ra.ErrCorrupt) {
 			return err
 		}
 		o.report.Damaged = append(o.report.Damaged, DamagedSnapshot{UID: uid, Index: n.index, Term: n.term, Cause: err})
-		if err := o.quarantine(n.String()); err != nil {
+		o.report.Quarantined = append(o.report.Quarantined, n.String())
+		if err := o.s.toQuarantine(n.id, n.at); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// removeOlder removes the files of snapshots that are not needed any more. What is in packs goes with these.
+func (o *opening) removeOlder(all []candidate) error {
+	for _, n := range all {
+		if n.at.pack == 0 {
+			if err := o.removeAll([]id{n.id}); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -245,8 +282,8 @@ func (o *opening) removeAll(ids []id) error {
 }
 
 // inspect checks a snapshot in every byte.
-func (s *Store) inspect(n id) (Info, error) {
-	f, err := s.cfg.FS.Open(s.path(n.String()), vfs.Buffered)
+func (s *Store) inspect(n id, at place) (Info, error) {
+	f, err := s.open(n, at)
 	if err != nil {
 		return Info{}, err
 	}
@@ -254,11 +291,13 @@ func (s *Store) inspect(n id) (Info, error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return Info{}, err
 	}
-	return l.info(n), nil
+	info := l.info(n)
+	info.at = at
+	return info, nil
 }
 
 // check reads all of a file and checks that it is the snapshot n.
-func check(f vfs.File, n id) (*layout, error) {
+func check(f sized, n id) (*layout, error) {
 	l, err := layoutOf(f, n)
 	if err != nil {
 		return nil, err
@@ -267,7 +306,7 @@ func check(f vfs.File, n id) (*layout, error) {
 }
 
 // layoutOf reads the ends of a file and checks that it is the snapshot n.
-func layoutOf(f vfs.File, n id) (*layout, error) {
+func layoutOf(f sized, n id) (*layout, error) {
 	l, err := readLayout(f)
 	if err == nil && (l.meta.Index != n.index || l.meta.Term != n.term) {
 		return nil, corruptf("snapshot %s says that it is of index %d, term %d", n, l.meta.Index, l.meta.Term)
@@ -315,11 +354,7 @@ func (s *Store) Check(uid ra.UID) error {
 // CheckSlowly is Check for those who have time: pace is told after each read how many bytes it was, and may wait. An
 // error of its ends the check. What seems to have decayed is read again at once, without it.
 func (s *Store) CheckSlowly(uid ra.UID, pace func(bytes int) error) error {
-	info, ok := s.Newest(uid)
-	if !ok {
-		return fmt.Errorf("%w of %s", ErrNone, uid)
-	}
-	f, err := s.cfg.FS.Open(s.path(info.id().String()), vfs.Buffered)
+	f, info, err := s.openInForce(uid)
 	if err != nil {
 		return err
 	}
@@ -347,12 +382,29 @@ func (p *paced) ReadAt(b []byte, off int64) (int, error) {
 	return n, err
 }
 
-// Remove removes the snapshot and the checkpoints of a member that is deleted for good, durably.
+// Remove removes the snapshot and the checkpoints of a member that is deleted for good, durably; what it has in packs, with
+// the next Sweep.
 func (s *Store) Remove(uid ra.UID) error {
+	s.packing.Lock() // or else a pack might take it along
+	defer s.packing.Unlock()
 	s.publish.Lock()
 	defer s.publish.Unlock()
 	s.removeCheckpoints(uid, ra.Index(math.MaxUint64))
-	names := s.files(uid)
+	if err := s.removeFiles(s.files(uid)); err != nil {
+		return err
+	}
+	s.stain(uid)
+	if info, ok := s.Newest(uid); ok {
+		s.forget(info)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.left, uid)
+	return nil
+}
+
+// removeFiles removes files durably.
+func (s *Store) removeFiles(names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
@@ -361,22 +413,15 @@ func (s *Store) Remove(uid ra.UID) error {
 			return err
 		}
 	}
-	if err := s.cfg.FS.SyncDir(s.cfg.Dir); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.held, uid)
-	delete(s.left, uid)
-	return nil
+	return s.cfg.FS.SyncDir(s.cfg.Dir)
 }
 
-// files returns the names of all files of a member but checkpoints in place.
+// files returns the names of all files of a member alone, but checkpoints in place.
 func (s *Store) files(uid ra.UID) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	names := slices.Clone(s.left[uid])
-	if info, ok := s.held[uid]; ok {
+	if info, ok := s.held[uid]; ok && info.at.pack == 0 {
 		names = append(names, info.id().String())
 	}
 	return names
@@ -462,13 +507,11 @@ func (s *Store) settle(info Info) error {
 		s.leave(info.id())
 		return err
 	}
-	before, had := s.Newest(info.UID)
+	before, _ := s.Newest(info.UID)
 	s.mu.Lock()
 	s.held[info.UID] = info
 	s.mu.Unlock()
-	if had {
-		s.drop(before.id())
-	}
+	s.release(before)
 	s.removeCheckpoints(info.UID, info.Index)
 	return nil
 }

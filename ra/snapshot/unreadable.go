@@ -44,6 +44,21 @@ func (s *Store) checkTwice(f vfs.File, n id) (*layout, error) {
 	}
 }
 
+// readPackTwice is readPack for a file that may be hard to read.
+func (s *Store) readPackTwice(f vfs.File, number uint64) (rows []packRow, hurt error, err error) {
+	for again := false; ; again = true {
+		rows, hurt, err = readPack(f, number)
+		switch {
+		case err == nil || errors.Is(err, ra.ErrCorrupt) || errors.Is(err, ErrVersion):
+			return rows, hurt, err
+		case again && s.readsElse(f, id{}):
+			return nil, nil, fmt.Errorf("%w: pack %d cannot be read: %w", ra.ErrCorrupt, number, err)
+		case again:
+			return nil, nil, err
+		}
+	}
+}
+
 // readsElse reports whether the disk reads anything of another block of the file, or of another file.
 func (s *Store) readsElse(f vfs.File, n id) bool {
 	size, err := f.Size()
@@ -55,18 +70,32 @@ func (s *Store) readsElse(f vfs.File, n id) bool {
 		return false
 	}
 	for _, name := range names {
-		if other, ok := parseName(name); !ok || other == n {
+		other, snap := parseName(name)
+		_, pack := parsePackName(name)
+		if !pack && (!snap || other == n) {
 			continue
 		}
-		if g, err := s.cfg.FS.Open(s.path(name), vfs.Buffered); err == nil {
-			reads := readsAny(g, 1)
-			_ = g.Close() // it was only read
-			if reads {
-				return true
-			}
+		// Of a pack all blocks are asked: f may be a part of it.
+		if s.readsFile(name, pack) {
+			return true
 		}
 	}
 	return false
+}
+
+// readsFile reports whether the disk reads the first block of a file, or any.
+func (s *Store) readsFile(name string, all bool) bool {
+	f, err := s.cfg.FS.Open(s.path(name), vfs.Buffered)
+	if err != nil {
+		return false
+	}
+	size := int64(1)
+	if all {
+		size, err = f.Size()
+	}
+	reads := err == nil && readsAny(f, size)
+	_ = f.Close() // it was only read
+	return reads
 }
 
 // readsAny reports whether a block of the first size bytes can be read.

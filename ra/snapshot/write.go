@@ -3,6 +3,8 @@ package snapshot
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"io"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -24,7 +26,7 @@ const (
 // whatever it is part of, for two collections longer than anybody uses it.
 var encoders [maxLevel + 1]sync.Pool
 
-func getEncoder(level int, w *fileWriter) (*zstd.Encoder, error) {
+func getEncoder(level int, w io.Writer) (*zstd.Encoder, error) {
 	if z, ok := encoders[level].Get().(*zstd.Encoder); ok {
 		z.Reset(w)
 		return z, nil
@@ -38,30 +40,85 @@ func putEncoder(level int, z *zstd.Encoder) {
 	encoders[level].Put(z)
 }
 
-// fileWriter appends to a file and keeps the checksum of what it wrote.
-type fileWriter struct {
-	f   vfs.File
-	buf []byte
-	off int64
-	crc uint32
+// encoding is a snapshot that is being encoded: header, meta, compressed state, footer. What is encoded gathers in buf, and
+// goes to f in large pieces; without f it may not be more than one of them.
+type encoding struct {
+	level int
+	f     vfs.File
+	buf   []byte
+	off   int64 // of buf, from the beginning of the snapshot
+	crc   uint32
+	z     *zstd.Encoder
+	head  uint32
+	from  int64 // of the compressed state
+	raw   int64
 }
 
-// Write implements io.Writer.
-func (w *fileWriter) Write(p []byte) (int, error) {
-	w.crc = ra.ExtendChecksum(w.crc, p)
-	w.buf = append(w.buf, p...)
-	if len(w.buf) >= writeStep {
-		if err := w.flush(); err != nil {
-			return 0, err
-		}
+// begin encodes what comes before the state.
+func (w *encoding) begin(meta []byte) error {
+	head := encodeHead(meta)
+	w.head = binary.LittleEndian.Uint32(head[8:])
+	if err := w.append(head); err != nil {
+		return err
 	}
-	return len(p), nil
+	var err error
+	w.z, err = getEncoder(w.level, (*compressed)(w))
+	w.from, w.crc = w.pos(), 0
+	return err
+}
+
+// Write encodes a part of the state.
+func (w *encoding) Write(p []byte) (int, error) {
+	n, err := w.z.Write(p)
+	w.raw += int64(n)
+	return n, err
+}
+
+// end encodes what comes behind the state.
+func (w *encoding) end() error {
+	if err := w.z.Close(); err != nil {
+		return err
+	}
+	foot := footer{state: w.crc, head: w.head, packed: uint64(w.pos() - w.from), raw: uint64(w.raw)}
+	if err := w.append(foot.encode()); err != nil {
+		return err
+	}
+	w.release()
+	return nil
+}
+
+// release gives the encoder back.
+func (w *encoding) release() {
+	if w.z != nil {
+		putEncoder(w.level, w.z)
+		w.z = nil
+	}
+}
+
+// compressed is an encoding as its encoder sees it: it takes what was compressed, and keeps the checksum.
+type compressed encoding
+
+// Write implements io.Writer.
+func (w *compressed) Write(p []byte) (int, error) {
+	w.crc = ra.ExtendChecksum(w.crc, p)
+	return len(p), (*encoding)(w).append(p)
+}
+
+func (w *encoding) append(p []byte) error {
+	w.buf = append(w.buf, p...)
+	if len(w.buf) < writeStep {
+		return nil
+	}
+	return w.flush()
 }
 
 // pos returns the length so far.
-func (w *fileWriter) pos() int64 { return w.off + int64(len(w.buf)) }
+func (w *encoding) pos() int64 { return w.off + int64(len(w.buf)) }
 
-func (w *fileWriter) flush() error {
+func (w *encoding) flush() error {
+	if w.f == nil {
+		return fmt.Errorf("%w: snapshot of more than %d bytes", ra.ErrTooLarge, writeStep)
+	}
 	if _, err := w.f.WriteAt(w.buf, w.off); err != nil {
 		return err
 	}
@@ -75,11 +132,7 @@ type Writer struct {
 	s    *Store
 	id   id
 	temp string
-	w    fileWriter
-	z    *zstd.Encoder
-	head uint32
-	from int64
-	raw  int64
+	w    encoding
 	err  error
 	// recovery: it is a recovery checkpoint.
 	recovery bool
@@ -96,19 +149,13 @@ func (s *Store) begin(n id, meta *Meta) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{s: s, id: n}
+	w := &Writer{s: s, id: n, w: encoding{level: s.cfg.Level}}
 	if w.w.f, w.temp, err = s.create(w.id, tempSuffix); err != nil {
 		return nil, err
 	}
-	head := encodeHead(encoded)
-	w.head = binary.LittleEndian.Uint32(head[8:])
-	if _, err = w.w.Write(head); err == nil {
-		w.z, err = getEncoder(s.cfg.Level, &w.w)
-	}
-	if err != nil {
+	if err = w.w.begin(encoded); err != nil {
 		return nil, errors.Join(err, w.Abort())
 	}
-	w.from, w.w.crc = w.w.pos(), 0
 	return w, nil
 }
 
@@ -117,8 +164,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	if w.err != nil {
 		return 0, w.err
 	}
-	n, err := w.z.Write(p)
-	w.raw += int64(n)
+	n, err := w.w.Write(p)
 	w.err = err
 	return n, err
 }
@@ -133,7 +179,7 @@ func (w *Writer) Commit() (Info, error) {
 	if err != nil {
 		return Info{}, errors.Join(err, w.Abort())
 	}
-	info := Info{UID: w.id.uid, Index: w.id.index, Term: w.id.term, Size: w.w.off, State: w.raw, Recovery: w.recovery}
+	info := Info{UID: w.id.uid, Index: w.id.index, Term: w.id.term, Size: w.w.off, State: w.w.raw, Recovery: w.recovery}
 	w.err = ra.ErrClosed
 	install := w.s.install
 	if w.id.checkpoint {
@@ -147,11 +193,7 @@ func (w *Writer) Commit() (Info, error) {
 
 // finish writes the footer and makes the content of a snapshot durable.
 func (w *Writer) finish() error {
-	if err := w.z.Close(); err != nil {
-		return err
-	}
-	foot := footer{state: w.w.crc, head: w.head, packed: uint64(w.w.pos() - w.from), raw: uint64(w.raw)}
-	if _, err := w.w.Write(foot.encode()); err != nil {
+	if err := w.w.end(); err != nil {
 		return err
 	}
 	if err := w.w.flush(); err != nil {
@@ -162,8 +204,6 @@ func (w *Writer) finish() error {
 			return err
 		}
 	}
-	putEncoder(w.s.cfg.Level, w.z)
-	w.z = nil
 	f := w.w.f
 	w.w.f = nil
 	return f.Close()
@@ -175,10 +215,7 @@ func (w *Writer) Abort() error {
 		return nil
 	}
 	w.err = ra.ErrClosed
-	if w.z != nil {
-		putEncoder(w.s.cfg.Level, w.z)
-		w.z = nil
-	}
+	w.w.release()
 	var err error
 	if w.w.f != nil {
 		err = w.w.f.Close()

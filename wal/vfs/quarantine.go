@@ -12,7 +12,10 @@ const Quarantine = "quarantine"
 // ToQuarantine moves the file or directory name out of dir, into the quarantine in there, and makes that durable. Nothing
 // in quarantine is ever deleted or overwritten: what has the name of something that is there gets a number behind it. A
 // file that has the name of the quarantine itself goes there first.
-func ToQuarantine(fs FS, dir, name string) error {
+func ToQuarantine(fs FS, dir, name string) error { return ToQuarantineAs(fs, dir, name, name) }
+
+// ToQuarantineAs is ToQuarantine for what is to have another name there.
+func ToQuarantineAs(fs FS, dir, name, as string) error {
 	names, err := fs.List(dir)
 	if err != nil {
 		return err
@@ -22,18 +25,18 @@ func ToQuarantine(fs FS, dir, name string) error {
 		if err := fs.Rename(path.Join(dir, Quarantine), path.Join(dir, aside)); err != nil {
 			return err
 		}
-		if err := moveAway(fs, dir, aside); err != nil {
+		if err := moveAway(fs, dir, aside, aside); err != nil {
 			return err
 		}
 	}
 	if name == Quarantine {
 		return nil // it is there, now or since something else was moved
 	}
-	return moveAway(fs, dir, name)
+	return moveAway(fs, dir, name, as)
 }
 
 // moveAway moves a file or directory of another name into the quarantine.
-func moveAway(fs FS, dir, name string) error {
+func moveAway(fs FS, dir, name, as string) error {
 	away := path.Join(dir, Quarantine)
 	if err := fs.MkdirAll(away); err != nil {
 		return err
@@ -42,7 +45,7 @@ func moveAway(fs FS, dir, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := fs.Rename(path.Join(dir, name), path.Join(away, freeName(name, taken))); err != nil {
+	if err := fs.Rename(path.Join(dir, name), path.Join(away, freeName(as, taken))); err != nil {
 		return err
 	}
 	if err := fs.SyncDir(away); err != nil {
