@@ -30,6 +30,8 @@ var (
 	// ErrSuperseded: the command was accepted by a leader that lost its place, and another entry was committed at its
 	// index. It was certainly not applied.
 	ErrSuperseded = errors.New("ra: command was superseded")
+	// ErrCompacted: it is not known any more which entry had that index, because a snapshot has taken its place.
+	ErrCompacted = errors.New("ra: entry is compacted")
 	// ErrCorrupt: bytes from disk or wire do not check. Nothing of them was used.
 	ErrCorrupt = errors.New("ra: corrupt data")
 	// ErrDamaged: a member's data are damaged and it takes no part until it is repaired.

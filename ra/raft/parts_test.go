@@ -64,6 +64,32 @@ func TestAgreedAgainstCounting(t *testing.T) {
 type naive struct {
 	base  Position
 	terms []ra.Term
+	gone  map[ra.Index]ra.Term // of what was compacted
+}
+
+// had returns the term at i as far as it is known of what is not kept any more.
+func (n *naive) had(i ra.Index) (ra.Term, bool) {
+	if i >= n.base.Index {
+		return n.at(i)
+	}
+	for k := i; k < n.base.Index; k++ {
+		if n.gone[k] != n.base.Term {
+			return 0, false
+		}
+	}
+	return n.base.Term, true
+}
+
+// compact forgets what lies below i.
+func (n *naive) compact(i ra.Index) {
+	have, _ := n.at(i)
+	for k := n.base.Index; k < i; k++ {
+		if n.gone == nil {
+			n.gone = make(map[ra.Index]ra.Term)
+		}
+		n.gone[k], _ = n.at(k)
+	}
+	*n = naive{Position{i, have}, slices.Clone(n.terms[i-n.base.Index:]), n.gone}
 }
 
 func (n *naive) at(i ra.Index) (ra.Term, bool) {
@@ -102,8 +128,7 @@ func TestTermsAgainstList(t *testing.T) {
 				}
 			case 1:
 				i := runs.base.Index + ra.Index(rng.IntN(int(runs.last-runs.base.Index)+1))
-				have, _ := list.at(i)
-				list = naive{Position{i, have}, slices.Clone(list.terms[i-list.base.Index:])}
+				list.compact(i)
 				runs.compact(i)
 			default:
 				term = max(term, runs.lastTerm()) + ra.Term(rng.IntN(2))
@@ -125,6 +150,10 @@ func compareTerms(t *testing.T, runs *terms, list *naive) {
 		want, wantKnown := list.at(i)
 		if got != want || known != wantKnown {
 			t.Fatalf("term at %d is %d %v, want %d %v in %v", i, got, known, want, wantKnown, runs)
+		}
+		got, known = runs.had(i)
+		if want, wantKnown = list.had(i); got != want || known != wantKnown {
+			t.Fatalf("term at %d was %d %v, want %d %v in %v", i, got, known, want, wantKnown, runs)
 		}
 		for term := ra.Term(0); term < 6; term++ {
 			if got, want := runs.lastWithin(i, term), list.lastWithin(i, term); got != want {

@@ -158,7 +158,7 @@ func New(cfg Config, restored Restored) (*Raft, error) {
 		state: restored.State, snapshot: restored.Snapshot, ordered: restored.Last,
 		commit: max(restored.Commit, restored.Snapshot.Index), at: -1,
 		protocol: ProtocolVersion, local: cfg.MachineVersion, version: restored.Version,
-		log: terms{base: restored.Base, last: restored.Last, runs: slices.Clone(restored.Runs)},
+		log: terms{base: restored.Base, since: restored.Base.Index, last: restored.Last, runs: slices.Clone(restored.Runs)},
 	}
 	if r.limits == nil {
 		r.limits = &DefaultLimits

@@ -57,8 +57,9 @@ func (r *Raft) Durable() ra.Index { return r.disk.index }
 // Last returns the position of the log's last entry.
 func (r *Raft) Last() Position { return r.log.end() }
 
-// TermAt returns the term of the entry at i, and whether it is known: the log may not reach there, or not any more.
-func (r *Raft) TermAt(i ra.Index) (ra.Term, bool) { return r.log.at(i) }
+// TermAt returns the term of the entry at i, and whether it is known: the log may not reach there. Of entries that are not
+// kept any more it is known as far as they had the term of the last of them.
+func (r *Raft) TermAt(i ra.Index) (ra.Term, bool) { return r.log.had(i) }
 
 // Status returns a description. It allocates.
 func (r *Raft) Status() Status {

@@ -17,12 +17,14 @@ type Position struct {
 
 // terms is all that this package knows of the log: its end and the terms of its entries, as runs.
 //
-// Invariants: base.Index <= last; the first run, if any, starts at base.Index+1; starts and terms of runs grow.
+// Invariants: base.Index <= last; the first run, if any, starts at base.Index+1; starts and terms of runs grow; the entries
+// from since to base.Index, which were here once, had base.Term.
 // There are as many runs as leaderships left entries in the kept part of the log.
 type terms struct {
-	base Position // the entry before the first kept one; its term is known, those below it are not
-	last ra.Index
-	runs []TermRun
+	base  Position // the entry before the first kept one; its term is known
+	since ra.Index
+	last  ra.Index
+	runs  []TermRun
 }
 
 // lastTerm returns the term of the last entry.
@@ -47,6 +49,14 @@ func (t *terms) at(i ra.Index) (ra.Term, bool) {
 		}
 	}
 	return t.base.Term, true
+}
+
+// had returns the term of the entry at i, also of one that is not kept any more, if it is known.
+func (t *terms) had(i ra.Index) (ra.Term, bool) {
+	if t.since <= i && i < t.base.Index {
+		return t.base.Term, true
+	}
+	return t.at(i)
 }
 
 // has reports whether the log holds p for certain.
@@ -80,6 +90,9 @@ func (t *terms) compact(i ra.Index) {
 	if !known {
 		return
 	}
+	if term != t.base.Term {
+		t.since = t.start(i)
+	}
 	t.base = Position{i, term}
 	gone := 0
 	for gone < len(t.runs) && t.runs[gone].First <= i {
@@ -92,9 +105,19 @@ func (t *terms) compact(i ra.Index) {
 	t.runs = append(t.runs[:0], t.runs[gone:]...)
 }
 
+// start returns where the run begins that has the entry at i, which is above base.
+func (t *terms) start(i ra.Index) (first ra.Index) {
+	for k := range t.runs {
+		if t.runs[k].First <= i {
+			first = t.runs[k].First
+		}
+	}
+	return first
+}
+
 // reset makes the log empty after p.
 func (t *terms) reset(p Position) {
-	t.base, t.last, t.runs = p, p.Index, t.runs[:0]
+	t.base, t.since, t.last, t.runs = p, p.Index, p.Index, t.runs[:0]
 }
 
 // lastWithin returns the highest position at or below i whose term is at most term, but none below base. It is where

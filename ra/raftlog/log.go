@@ -21,7 +21,7 @@ import (
 
 var (
 	// ErrCompacted says that an entry is not kept any more, because a snapshot stands for it.
-	ErrCompacted = errors.New("raftlog: entry is compacted")
+	ErrCompacted = ra.ErrCompacted
 	// ErrOutOfStep says that the log was told something that contradicts what it was told before: a mistake of its owner.
 	// The member must stop; what is on the disk is sound.
 	ErrOutOfStep = errors.New("raftlog: out of step")
