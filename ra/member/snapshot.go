@@ -28,6 +28,8 @@ type snapshots struct {
 	looked   ra.Index // the automatic policy was asked at this index
 	patience int64    // bytes that the log must have before it is asked again
 	past     past
+	// large says that the state was too large for a pack, so that none is offered before the next snapshot is in place.
+	large bool
 
 	transfers []*transfer
 	receiving receiving
@@ -209,9 +211,16 @@ func (s *Server) afterBatch() {
 // must be that of index. There is none of a cluster that is deleted: who got it would not hear of the deletion, and go
 // on (FSM-11).
 func (s *Server) take(index ra.Index, state machine.Capture, checkpoint bool) {
+	if w := s.prepare(index, state, checkpoint); w != nil {
+		s.background(w.run, func() { s.written(w) })
+	}
+}
+
+// prepare makes ready what take and Offer write, nil if there is none to write.
+func (s *Server) prepare(index ra.Index, state machine.Capture, checkpoint bool) *writing {
 	if s.deleting != 0 && index >= s.deleting {
 		letGo(state)
-		return
+		return nil
 	}
 	meta, err := s.metaAt(index)
 	if err == nil && state == nil {
@@ -220,11 +229,10 @@ func (s *Server) take(index ra.Index, state machine.Capture, checkpoint bool) {
 	if err != nil {
 		letGo(state)
 		s.untaken(index, err)
-		return
+		return nil
 	}
-	w := &writing{store: s.cfg.Snapshots, uid: s.cfg.Raft.Self, meta: meta, state: state, checkpoint: checkpoint}
-	s.snaps.writing = w
-	s.background(w.run, func() { s.written(w) })
+	s.snaps.writing = &writing{store: s.cfg.Snapshots, uid: s.cfg.Raft.Self, meta: meta, state: state, checkpoint: checkpoint}
+	return s.snaps.writing
 }
 
 // captureNow captures the present state. A machine that panics must not go on.
@@ -314,7 +322,7 @@ func (s *Server) inPlace(info snapshot.Info) {
 	if info.Index <= s.snaps.last.Index {
 		return // a snapshot of the leader came first
 	}
-	s.snaps.last, s.snaps.patience = info, 0
+	s.snaps.last, s.snaps.patience, s.snaps.large = info, 0, false
 	if m, known, err := s.momentAt(info.Index); known && err == nil {
 		s.snaps.past.forget(info.Index, m)
 	}

@@ -72,10 +72,15 @@ func (f *Flush) all() iter.Seq[segment.Range] { return slices.Values(f.ranges) }
 
 // Tell lets the members' logs know.
 func (f *Flush) Tell() error {
+	deleted := false
 	for i := range f.spans {
 		if err := f.tell(&f.spans[i]); err != nil {
 			return err
 		}
+		deleted = deleted || f.spans[i].Deleted
+	}
+	if deleted {
+		return f.home.Snapshots.Sweep()
 	}
 	return nil
 }
