@@ -96,7 +96,7 @@ func (m memberWork) Run(work, done func()) {
 		defer func() {
 			r.work.Done()
 			if p != nil {
-				p.finished(done)
+				p.finished(done, nil)
 			}
 			r.node.segwriter.poke()
 		}()

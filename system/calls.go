@@ -260,6 +260,6 @@ func (c *call) cancelQuery() func() {
 			if c.number != 0 {
 				p.server.CancelQuery(c.number)
 			}
-		})
+		}, nil)
 	}
 }

@@ -25,6 +25,7 @@ type inbox struct {
 	letters    int
 
 	done     []func()    // ends of background work, few by contract of member.Background
+	asked    *gathering  // asks for a snapshot
 	controls []*call     // calls that no full client lane may keep out
 	nodes    []nodeState // the last that is known of nodes, each once
 }
@@ -148,11 +149,23 @@ func (p *process) deliver(l *letter, ws *actor.Wakeups) {
 }
 
 // finished lets f run in the member's next batch. It is for the ends of background work, which are few.
-func (p *process) finished(f func()) {
+func (p *process) finished(f func(), ws *actor.Wakeups) {
 	p.ref.Lock()
 	p.in.any = true
 	p.in.done = append(p.in.done, f)
-	p.ref.Unlock(nil)
+	p.ref.Unlock(ws)
+}
+
+// askOffer posts that a snapshot for a pack is asked for.
+func (p *process) askOffer(g *gathering, ws *actor.Wakeups) {
+	p.ref.Lock()
+	if p.gone || p.in.asked != nil {
+		p.ref.Release()
+		g.answer(nil)
+		return
+	}
+	p.in.any, p.in.asked = true, g
+	p.ref.Unlock(ws)
 }
 
 // nodeChanged posts that a node came up or went down.

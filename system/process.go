@@ -101,6 +101,9 @@ func (p *process) Receive(ctx *actor.Context) {
 	p.takeClients()
 	p.server.Flush()
 	freeLetters(b.head)
+	if b.asked != nil {
+		b.asked.answer(p)
+	}
 	if err := p.conclude(); err != nil {
 		ctx.Stop(endOf(err))
 	}
@@ -131,6 +134,9 @@ func (p *process) Stop(ctx *actor.Context, reason error) {
 	p.in, p.gone, p.promise = inbox{}, true, promise{}
 	p.ref.Release()
 	freeLetters(rest.head)
+	if rest.asked != nil {
+		rest.asked.answer(nil)
+	}
 	defer p.node.ended(p) // also if the Server panics once more
 	cause := p.node.whyEnded(reason)
 	for _, c := range rest.controls {

@@ -12,8 +12,8 @@ type QueryOption func(*request)
 
 // AfterApplied holds a local or leader query back until the member that answers has applied the entry of that index and
 // term, as an earlier Result gave them: so a client reads its own writes on any member (QRY-04). With another entry there
-// the query fails with ra.ErrSuperseded, and if a snapshot has taken the entry's place, so that its term is not known any
-// more, with an error that says so. Term 0 stands for any term.
+// the query fails with ra.ErrSuperseded, and if a snapshot has taken the entry's place, and its term is not known any more,
+// with ra.ErrCompacted. Term 0 stands for any term.
 func AfterApplied(index ra.Index, term ra.Term) QueryOption {
 	return func(q *request) { q.when = member.Condition{Index: index, Term: term} }
 }

@@ -154,6 +154,6 @@ func (n *Node) decayed(r *record, upTo ra.Index, cause error) {
 	n.scrubber.found.Add(1)
 	n.logger.Warn("data at rest have decayed", zap.String("member", r.id.Name), zap.Uint64("index", uint64(upTo)), zap.Error(cause))
 	if p := r.proc.Load(); p != nil {
-		p.finished(func() { p.server.Damaged(upTo, cause) })
+		p.finished(func() { p.server.Damaged(upTo, cause) }, nil)
 	}
 }

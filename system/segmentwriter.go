@@ -206,6 +206,7 @@ func (w *segmentWriter) flushAll() (any bool, err error) {
 func (w *segmentWriter) flush(c *wal.Closed) error {
 	n := w.node
 	f := raftlog.NewFlush(raftlog.Home{WAL: n.log, Segments: n.segments, Snapshots: n.snapshots, Find: n.logOf}, c)
+	n.spare(c)
 	w.flushing, w.steps = f, []func() error{f.Prepare, f.Write, f.Tell, f.Release}
 	return w.finish()
 }
