@@ -17,10 +17,11 @@ type Outcome struct {
 	Crashes    int `json:"crashes"`
 	Recoveries int `json:"recoveries"`
 	Faults     int `json:"faults"`
-	// Flushes counts files of the write-ahead log that went to segments, Snapshots those that members took themselves,
-	// Installs those that came from a leader, Truncations ends of logs that were removed, Changes those of configurations.
+	// Flushes counts files of the write-ahead log that went to segments, Snapshots those that members took themselves, Packed
+	// those of them that are in packs, Installs those that came from a leader, Truncations ends of logs that were removed, Changes those of configurations.
 	Flushes     int `json:"flushes"`
 	Snapshots   int `json:"snapshots"`
+	Packed      int `json:"packed"`
 	Installs    int `json:"installs"`
 	Truncations int `json:"truncations"`
 	Changes     int `json:"changes"`
@@ -48,6 +49,7 @@ func (o *Outcome) Add(x Outcome) {
 	o.Faults += x.Faults
 	o.Flushes += x.Flushes
 	o.Snapshots += x.Snapshots
+	o.Packed += x.Packed
 	o.Installs += x.Installs
 	o.Truncations += x.Truncations
 	o.Changes += x.Changes
@@ -62,9 +64,9 @@ func (o *Outcome) Add(x Outcome) {
 // String lists the counts.
 func (o *Outcome) String() string {
 	return fmt.Sprintf("%d events, %d elections, %d commits, %d acknowledged commands, %d crashes, %d recoveries, %d disk errors, "+
-		"%d flushes, %d snapshots, %d recovery checkpoints, %d installed, %d truncations, %d changes, %d upgrades, %d effects, "+
+		"%d flushes, %d snapshots, %d of them in packs, %d recovery checkpoints, %d installed, %d truncations, %d changes, %d upgrades, %d effects, "+
 		"%d flipped bits, %d repairs, %d deleted clusters",
-		o.Events, o.Elections, o.Commits, o.Acknowledged, o.Crashes, o.Recoveries, o.Faults, o.Flushes, o.Snapshots,
+		o.Events, o.Elections, o.Commits, o.Acknowledged, o.Crashes, o.Recoveries, o.Faults, o.Flushes, o.Snapshots, o.Packed,
 		o.Farewells, o.Installs, o.Truncations, o.Changes, o.Upgrades, o.Effects, o.Decayed, o.Repairs, o.Deletions)
 }
 

@@ -1,6 +1,7 @@
 package rafttest
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -46,6 +47,9 @@ type Profile struct {
 	AskOneIn uint64
 	Interval ra.Index
 	Chunk    int
+	// Automatic is how long the log of a member must be that takes a snapshot unasked; 4 KiB if 0. Below that there are only
+	// those for packs.
+	Automatic int64
 	// DecayOneIn: of the orderly stops of a node, about how many are followed by a bit of its disk that flips; 0 is never.
 	DecayOneIn int
 	// Change is the mean time between changes of the configuration; 0 is never.
@@ -101,6 +105,7 @@ func drawProfile(d dice) Profile {
 	if p.Nodes > 3 && d.oneIn(2) {
 		p.Members = 3
 	}
+	p.Automatic = pick(d, int64(0), 0, 1<<20)
 	return p
 }
 
@@ -139,6 +144,6 @@ func Storm(seed uint64) Options {
 // policy returns when snapshots are taken.
 func (p *Profile) policy() snapshot.Policy {
 	return snapshot.Policy{
-		MinInterval: p.Interval, MinCheckpoint: p.Interval, MinRecovery: 1, Growth: 2, MinBytes: 4 << 10,
+		MinInterval: p.Interval, MinCheckpoint: p.Interval, MinRecovery: 1, Growth: 2, MinBytes: cmp.Or(p.Automatic, 4<<10),
 	}
 }

@@ -54,6 +54,11 @@ func Workloads() []*Workload {
 			reached: func(o Outcome) bool { return o.Snapshots > 10 },
 		},
 		{
+			Name: "packs", About: "members with little state share files of snapshots, and some are deleted", Events: 1500, script: rebirths,
+			profile: calm(2, func(p *Profile) { p.Clusters, p.Payload, p.Automatic = 5, 3000, 1<<20 }),
+			reached: func(o Outcome) bool { return o.Packed > 15 && o.Deletions > 2 },
+		},
+		{
 			Name: "install", About: "a member that was away gets snapshots in many pieces", Events: 2000, script: absence,
 			profile: calm(3, func(p *Profile) { p.AskOneIn, p.Interval, p.Chunk = 1, 3, 300 }),
 			reached: func(o Outcome) bool { return o.Installs > 1 },
