@@ -136,7 +136,7 @@ func kind(name, newest string) string {
 	}
 	kinds := map[string]string{
 		".wal": "full WAL file", ".spare": "spare WAL file", ".state": "state file", ".seg": "segment", ".snap": "snapshot",
-		".ckpt": "checkpoint",
+		".ckpt": "checkpoint", ".pack": "pack of snapshots",
 	}
 	if k := kinds[path.Ext(name)]; k != "" && strings.Count(path.Base(name), ".") != 1 || k != "" && len(path.Base(name)) > 16 {
 		return k

@@ -152,6 +152,7 @@ func readSnapshots(disk *vfs.Mem) (view, error) {
 		}
 		v.damaged[uid] = err != nil
 	}
+	v.lost = slices.ContainsFunc(report.Quarantined, func(name string) bool { return path.Ext(name) == ".pack" })
 	return v, nil
 }
 
@@ -219,7 +220,7 @@ func subjects(t *testing.T, r *reference) []subject {
 			s.read = func(disk *vfs.Mem) (view, error) { return readWALFrom(disk, from) }
 		case "segment":
 			s.read = readSegments
-		case "snapshot":
+		case "snapshot", "pack of snapshots":
 			s.read = readSnapshots
 		case "checkpoint":
 			// A uid of its own, so that no snapshot stands in for it.
@@ -320,7 +321,7 @@ func TestEveryBit(t *testing.T) {
 	for _, s := range subjects(t, referenceOf(t, 1)) {
 		byKind[s.kind] = append(byKind[s.kind], s)
 	}
-	if len(byKind) != 8 {
+	if len(byKind) != 9 {
 		t.Fatalf("the reference has %d kinds of files: %q", len(byKind), slices.Sorted(maps.Keys(byKind)))
 	}
 	for _, kind := range slices.Sorted(maps.Keys(byKind)) {

@@ -288,6 +288,12 @@ func copies(name string) []string {
 		}
 		ext := path.Ext(base)
 		return []string{fmt.Sprintf("%s%016d%s", dir, n+1, ext), fmt.Sprintf("%s%016d%s", dir, n+1000, ext), fmt.Sprintf("%s%d%s", dir, n, ext)}
+	case ".pack":
+		n, err := strconv.ParseUint(strings.TrimSuffix(base, ".pack"), 16, 64)
+		if err != nil {
+			return nil
+		}
+		return []string{fmt.Sprintf("%s%016X.pack", dir, n+1), fmt.Sprintf("%s%016X.pack", dir, n+1000), fmt.Sprintf("%s%d.pack", dir, n)}
 	case ".snap", ".ckpt":
 		part := strings.Split(base, ".")
 		return []string{

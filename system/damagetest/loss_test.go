@@ -328,8 +328,7 @@ func (a *loss) equal(cluster string, node ra.NodeID) {
 	ask := func() (ra.Result, error) {
 		ctx, cancel := context.WithTimeout(a.t.Context(), patience)
 		defer cancel()
-		at := a.last[cluster]
-		return a.open[node].Member(ra.ServerID{Name: cluster, Node: node}).LocalQuery(ctx, nil, system.AfterApplied(at.Index, at.Term))
+		return queryAfter(ctx, a.open[node].Member(ra.ServerID{Name: cluster, Node: node}), a.last[cluster])
 	}
 	got, err := ask()
 	if err != nil && slices.Contains(a.accepted, cluster) && !slices.Contains(a.replaced, cluster) {

@@ -32,8 +32,22 @@ func owners(t testing.TB, disk *vfs.Mem, name string) []extent {
 			uid = uid[:strings.LastIndex(uid, ".")]
 		}
 		return []extent{{0, int64(len(b)), ra.UID(uid)}}
+	case "pack of snapshots":
+		return packOwners(b)
 	}
 	return nil
+}
+
+// packOwners finds the snapshots in a pack: docs/FORMAT-SNAPSHOT.md.
+func packOwners(b []byte) (out []extent) {
+	le := binary.LittleEndian
+	for rows := b[32:][:le.Uint32(b[28:])]; len(rows) > 0; {
+		n := 1 + int(rows[0])
+		off, size := int64(le.Uint64(rows[n+16:])), int64(le.Uint64(rows[n+24:]))
+		out = append(out, extent{off, off + size, ra.UID(rows[1:n])})
+		rows = rows[n+32:]
+	}
+	return out
 }
 
 // ownerAt returns the member to which the byte at an offset belongs, "" if that is none.

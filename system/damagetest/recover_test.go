@@ -162,6 +162,16 @@ func (a *attempt) process(via ra.NodeID, cluster string, command []byte) (ra.Res
 	return c.Process(ctx, command)
 }
 
+// queryAfter asks a member for its state when it has applied what last tells of. A snapshot may have taken the place of that
+// entry; then it is of the term that was acknowledged, since that was committed.
+func queryAfter(ctx context.Context, m *system.Member, last ra.Result) (ra.Result, error) {
+	got, err := m.LocalQuery(ctx, nil, system.AfterApplied(last.Index, last.Term))
+	if errors.Is(err, ra.ErrCompacted) {
+		return m.LocalQuery(ctx, nil, system.AfterApplied(last.Index, 0))
+	}
+	return got, err
+}
+
 // look compares a member's state with what the cluster has acknowledged. Only that on the damaged node may have none.
 func (a *attempt) look(node ra.NodeID, cluster string, last ra.Result) {
 	n := a.open[node]
@@ -171,7 +181,7 @@ func (a *attempt) look(node ra.NodeID, cluster string, last ra.Result) {
 	ctx, cancel := context.WithTimeout(a.t.Context(), patience)
 	defer cancel()
 	m := n.Member(ra.ServerID{Name: cluster, Node: node})
-	got, err := m.LocalQuery(ctx, nil, system.AfterApplied(last.Index, last.Term))
+	got, err := queryAfter(ctx, m, last)
 	switch {
 	case err == nil && got.Reply == a.want[cluster]:
 	case err == nil:
