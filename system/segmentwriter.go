@@ -205,8 +205,8 @@ func (w *segmentWriter) flushAll() (any bool, err error) {
 // flush brings what a file holds into segments, and hands the file back. If it fails finish goes on from there.
 func (w *segmentWriter) flush(c *wal.Closed) error {
 	n := w.node
-	f := raftlog.NewFlush(raftlog.Home{WAL: n.log, Segments: n.segments, Snapshots: n.snapshots, Find: n.logOf}, c)
 	n.spare(c)
+	f := raftlog.NewFlush(raftlog.Home{WAL: n.log, Segments: n.segments, Snapshots: n.snapshots, Find: n.logOf}, c)
 	w.flushing, w.steps = f, []func() error{f.Prepare, f.Write, f.Tell, f.Release}
 	return w.finish()
 }

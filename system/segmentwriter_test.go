@@ -113,7 +113,14 @@ func TestReleaseFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := vfs.NewMem()
 		errs := vfs.NewErrs(mem)
-		n, c := openLive(t, errs)
+		cfg := storageConfig(errs)
+		cfg.NoAutoStart = false
+		cfg.Snapshots.Growth = 1 << 40 // none, so that all goes into segments
+		n := openStorageNode(t, cfg)
+		c, err := n.StartCluster(t.Context(), ClusterConfig{Name: "c", Machine: "counter"})
+		if err != nil {
+			t.Fatal(err)
+		}
 		sum := int64(0)
 		count := func(commands int) {
 			for range commands {
@@ -133,8 +140,7 @@ func TestReleaseFails(t *testing.T) {
 		time.Sleep(2 * maxBackoff)
 		synctest.Wait()
 		mustClose(t, n)
-		cfg := storageConfig(mem)
-		cfg.NoAutoStart = false
+		cfg.FS = mem
 		again := openStorageNode(t, cfg)
 		if r := again.Report(); len(r.Suspect)+len(r.Damaged) > 0 {
 			t.Fatalf("%+v", r)
