@@ -23,6 +23,7 @@ type Pack struct {
 	has     map[ra.UID]bool // whose were added
 	size    int64           // of the snapshots
 	scratch []byte          // for the next one
+	failed  error           // what the disk says of older ones that are to be carried over
 	done    bool
 }
 
@@ -95,8 +96,8 @@ func (p *Pack) Commit() ([]Info, error) {
 }
 
 // Sweep brings off the disk, durably, what is left in packs of members that were removed, and of snapshots that are in
-// quarantine. A pack of which something is in force that cannot be read, or does not check, stays as it is until that was
-// condemned.
+// quarantine. A pack of which something is in force that has decayed, and so cannot be carried over, stays as it is until that
+// was condemned; this is no error.
 func (s *Store) Sweep() error {
 	s.packing.Lock()
 	defer s.packing.Unlock()
@@ -105,14 +106,17 @@ func (s *Store) Sweep() error {
 
 // sweep is Sweep for who holds packing.
 func (s *Store) sweep() error {
+	var failed error
 	for old := s.unclean(); len(old) > 0; {
 		n := s.fitting(old)
-		if _, err := s.rewrite(s.NewPack(), old[:n]); err != nil {
+		p := s.NewPack()
+		if _, err := s.rewrite(p, old[:n]); err != nil {
 			return err
 		}
+		failed = errors.Join(failed, p.failed)
 		old = old[n:]
 	}
-	if err := s.dropIdle(); err != nil || !s.dropped {
+	if err := errors.Join(failed, s.dropIdle()); err != nil || !s.dropped {
 		return err
 	}
 	if err := s.cfg.FS.SyncDir(s.cfg.Dir); err != nil {
@@ -135,25 +139,41 @@ func (s *Store) rewrite(p *Pack, old []uint64) ([]Info, error) {
 }
 
 // carry takes in what is in force of an older pack. A snapshot that cannot be read, or does not check, stays where it is, and
-// its pack with it: who needs it will find that out. The others have nothing to do with that.
+// its pack with it: who needs it will find that out. It is no reason not to write the others.
 func (p *Pack) carry(number uint64, live []Info) {
 	if len(live) == 0 {
 		return
 	}
 	f, err := p.s.cfg.FS.Open(p.s.path(packName(number)), vfs.Buffered)
-	if err != nil {
+	switch {
+	case errors.Is(err, vfs.ErrNotExist):
+		return
+	case err != nil:
+		p.failed = errors.Join(p.failed, err)
 		return
 	}
 	for _, info := range live {
-		body, err := readPart(f, info.at.off, int(info.at.size))
-		if err == nil {
-			_, err = check(bytesOf{bytes.NewReader(body)}, info.id())
-		}
-		if err == nil {
+		body, err := p.s.readWhole(f, &info)
+		switch {
+		case err == nil:
 			p.add(packEntry{info: info, body: body, from: info.at})
+		case !errors.Is(err, ra.ErrCorrupt):
+			p.failed = errors.Join(p.failed, err)
 		}
 	}
 	_ = f.Close() // it was only read
+}
+
+// readWhole reads a snapshot of an open pack and checks it.
+func (s *Store) readWhole(f vfs.File, info *Info) (body []byte, err error) {
+	n := info.id()
+	err = s.twice(&part{File: f, off: info.at.off, size: info.at.size}, n.String(), func(f vfs.File) (err error) {
+		if body, err = readPart(f, 0, int(info.at.size)); err == nil {
+			_, err = check(bytesOf{bytes.NewReader(body)}, n)
+		}
+		return err
+	})
+	return body, err
 }
 
 // bytesOf is what was read of a file.

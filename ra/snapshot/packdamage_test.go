@@ -344,7 +344,8 @@ func TestDecayIsNotCarriedOver(t *testing.T) {
 			t.Fatal("300 is not in the first snapshot")
 		}
 		harm(fs, errs)
-		if err := errors.Join(s.Remove("c"), s.Sweep()); err != nil {
+		// What the disk refuses today it may give tomorrow.
+		if err := errors.Join(s.Remove("c"), s.Sweep()); errors.Is(err, vfs.ErrInjected) != (name == "not to be opened") {
 			t.Fatal(name, err)
 		}
 		mustPack(t, s, 6, "d")

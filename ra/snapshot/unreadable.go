@@ -28,39 +28,43 @@ func (p *probing) ReadAt(b []byte, off int64) (int, error) {
 	return n, err
 }
 
-// checkTwice is check for a file that may be hard to read.
-func (s *Store) checkTwice(f vfs.File, n id) (*layout, error) {
+// twice has read read a file that may be hard to read. It fails with an error that wraps ra.ErrCorrupt if what read needs
+// cannot be read, and something else can.
+func (s *Store) twice(f vfs.File, name string, read func(vfs.File) error) error {
 	for again := false; ; again = true {
 		p := &probing{File: f}
-		l, err := check(p, n)
+		err := read(p)
 		switch {
-		case p.refused == nil:
-			return l, err
-		case again && s.readsElse(f, n):
-			return nil, fmt.Errorf("%w: %s cannot be read: %w", ra.ErrCorrupt, n, p.refused)
+		case p.refused == nil, again && (err == nil || errors.Is(err, ErrVersion)):
+			return err
+		case again && s.readsElse(f, name):
+			return fmt.Errorf("%w: %s cannot be read: %w", ra.ErrCorrupt, name, p.refused)
 		case again:
-			return nil, err
+			return err
 		}
 	}
+}
+
+// checkTwice is check for a file that may be hard to read.
+func (s *Store) checkTwice(f vfs.File, n id) (l *layout, err error) {
+	err = s.twice(f, n.String(), func(f vfs.File) (err error) {
+		l, err = check(f, n)
+		return err
+	})
+	return l, err
 }
 
 // readPackTwice is readPack for a file that may be hard to read.
 func (s *Store) readPackTwice(f vfs.File, number uint64) (rows []packRow, hurt error, err error) {
-	for again := false; ; again = true {
+	err = s.twice(f, packName(number), func(f vfs.File) (err error) {
 		rows, hurt, err = readPack(f, number)
-		switch {
-		case err == nil || errors.Is(err, ra.ErrCorrupt) || errors.Is(err, ErrVersion):
-			return rows, hurt, err
-		case again && s.readsElse(f, id{}):
-			return nil, nil, fmt.Errorf("%w: pack %d cannot be read: %w", ra.ErrCorrupt, number, err)
-		case again:
-			return nil, nil, err
-		}
-	}
+		return err
+	})
+	return rows, hurt, err
 }
 
 // readsElse reports whether the disk reads anything of another block of the file, or of another file.
-func (s *Store) readsElse(f vfs.File, n id) bool {
+func (s *Store) readsElse(f vfs.File, name string) bool {
 	size, err := f.Size()
 	if err == nil && readsAny(f, size) {
 		return true
@@ -69,14 +73,11 @@ func (s *Store) readsElse(f vfs.File, n id) bool {
 	if err != nil {
 		return false
 	}
-	for _, name := range names {
-		other, snap := parseName(name)
-		_, pack := parsePackName(name)
-		if !pack && (!snap || other == n) {
-			continue
-		}
+	for _, other := range names {
+		_, snap := parseName(other)
+		_, pack := parsePackName(other)
 		// Of a pack all blocks are asked: f may be a part of it.
-		if s.readsFile(name, pack) {
+		if other != name && (snap || pack) && s.readsFile(other, pack) {
 			return true
 		}
 	}
