@@ -54,3 +54,48 @@ func BenchmarkSnapshot(b *testing.B) {
 		})
 	}
 }
+
+// What a thousand members have to say of themselves, in one pack and in a file each.
+func BenchmarkThousandMembers(b *testing.B) {
+	const size = 200
+	all := many(1000)
+	for _, c := range []struct {
+		name string
+		put  func(*Store, ra.Index) error
+	}{
+		{"pack", func(s *Store, index ra.Index) error {
+			p := s.NewPack()
+			for _, uid := range all {
+				if err := add(p, uid, index, size); err != nil {
+					return err
+				}
+			}
+			_, err := p.Commit()
+			return err
+		}},
+		{"files", func(s *Store, index ra.Index) error {
+			for _, uid := range all {
+				if err := take(s, uid, index, size); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			fs, err := vfs.OpenOS(b.TempDir())
+			if err != nil {
+				b.Fatal(err)
+			}
+			s := mustOpen(b, fs)
+			index := ra.Index(0)
+			b.ReportAllocs()
+			for b.Loop() {
+				index++
+				if err := c.put(s, index); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

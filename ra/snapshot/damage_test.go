@@ -249,3 +249,33 @@ func TestGolden(t *testing.T) {
 		t.Fatal("header differs from testdata/format1.snap")
 	}
 }
+
+// The same of packs, which are written alike in every byte: testdata/format1.pack holds the snapshot of TestGolden twice.
+func TestGoldenPack(t *testing.T) {
+	path := filepath.Join("testdata", "format1.pack")
+	body, err := os.ReadFile(filepath.Join("testdata", "format1.snap"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const number = 0x1234
+	size, term := int64(len(body)), metaAt(17).Term
+	rows := []packRow{{id: of("a", 17, term), size: size}, {id: of("b.2", 17, term), size: size}}
+	b := encodePack(number, rows, func(int) []byte { return body })
+	if *rewrite {
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	golden, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(b, golden) {
+		t.Error("a pack differs from testdata/format1.pack")
+	}
+	fs := vfs.NewMem()
+	put(t, fs, "0000000000001234.pack", golden)
+	s := mustOpen(t, fs)
+	mustHave(t, s, "a", 17, 700)
+	mustHave(t, s, "b.2", 17, 700)
+}

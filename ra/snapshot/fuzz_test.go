@@ -2,6 +2,8 @@ package snapshot
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -172,6 +174,90 @@ func receiveAll(t *testing.T, s *Store, b []byte, chunk int, wrong uint32) {
 		b = b[n:]
 	}
 	_, _, _ = r.Finish() // either it is in place now, or nothing is left
+}
+
+// tableOf puts a sound head in front of any bytes, so that they are read as the rows of the table of pack 1.
+func tableOf(rows []byte, count uint32) []byte {
+	b := append(make([]byte, packHeadSize), rows...)
+	copy(b, packMagic)
+	le := binary.LittleEndian
+	le.PutUint32(b[12:], packVersion)
+	le.PutUint64(b[16:], 1)
+	le.PutUint32(b[24:], count)
+	le.PutUint32(b[28:], uint32(len(rows)))
+	seal(b)
+	return b
+}
+
+// packOf returns pack 1 with snapshots of some members.
+func packOf(f testing.TB, uids ...ra.UID) (file []byte, rows []packRow) {
+	fs := vfs.NewMem()
+	mustPack(f, mustOpen(f, fs), 5, uids...)
+	return content(f, fs, packName(1)), rowsOf(f, fs, 1)
+}
+
+// FuzzPackTable reads any bytes as the table of a pack: what is taken is what would be written.
+func FuzzPackTable(f *testing.F) {
+	for _, uids := range [][]ra.UID{{"a"}, {"a", "b", "c"}} {
+		_, rows := packOf(f, uids...)
+		f.Add(encodeTable(1, rows)[packHeadSize:], uint32(len(rows)))
+		rows[len(rows)-1].size++
+		f.Add(encodeTable(1, rows)[packHeadSize:], uint32(len(rows)+1))
+	}
+	f.Add([]byte{}, uint32(0))
+	f.Fuzz(func(t *testing.T, b []byte, count uint32) {
+		table := tableOf(b, count)
+		var rows []packRow
+		var err error
+		fuzztest.Bounded(t, len(b), fuzztest.Slack, func() { rows, err = decodeTable(table, 1) })
+		if err == nil && !bytes.Equal(encodeTable(1, rows), table) {
+			t.Fatalf("took %x, which it would not write", table)
+		}
+	})
+}
+
+// FuzzPack opens any bytes behind a sound table as a pack: no panic, no more memory than they have, what is in place checks
+// in every byte, and what does not is found once.
+func FuzzPack(f *testing.F) {
+	file, rows := packOf(f, "a", "b", "c")
+	table := tableSize(rows)
+	for _, rest := range [][]byte{file[table:], file[table : len(file)-300], nil, make([]byte, 600)} {
+		f.Add(file[packHeadSize:table], uint32(3), rest)
+	}
+	f.Add([]byte{}, uint32(0), file)
+	f.Fuzz(func(t *testing.T, b []byte, count uint32, rest []byte) {
+		fs := vfs.NewMem()
+		put(t, fs, packName(1), append(tableOf(b, count), rest...))
+		var s *Store
+		var err error
+		fuzztest.Bounded(t, len(b)+len(rest), 4*fuzztest.Slack, func() { s, _, err = Open(Config{FS: fs, Dir: "snap"}) })
+		if err != nil {
+			if !errors.Is(err, ErrVersion) {
+				t.Fatal(err)
+			}
+			return
+		}
+		for _, uid := range s.UIDs() {
+			if err := s.Check(uid); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mustOpen(t, fs)
+	})
+}
+
+// FuzzPackName is FuzzName for packs.
+func FuzzPackName(f *testing.F) {
+	f.Add(packName(0x1234))
+	f.Fuzz(func(t *testing.T, name string) {
+		number, ok := parsePackName(name)
+		if ok && packName(number) != name {
+			t.Fatalf("%q is taken for %q", name, packName(number))
+		}
+		if _, snap := parseName(name); ok && (snap || isTemp(name)) {
+			t.Fatalf("%q is taken for two things", name)
+		}
+	})
 }
 
 // FuzzName: a name stands for a snapshot only if it is exactly the one that would be given to it.

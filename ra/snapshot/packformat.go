@@ -46,7 +46,8 @@ func tableSize(rows []packRow) int64 {
 //	16  8  number of the pack, also in its name
 //	24  4  number of snapshots
 //	28  4  length of the rows
-//	32     of each snapshot, by ascending uid: uid (behind a byte of length), index, term, offset in the file, length
+//	32     of each snapshot, by ascending uid: uid (behind a byte of length), index, term, offset in the file, length.
+//	       The first one follows the table, and each of the others the one before.
 func encodeTable(number uint64, rows []packRow) []byte {
 	le := binary.LittleEndian
 	size := tableSize(rows)
@@ -109,13 +110,16 @@ func decodeTable(b []byte, number uint64) ([]packRow, error) {
 	}
 	d := decoder{b: b[packHeadSize:]}
 	var rows []packRow
+	off := int64(len(b))
 	for n := le.Uint32(b[24:]); n > 0 && !d.bad; n-- {
 		r := packRow{id: id{uid: ra.UID(d.short()), index: ra.Index(d.uint64()), term: ra.Term(d.uint64())}}
 		r.off, r.size = int64(d.uint64()), int64(d.uint64())
-		if r.off < 0 || r.size < 0 || r.size > maxPacked || r.off+r.size < 0 || r.id.check() != nil || len(rows) > 0 && r.id.uid <= rows[len(rows)-1].id.uid {
+		unsorted := len(rows) > 0 && r.id.uid <= rows[len(rows)-1].id.uid
+		if unsorted || r.id.check() != nil || r.off != off || r.size < headSize+footSize || r.size > writeStep {
 			d.bad = true
 		}
 		rows = append(rows, r)
+		off += r.size
 	}
 	if d.bad || len(d.b) > 0 {
 		return nil, corruptf("table of the pack does not fit together")

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"cmp"
 	"errors"
+	"io"
 	"maps"
 	"slices"
 
@@ -345,15 +346,20 @@ func (s *Store) toQuarantine(n id, at place) error {
 	return nil
 }
 
-// salvage reads what can be read of a damaged snapshot in a pack; the rest is zero.
+// salvage reads what can be read of a damaged snapshot in a pack; other blocks are zero.
 func (s *Store) salvage(n id, at place) ([]byte, error) {
 	f, err := s.open(n, at)
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, at.size)
-	for off := int64(0); off < at.size; off += vfs.BlockSize {
-		_, _ = f.ReadAt(b[off:min(off+vfs.BlockSize, at.size)], off)
+	var b []byte
+	for done := false; !done && int64(len(b)) < at.size; {
+		block := make([]byte, min(vfs.BlockSize, at.size-int64(len(b))))
+		k, err := f.ReadAt(block, int64(len(b)))
+		if done = errors.Is(err, io.EOF); done {
+			block = block[:k] // the file was cut
+		}
+		b = append(b, block...)
 	}
 	return b, f.Close()
 }
