@@ -143,7 +143,7 @@ func TestDamagedSegment(t *testing.T) {
 // whose index has: calls say so, and nobody else suffers (I10, I11).
 func TestDamagedBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, 1, func(c *Config) { c.WALFileSize = wal.MinFileSize })
+		w := newWorld(t, 1, func(c *Config) { c.WALFileSize, c.Snapshots.Growth = wal.MinFileSize, 1<<40 })
 		bad, good := w.cluster("bad", "table", "n1"), w.cluster("good", "counter", "n1")
 		for w.n(1).Stats().RollOvers == 0 { // until then the log has the entries, too
 			if _, err := bad.Process(w.ctx(), reference.AppendPut(nil, "k", make([]byte, 3000))); err != nil {

@@ -282,7 +282,7 @@ func (o *opening) meetPack(number uint64) error {
 	if err != nil {
 		return err
 	}
-	rows, hurt, err := s.readPackTwice(f, number)
+	rows, hurt, err := readPackTwice(f, number)
 	if err = errors.Join(err, f.Close()); errors.Is(err, ra.ErrCorrupt) {
 		return o.quarantine(packName(number))
 	}

@@ -54,13 +54,14 @@ func (s *Store) checkTwice(f vfs.File, n id) (l *layout, err error) {
 	return l, err
 }
 
-// readPackTwice is readPack for a file that may be hard to read.
-func (s *Store) readPackTwice(f vfs.File, number uint64) (rows []packRow, hurt error, err error) {
-	err = s.twice(f, packName(number), func(f vfs.File) (err error) {
-		rows, hurt, err = readPack(f, number)
-		return err
-	})
-	return rows, hurt, err
+// readPackTwice is readPack for a file that may be hard to read. If the disk refuses to read both tables nobody can tell
+// whose snapshots are at stake, nor whether the disk is at fault or the file: that is no damage but an error.
+func readPackTwice(f vfs.File, number uint64) (rows []packRow, hurt error, err error) {
+	rows, hurt, err = readPack(f, number)
+	if err == nil || errors.Is(err, ra.ErrCorrupt) || errors.Is(err, ErrVersion) {
+		return rows, hurt, err
+	}
+	return readPack(f, number)
 }
 
 // readsElse reports whether the disk reads anything of another block of the file, or of another file.
