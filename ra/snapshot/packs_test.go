@@ -83,8 +83,7 @@ func TestPackComesLate(t *testing.T) {
 	fs := vfs.NewMem()
 	errs := vfs.NewErrs(fs)
 	s := mustOpen(t, errs)
-	mustPack(t, s, 10, "a", "b", "c", "d")
-	mustPack(t, s, 11, "b", "c", "d") // of the first one little is left, which is carried over with the next
+	mustPack(t, s, 10, "a", "b", "c", "d") // of which little is left, so that it is carried over with the next
 	errs.Judge(func(op vfs.Op, _ string) *vfs.Fault {
 		if op == vfs.OpSync {
 			errs.Judge(nil)
@@ -94,11 +93,14 @@ func TestPackComesLate(t *testing.T) {
 		}
 		return nil
 	})
-	if in, err := pack(s, 15, "x", "c", "y"); err != nil || len(in) != 2 || in[0].UID != "c" || in[1].UID != "y" {
+	if in, err := pack(s, 15, "x", "b", "c", "d"); err != nil || len(in) != 3 || in[0].UID != "b" || in[2].UID != "d" {
 		t.Fatal(in, err)
 	}
+	if !slices.ContainsFunc(rowsOf(t, fs, 2), func(r packRow) bool { return r.id.uid == "a" && r.id.index == 10 }) {
+		t.Fatal("what came first was not carried over")
+	}
 	for _, s := range []*Store{s, mustOpen(t, fs)} {
-		for uid, index := range map[ra.UID]ra.Index{"a": 20, "b": 11, "c": 15, "d": 11, "x": 20, "y": 15} {
+		for uid, index := range map[ra.UID]ra.Index{"a": 20, "b": 15, "c": 15, "d": 15, "x": 20} {
 			mustHave(t, s, uid, index, 100)
 		}
 	}
