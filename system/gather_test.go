@@ -6,8 +6,10 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -225,5 +227,48 @@ func TestLateOffer(t *testing.T) {
 		if base, _ := r.log.Base(); base != r.log.Last() {
 			t.Errorf("the log is kept from %d to %d", base, r.log.Last())
 		}
+	})
+}
+
+// I12, FAIL-06: of a deleted member nothing is left in a pack when the log forgets the deletion, even if the disk is full just
+// then.
+func TestDeletedFromAPack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		errs := vfs.NewErrs(mem)
+		shops := map[string]*workshop{"a": {}, "b": {}}
+		n := openPacking(t, errs, shops)
+		all := startPacking(t, n, "a", "b")
+		sum := fill(t, n, all, 2)
+		uid := n.registry.byName("b").uid
+		if !slices.Contains(n.snapshots.UIDs(), uid) {
+			t.Fatal("b has no snapshot")
+		}
+		if err := all[1].Delete(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for n.registry.byUID(uid) != nil {
+			time.Sleep(time.Millisecond)
+		}
+		full := vfs.Fault{Op: vfs.OpWrite, Name: "*.pack.tmp", Times: 2, Err: syscall.ENOSPC} // for the new pack, and to be rid of the old one
+		errs.Inject(full)
+		began := time.Now()
+		sum += fill(t, n, all[:1], 3)
+		if time.Since(began) > minBackoff || errs.Struck() != 2 {
+			t.Errorf("it has taken %v, %d failures", time.Since(began), errs.Struck())
+		}
+		mustClose(t, n)
+		names, err := mem.List("snapshots")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if b := readAll(t, mem, "snapshots/"+name); bytes.Contains(b, []byte(uid)) {
+				t.Errorf("%s tells of %s", name, uid)
+			}
+		}
+		n = openPacking(t, mem, shops)
+		checkGone(t, n, uid)
+		checkClusters(t, n, map[string]int64{"a": sum})
 	})
 }

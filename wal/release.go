@@ -52,6 +52,14 @@ func (l *Log) Release(c *Closed) error {
 	return nil
 }
 
+// MakeRoom removes the files of the last release, for who needs space on a full disk: they are only there in case the state
+// file of that release is damaged.
+func (l *Log) MakeRoom() {
+	l.release.Lock()
+	defer l.release.Unlock()
+	l.recycle(0)
+}
+
 // releasable notes that c is released, and returns the released files that no unreleased one precedes, with the state
 // that makes them dispensable.
 func (l *Log) releasable(c *Closed) ([]*Closed, *stateFile) {

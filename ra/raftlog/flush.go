@@ -9,6 +9,7 @@ import (
 	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
 	"github.com/heliopolis-raft/heliopolis/segment"
 	"github.com/heliopolis-raft/heliopolis/wal"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
 // Home is the storage of a node, as a Flush needs it.
@@ -80,9 +81,19 @@ func (f *Flush) Tell() error {
 		deleted = deleted || f.spans[i].Deleted
 	}
 	if deleted {
-		return f.home.Snapshots.Sweep()
+		return f.sweep()
 	}
 	return nil
+}
+
+// sweep brings off the disk what deleted members have in packs. That takes space first, and gives it back with the file.
+func (f *Flush) sweep() error {
+	err := f.home.Snapshots.Sweep()
+	if vfs.IsFull(err) {
+		f.home.WAL.MakeRoom()
+		err = f.home.Snapshots.Sweep()
+	}
+	return err
 }
 
 func (f *Flush) tell(s *wal.Span) error {
