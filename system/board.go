@@ -276,13 +276,17 @@ func (e *entry) follows(p *process, s member.Status) {
 // stale reports whether the record behind the route is gone.
 func (r *route) stale() bool { return r.rec != nil && r.rec.proc.Load() == nil }
 
-// hint takes in what an answer says of the leader. Members that run here know better, if they know any.
-func (e *entry) hint(n *Node, leader ra.ServerID) {
+// hint takes in what an answer says of the leader, and its term, 0 if it says none. Members that run here know better, if
+// they know any; but what one of them says that has not come so far yet is no news.
+func (e *entry) hint(n *Node, leader ra.ServerID, term ra.Term) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	old := e.standing.Load()
 	if leader == (ra.ServerID{}) || old.leader != nil && (old.leader.id == leader || e.local > 0) {
 		return
+	}
+	if e.local > 0 { // otherwise it may be the term of an earlier cluster of the name
+		e.term = max(e.term, term)
 	}
 	e.set(&standing{leader: e.routeTo(n, leader), members: old.members})
 }

@@ -226,7 +226,7 @@ func (t *try) redirected(ctx context.Context, e *ra.NotLeaderError) error {
 	if e.Leader == (ra.ServerID{}) || e.Leader == e.Member {
 		return t.pause(ctx)
 	}
-	t.entry.hint(t.node, e.Leader)
+	t.entry.hint(t.node, e.Leader, 0)
 	t.next = t.node.route(e.Leader)
 	if t.tries > 2 {
 		return t.pause(ctx)

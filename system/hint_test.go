@@ -7,6 +7,7 @@ import (
 
 	"github.com/heliopolis-raft/heliopolis/machine/reference"
 	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/member"
 )
 
 // CMD-02: whichever node a command comes from, the answer names the leader.
@@ -43,4 +44,30 @@ func TestHopeless(t *testing.T) {
 	if !asked.hopeless(ra.ErrDamaged) {
 		t.Error("damage is waited for")
 	}
+}
+
+// CMD-02: a member that has not heard yet of the leader that an answer came from does not make it forgotten here: that it
+// votes in the leader's term is older news.
+func TestLateMemberIsNoNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 2, nil)
+		w.cluster("a", "counter", "n1", "n2")
+		n := w.n(1)
+		e := n.board.get("a")
+		p := n.registry.byName("a").proc.Load()
+		e.mu.Lock()
+		e.term = 0
+		e.set(&standing{members: e.standing.Load().members})
+		e.mu.Unlock()
+		leader := ra.ServerID{Name: "a", Node: "n2"}
+		e.hint(n, leader, 5)
+		for _, late := range []member.Status{{Term: 4, Role: ra.Follower}, {Term: 5, Role: ra.Follower}} {
+			if e.follows(p, late); e.standing.Load().leader == nil || e.standing.Load().leader.id != leader {
+				t.Errorf("the news of term %d: %+v", late.Term, e.standing.Load().leader)
+			}
+		}
+		if e.follows(p, member.Status{Term: 6, Role: ra.Follower}); e.standing.Load().leader != nil {
+			t.Error("a later term has changed nothing")
+		}
+	})
 }

@@ -197,7 +197,7 @@ func (n *Node) missed(e *entry, err error) {
 	}
 	var redirect *ra.NotLeaderError
 	if errors.As(err, &redirect) && redirect.Leader != (ra.ServerID{}) {
-		e.hint(n, redirect.Leader)
+		e.hint(n, redirect.Leader, 0)
 	} else if redirect != nil || errors.Is(err, ra.ErrNoProcess) || errors.Is(err, ra.ErrNodeDown) {
 		n.search(e)
 	}

@@ -253,7 +253,7 @@ var noQuestion = machine.QueryFunc(func(machine.QueryContext, any) (any, error) 
 // answers returns when a cluster has a leader that answers. at, if set, is the member to ask first.
 func (n *Node) answers(ctx context.Context, e *entry, at *route) error {
 	r, err := n.do(ctx, e, &request{kind: callConsistent, question: noQuestion, at: at})
-	e.hint(n, r.Leader)
+	e.hint(n, r.Leader, r.Term)
 	return err
 }
 
