@@ -124,7 +124,7 @@ func (n *Node) startAll(ctx context.Context) error {
 	for range runtime.GOMAXPROCS(0) {
 		all.Go(func() {
 			for r := range todo {
-				err := n.startMember(ctx, r)
+				err := n.startFirst(ctx, r)
 				mu.Lock()
 				n.report.add(r, err)
 				mu.Unlock()
@@ -134,6 +134,16 @@ func (n *Node) startAll(ctx context.Context) error {
 	err := n.feed(ctx, todo)
 	close(todo)
 	all.Wait()
+	return err
+}
+
+// startFirst starts a member while the node is being opened. Other nodes may speak to this one already: it is no failure if
+// one of them was faster, or had the member deleted.
+func (n *Node) startFirst(ctx context.Context, r *record) error {
+	err := n.startMember(ctx, r)
+	if errors.Is(err, errDeleted) || errors.Is(err, ra.ErrNameTaken) && r.proc.Load() != nil {
+		return nil
+	}
 	return err
 }
 
@@ -156,6 +166,9 @@ func (n *Node) feed(ctx context.Context, todo chan<- *record) error {
 // not hold up the start of others.
 const maxSettle = 10 * time.Second
 
+// errDeleted says that a member cannot be started because it is deleted.
+var errDeleted = fmt.Errorf("%w: it is deleted", ra.ErrNoProcess)
+
 // loadServer fills in the storage half of a member.Config for a start or restart: everything but Net, Timer, Store,
 // Host, Observer and the scratch. What the last life had left is settled first, so it may take as long as a sync, and
 // must not run on a worker. It fails with an error that wraps ra.ErrDamaged if the member may not run.
@@ -166,7 +179,7 @@ func (n *Node) loadServer(ctx context.Context, r *record, c *member.Config) erro
 	defer r.life.Unlock()
 	switch {
 	case r.deleting != 0, n.registry.byUID(r.uid) != r:
-		return fmt.Errorf("%w: %s is deleted", ra.ErrNoProcess, r.id)
+		return fmt.Errorf("%w: %s", errDeleted, r.id)
 	case r.damaged() != nil:
 		return r.damaged()
 	}

@@ -345,3 +345,28 @@ func TestStartAll(t *testing.T) {
 		}
 	})
 }
+
+// Open does not report members as not started that another node had started, or deleted, before it came to them. Those that
+// are stopped it starts, of course.
+func TestOvertakenAtOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 2, nil)
+		records := make(map[string]*record)
+		for _, name := range []string{"runs", "stopped", "deleted"} {
+			w.cluster(name, "counter", "n1")
+			records[name] = w.n(1).registry.byName(name)
+		}
+		there := func(name string) *Member { return w.n(2).Member(ra.ServerID{Name: name, Node: "n1"}) }
+		if err := errors.Join(there("stopped").Stop(w.ctx()), there("deleted").Delete(w.ctx())); err != nil {
+			t.Fatal(err)
+		}
+		for name, r := range records {
+			if err := w.n(1).startFirst(w.ctx(), r); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if runs := r.proc.Load() != nil; runs != (name != "deleted") {
+				t.Errorf("%s runs: %v", name, runs)
+			}
+		}
+	})
+}
