@@ -23,7 +23,7 @@ type Offer struct {
 func (s *Server) Offer() *Offer {
 	s.begin()
 	n := &s.snaps
-	if s.cfg.Snapshots == nil || s.stopped != nil || n.asks || n.large {
+	if s.cfg.Snapshots == nil || s.stopped != nil || n.asks || n.unfit {
 		return nil
 	}
 	index := s.status.Applied
@@ -33,6 +33,7 @@ func (s *Server) Offer() *Offer {
 	}
 	w := s.prepare(index, nil, false)
 	if w == nil {
+		n.unfit = true
 		return nil
 	}
 	return &Offer{s, w, limit}
@@ -62,7 +63,7 @@ func (o *Offer) Taken(info snapshot.Info, inForce bool) {
 	case w.err == nil:
 		s.adoptNewest()
 	default:
-		s.snaps.large = true
+		s.snaps.unfit = true
 		if !errors.Is(w.err, ra.ErrTooLarge) {
 			s.untaken(w.meta.Index, w.err)
 		}

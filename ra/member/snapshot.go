@@ -28,8 +28,9 @@ type snapshots struct {
 	looked   ra.Index // the automatic policy was asked at this index
 	patience int64    // bytes that the log must have before it is asked again
 	past     past
-	// large says that the state was too large for a pack, so that none is offered before the next snapshot is in place.
-	large bool
+	// unfit says that the state was too large for a pack, or could not be had, so that none is offered before the next
+	// snapshot is in place.
+	unfit bool
 
 	transfers []*transfer
 	receiving receiving
@@ -322,7 +323,7 @@ func (s *Server) inPlace(info snapshot.Info) {
 	if info.Index <= s.snaps.last.Index {
 		return // a snapshot of the leader came first
 	}
-	s.snaps.last, s.snaps.patience, s.snaps.large = info, 0, false
+	s.snaps.last, s.snaps.patience, s.snaps.unfit = info, 0, false
 	if m, known, err := s.momentAt(info.Index); known && err == nil {
 		s.snaps.past.forget(info.Index, m)
 	}
