@@ -58,10 +58,15 @@ func (s *Store) checkTwice(f vfs.File, n id) (l *layout, err error) {
 // whose snapshots are at stake, nor whether the disk is at fault or the file: that is no damage but an error.
 func readPackTwice(f vfs.File, number uint64) (rows []packRow, hurt error, err error) {
 	rows, hurt, err = readPack(f, number)
-	if err == nil || errors.Is(err, ra.ErrCorrupt) || errors.Is(err, ErrVersion) {
+	if !refused(hurt) && !refused(err) {
 		return rows, hurt, err
 	}
 	return readPack(f, number)
+}
+
+// refused reports whether err is the disk's, and not about what was read.
+func refused(err error) bool {
+	return err != nil && !errors.Is(err, ra.ErrCorrupt) && !errors.Is(err, ErrVersion)
 }
 
 // readsElse reports whether the disk reads anything of another block of the file, or of another file.
