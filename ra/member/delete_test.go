@@ -100,6 +100,23 @@ func TestLeaderDeletes(t *testing.T) {
 	}
 }
 
+// I13: the leader of a cluster that is deleted answers no consistent query any more, even if a member that has not heard of
+// it confirms that it leads: a cluster that was started under the name may know more.
+func TestNoQueryBehindTheEnd(t *testing.T) {
+	w := newWorld(t, nil).begin("b", "c")
+	w.elect()
+	w.Command(Command{Proposal: raft.NewProposal(ra.KindDelete, 0, nil), Caller: scribe{w, 50}})
+	w.Flush()
+	w.synced()
+	w.step(raft.Message{Kind: raft.AppendReply, From: "c", Term: 1, Index: 2, Last: 2})
+	w.synced()
+	w.step(raft.Message{Kind: raft.Departure, From: "c"})
+	w.Query("q", w.calls.caller(1))
+	w.Flush()
+	w.step(raft.Message{Kind: raft.HeartbeatReply, From: "b", Term: 1, Query: 1})
+	w.calls.want(1, ra.ErrNoProcess)
+}
+
 // FSM-12: a follower that knows stays until it is dismissed, and says by whom.
 func TestFollowerDeletes(t *testing.T) {
 	w := newWorld(t, nil).begin("b", "c")

@@ -79,7 +79,7 @@ func (s *Server) answerQueries(o *raft.Orders) {
 		switch {
 		case q.number > o.QueriesReady:
 			s.queries = append(s.queries, query{question: q.question, caller: q.caller})
-		case s.status.Applied < o.Commit:
+		case s.status.Applied < o.Commit, s.deleting != 0: // a cluster that was started since knows more
 			done(q.caller, Result{Leader: o.Leader, Err: s.behind()})
 		default:
 			s.answer(q.question, q.caller)
