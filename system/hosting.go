@@ -125,6 +125,8 @@ func (n *Node) startLocked(ctx context.Context, r *record) error {
 	switch {
 	case n.isClosing():
 		return ra.ErrClosed
+	case n.registry.byUID(r.uid) != r: // it was deleted, and its name may be another's
+		return ra.ErrNoProcess
 	case r.proc.Load() != nil:
 		return fmt.Errorf("%w: member %s runs", ra.ErrNameTaken, r.id.Name)
 	}
@@ -316,6 +318,9 @@ func (n *Node) stopMember(ctx context.Context, r *record) error {
 
 // stopLocked is stopMember for a caller that holds the member's lock.
 func (n *Node) stopLocked(ctx context.Context, r *record) error {
+	if n.registry.byUID(r.uid) != r {
+		return nil // it was deleted, and its name may be another's
+	}
 	err := n.supervisor.Stop(ctx, r.id.Name)
 	if errors.Is(err, ra.ErrNoProcess) {
 		n.ends.Delete(r.uid)

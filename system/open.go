@@ -41,6 +41,7 @@ type Node struct {
 	report    Report
 	repaired  atomic.Int64 // members that were suspect and are sound again
 	scrubber  scrubber
+	replacing turn // one ReplaceDamaged at a time
 
 	// closing is set when Close begins, from when on calls fail with ra.ErrClosed; stopped is closed when the log takes
 	// nothing any more.

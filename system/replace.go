@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -16,12 +17,12 @@ import (
 // from its cluster, deleted here, and added again under another uid, with the membership that it had; a voter is promotable
 // until it has caught up (MEM-04), and so is whoever was removed before a crash. Members of different clusters are replaced
 // side by side. It returns how many were replaced, when their changes are committed, and why the others were not, joined; it
-// may be called again then, also after a crash in the middle.
+// may be called again then, also after a crash in the middle. Of several calls at once one begins when the other has ended.
 //
 // The others of a cluster must be able to commit that. Where they cannot, it fails for that member when the context ends,
 // or with ra.ErrDamaged, which says what the member has lost, as soon as nobody else is there to be asked. That is also the
-// error of a cluster's only member (see AcceptLoss), and of one that has lost its registration, so that nobody knows what
-// it was of.
+// error of a cluster's only member (see AcceptLoss), of one that has lost its registration, so that nobody knows what
+// it was of, and of one whose cluster is gone, and its name another's: what is left of that one Member.Delete deletes.
 func (n *Node) ReplaceDamaged(ctx context.Context) (int, error) {
 	if err := n.mayBegin(ctx); err != nil {
 		return 0, err
@@ -29,6 +30,10 @@ func (n *Node) ReplaceDamaged(ctx context.Context) (int, error) {
 	if err := n.storageErr(); err != nil {
 		return 0, err
 	}
+	if err := n.replacing.lock(ctx); err != nil {
+		return 0, err
+	}
+	defer n.replacing.Unlock()
 	var damaged []*record
 	for _, r := range n.registry.all() {
 		if r.damaged() != nil {
@@ -38,16 +43,23 @@ func (n *Node) ReplaceDamaged(ctx context.Context) (int, error) {
 	errs := each(damaged, runtime.GOMAXPROCS(0)*8, func(r *record) error { return n.replace(ctx, r) })
 	replaced := 0
 	for i, err := range errs {
-		if err == nil {
+		switch {
+		case err == nil:
 			replaced++
-		} else {
+		case errors.Is(err, errSucceeded):
+			errs[i] = nil
+		default:
 			errs[i] = fmt.Errorf("system: replace %s: %w", damaged[i].id, err)
 		}
 	}
 	return replaced, errors.Join(errs...)
 }
 
-// replace puts another member in the place of a damaged one.
+// errSucceeded says that a member is not there any more.
+var errSucceeded = errors.New("system: member is deleted")
+
+// replace puts another member in the place of a damaged one. It fails with errSucceeded if somebody else deletes that one
+// meanwhile, and may have put another one in its place.
 func (n *Node) replace(ctx context.Context, r *record) error {
 	if r.reg.cluster == "" {
 		return r.damaged()
@@ -63,7 +75,10 @@ func (n *Node) replace(ctx context.Context, r *record) error {
 	if err != nil {
 		return err
 	}
-	if err := n.Member(r.id).Delete(ctx); err != nil && !errors.Is(err, ra.ErrNoProcess) {
+	if n.registry.byUID(r.uid) != r {
+		return errSucceeded
+	}
+	if err := n.deleteMember(ctx, r, false); err != nil { // that one: its name may be another's by now
 		return err
 	}
 	if err := c.AddMember(ctx, r.id, membership); err != nil {
@@ -82,6 +97,9 @@ func (c *Cluster) withdraw(ctx context.Context, r *record) (ra.Membership, error
 	members, err := c.node.roll(ctx, e)
 	if err != nil {
 		return 0, err
+	}
+	if !slices.EqualFunc(members.initial, r.reg.initial, func(a, b ra.Member) bool { return a.UID == b.UID }) {
+		return 0, fmt.Errorf("%w, and the cluster %s is another one now", ra.ErrDamaged, c.Name())
 	}
 	for _, m := range members.now {
 		if m.UID != r.uid {

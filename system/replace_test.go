@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/wal"
@@ -95,5 +98,93 @@ func TestReplaceDamagedWithoutOthers(t *testing.T) {
 		if _, err := n.ReplaceDamaged(w.ctx()); !errors.Is(err, ra.ErrClosed) {
 			t.Errorf("closed: %v", err)
 		}
+	})
+}
+
+// I21: several calls at once replace a member once, and none of them deletes what another has put in its place.
+func TestReplaceDamagedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, nil)
+		_, n := w.voteLost("n1", "n2", "n3")
+		second := w.n(2).Member(ra.ServerID{Name: "c"})
+		if err := second.Stop(w.ctx()); err != nil {
+			t.Fatal(err)
+		}
+		var replaced atomic.Int64
+		var calls sync.WaitGroup
+		for range 3 {
+			calls.Go(func() {
+				k, err := n.ReplaceDamaged(w.ctx())
+				if err != nil {
+					t.Errorf("%d, %v", k, err)
+				}
+				replaced.Add(int64(k))
+			})
+		}
+		time.Sleep(time.Second) // all of them have begun, and nobody leads
+		if err := second.Restart(w.ctx()); err != nil {
+			t.Fatal(err)
+		}
+		calls.Wait()
+		if replaced.Load() != 1 {
+			t.Errorf("%d were replaced", replaced.Load())
+		}
+		w.healed("c", 20)
+	})
+}
+
+// I21: a damaged member of a cluster that is gone is not replaced in one that has its name now: nobody asked for a member
+// of that here, and one that is here is not to be touched.
+func TestReplaceDamagedOfAnotherCluster(t *testing.T) {
+	for _, early := range []bool{false, true} { // whether the damaged member is deleted before, or is found in the way
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, 3, nil)
+			_, n := w.voteLost("n1", "n2", "n3")
+			old := n.registry.byName("c")
+			for _, node := range []ra.NodeID{"n1", "n2", "n3"} {
+				if node == "n3" && !early {
+					break
+				}
+				if err := w.nodes[node].Member(ra.ServerID{Name: "c"}).Delete(w.ctx()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c, err := w.n(1).StartCluster(w.ctx(), ClusterConfig{Name: "c", Machine: "counter", Members: Members("c", "n1", "n2", "n3")})
+			if err != nil || len(c.NotStarted()) > 0 != !early {
+				t.Fatalf("%v, %v", c.NotStarted(), err)
+			}
+			w.add(c, 5)
+			if err := n.replace(w.ctx(), old); early != errors.Is(err, errSucceeded) && !errors.Is(err, ra.ErrDamaged) {
+				t.Errorf("replace: %v", err)
+			}
+			if here := n.registry.byName("c"); (here == old) == early {
+				t.Errorf("the damaged member is here: %v", here == old)
+			}
+			if early {
+				w.healed("c", 5)
+			}
+		})
+	}
+}
+
+// I21: what was meant for a member that is deleted does not touch the one that has its name now.
+func TestDeletedMemberIsNotItsSuccessor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, nil)
+		c := w.cluster("c", "counter", "n1", "n2", "n3")
+		id := ra.ServerID{Name: "c", Node: "n3"}
+		n := w.n(3)
+		old := n.registry.byName("c")
+		if err := errors.Join(c.RemoveMember(w.ctx(), id), n.Member(id).Delete(w.ctx()), c.AddMember(w.ctx(), id, ra.Voter)); err != nil {
+			t.Fatal(err)
+		}
+		w.add(c, 3)
+		if err := n.startMember(w.ctx(), old); !errors.Is(err, ra.ErrNoProcess) {
+			t.Errorf("start: %v", err)
+		}
+		if err := errors.Join(n.stopMember(w.ctx(), old), n.deleteMember(w.ctx(), old, false)); err != nil {
+			t.Error(err)
+		}
+		w.healed("c", 3)
 	})
 }
