@@ -55,6 +55,9 @@ func (k *keeper) eventually(what string, f func() error) bool {
 		if err != nil {
 			k.wake()
 		}
+		if err != nil && k.w.victim >= 0 {
+			_ = k.live()
+		}
 		return err
 	})
 }
