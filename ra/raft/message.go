@@ -26,7 +26,7 @@ const (
 	AppendReply
 	// Heartbeat asks whether the sender still leads, for the queries up to number Query (REP-31).
 	Heartbeat
-	// HeartbeatReply confirms Query (REP-32).
+	// HeartbeatReply confirms Query (REP-32). Commit is the follower's.
 	HeartbeatReply
 	// InstallSnapshot brings chunk number Chunk, from 1, of the snapshot at Index and LogTerm, of machine version
 	// Version; Done marks the last one. In Orders Data, Version and Done are missing: the shell fills them in.

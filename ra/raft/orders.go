@@ -177,7 +177,7 @@ func (r *Raft) closeFollower() {
 		return
 	}
 	if r.queryDue != 0 {
-		r.send(Message{Kind: HeartbeatReply, To: r.leader, Query: r.queryDue})
+		r.send(Message{Kind: HeartbeatReply, To: r.leader, Query: r.queryDue, Commit: r.commit})
 		r.queryDue = 0
 	}
 	if r.role == ra.AwaitCondition && r.await.reason == awaitStorage {

@@ -46,9 +46,15 @@ func (r *Raft) sendHeartbeats() {
 	}
 }
 
-// heartbeatReply counts a confirmation (REP-33). Numbers of other terms never get here (REP-35).
+// heartbeatReply counts a confirmation (REP-33). Numbers of other terms never get here (REP-35). A peer whose commit index
+// is lower than it once said has started anew, and takes the heartbeat for a sign of its leader: it asks nobody, and nothing
+// but an append can tell it what is committed (I18).
 func (r *Raft) heartbeatReply(m *Message) {
-	if p := r.peerOf(m); m.Query <= r.lead.querySent && m.Query > p.query {
+	p := r.peerOf(m)
+	if m.Commit < p.committed {
+		p.committed, p.poke = m.Commit, true
+	}
+	if m.Query <= r.lead.querySent && m.Query > p.query {
 		p.query = m.Query
 		r.lead.confirmed = true
 	}

@@ -349,6 +349,28 @@ func TestQueryNeedsMajority(t *testing.T) {
 	}
 }
 
+// I18: a follower that has started anew, and hears of its leader by a heartbeat before it could ask, learns what is committed
+// though nothing new comes.
+func TestRestartedFollowerLearnsCommit(t *testing.T) {
+	g := newGroup(t, "a", "b", "c")
+	g.do("a", Message{Kind: Campaign})
+	g.propose("a", 3)
+	leader := g.members["a"].raft
+	commit := leader.Commit()
+	stepped(leader, Message{Kind: AppendReply, From: "b", Term: 1, Index: commit, Last: commit, Commit: commit})
+	for _, c := range []struct {
+		says ra.Index
+		told bool
+	}{{commit, false}, {commit - 2, true}, {commit, false}} {
+		stepped(leader, Message{Kind: Query, Query: leader.lead.querySent + 1})
+		o := stepped(leader, Message{Kind: HeartbeatReply, From: "b", Term: 1, Query: leader.lead.querySent, Commit: c.says})
+		m, told := sentKind(o, Append, "b")
+		if told != c.told || told && m.Commit != commit {
+			t.Errorf("a follower that says %d is told %v: %v", c.says, told, o)
+		}
+	}
+}
+
 // I18: a member that takes another for its leader is told that it is not.
 func TestMistakenFollowersAreTold(t *testing.T) {
 	for _, kind := range []Kind{AppendReply, HeartbeatReply, InstallSnapshotReply} {
