@@ -168,10 +168,11 @@ func (s *Server) dropHint() {
 	}
 }
 
-// knows reports whether the term of an entry is known.
+// knows reports whether the term of a committed entry is known. A checkpoint that the member began with may be ahead of what
+// it knows to be committed: then the log has yet to become what led to it, and what it has there may be another entry.
 func (s *Server) knows(index ra.Index) bool {
 	_, known := s.cfg.Log.Term(index)
-	return known
+	return known && index <= s.core.Commit()
 }
 
 // takeCheckpoint takes a checkpoint at index if the policy grants it (CKPT-01).

@@ -347,6 +347,39 @@ func TestCheckpointAheadOfTheLog(t *testing.T) {
 	r.check("a", "b", "c")
 }
 
+// CKPT-02, SNAP-03: a state that came with a checkpoint from ahead of the log is that of no entry that the log has until that
+// is committed. No snapshot is made of it before, neither for want of room nor to rescue anything.
+func TestNoSnapshotAheadOfTheLog(t *testing.T) {
+	r, a, b := checkpointAhead(t, func(*rigNode, machine.Meta) {})
+	r.policy = snapshot.Policy{Growth: 1}
+	a.start()
+	entries, err := b.log.Read(nil, 5, 8, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _ := b.log.Term(4)
+	a.server.Step(&raft.Message{ // as of a leader that does not know yet what is committed
+		Kind: raft.Append, From: "b", To: "a", Term: b.server.Status().Term, Index: 4, LogTerm: before, Last: 8, Commit: 4, Entries: entries,
+	})
+	a.server.Flush()
+	if st := a.server.Core(); st.Commit != 4 || a.log.Last() != 8 {
+		t.Fatalf("the log ends at %d: %v", a.log.Last(), st)
+	}
+	if a.server.Offer() != nil || a.server.Rescue(8) {
+		t.Error("a snapshot is made of what is applied, 8, though 4 is known to be committed")
+	}
+	b.propose(1)
+	r.settle()
+	if o := a.server.Offer(); o == nil {
+		t.Error("no snapshot is offered when all is committed")
+	} else {
+		o.Decline()
+		o.Taken(snapshot.Info{}, false)
+	}
+	r.tick(40)
+	r.check("a", "b", "c")
+}
+
 // I14: a snapshot of the leader that lies below such a checkpoint takes the place of the log, and not of the state.
 func TestSnapshotBelowTheCheckpoint(t *testing.T) {
 	var state machine.Capture
