@@ -13,7 +13,8 @@ type Policy struct {
 	// no more disk than it must.
 	MinRecovery ra.Index
 	// Growth and MinBytes are for machines that never ask: a snapshot is due when the log has more bytes than Growth times
-	// the last snapshot, and at least MinBytes; 4 and 16 MiB if 0.
+	// the last snapshot, and at least MinBytes; 4 and 16 MiB if 0. A snapshot for a pack is taken whenever a file of the
+	// write-ahead log is full, if it is no longer than the log divided by Growth; MinBytes does not count then.
 	Growth   int64
 	MinBytes int64
 }
