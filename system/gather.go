@@ -87,7 +87,7 @@ func (n *Node) spare(c *wal.Closed) {
 func (n *Node) gather(c *wal.Closed) []offered {
 	var asked []*process
 	for i := range c.Spans {
-		if r := n.registry.byUID(c.Spans[i].UID); r != nil && c.Spans[i].First != 0 {
+		if r := n.registry.byUID(c.Spans[i].UID); r != nil && n.worthAsking(r) {
 			if p := r.proc.Load(); p != nil {
 				asked = append(asked, p)
 			}
@@ -104,6 +104,12 @@ func (n *Node) gather(c *wal.Closed) []offered {
 	ws.Wake()
 	waitBriefly(g.all)
 	return g.end()
+}
+
+// worthAsking reports whether the log of a member is long enough for any snapshot to be short beside it: there may be very
+// many members with hardly anything in a file, and each would be woken.
+func (n *Node) worthAsking(r *record) bool {
+	return n.cfg.Snapshots.Packed(&snapshot.State{LogBytes: r.log.Bytes()}, 1) > 0
 }
 
 // settleOffers tells the members what has become of their offers, and waits until they have let go of their logs.
