@@ -87,7 +87,7 @@ func (n *Node) spare(c *wal.Closed) {
 func (n *Node) gather(c *wal.Closed) []offered {
 	var asked []*process
 	for i := range c.Spans {
-		if r := n.registry.byUID(c.Spans[i].UID); r != nil && n.worthAsking(r) {
+		if r := n.registry.byUID(c.Spans[i].UID); r != nil && c.Spans[i].First != 0 && n.worthAsking(r) {
 			if p := r.proc.Load(); p != nil {
 				asked = append(asked, p)
 			}
