@@ -125,8 +125,8 @@ func (n *Node) startLocked(ctx context.Context, r *record) error {
 	switch {
 	case n.isClosing():
 		return ra.ErrClosed
-	case n.registry.byUID(r.uid) != r: // it was deleted, and its name may be another's
-		return ra.ErrNoProcess
+	case n.registry.byUID(r.uid) != r: // its name may be another's by now
+		return fmt.Errorf("%w: %s", errDeleted, r.id)
 	case r.proc.Load() != nil:
 		return fmt.Errorf("%w: member %s runs", ra.ErrNameTaken, r.id.Name)
 	}
