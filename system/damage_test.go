@@ -209,8 +209,9 @@ func TestRepairSegmentAndSnapshot(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, 3, func(c *Config) {
 					c.WALFileSize = wal.MinFileSize
+					c.Snapshots.Growth = 1 << 40 // no packs: the entries go into segments
 					if what == "snapshot" {
-						c.Snapshots = snapshot.Policy{MinBytes: 1, Growth: 1}
+						c.Snapshots.MinBytes = 1
 					}
 				})
 				c := w.cluster("c", "table", "n1", "n2", "n3")
