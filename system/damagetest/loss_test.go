@@ -87,6 +87,17 @@ func (a *loss) firstLife() {
 	a.closeAll()
 }
 
+// aheadOf reports whether a member counts as damaged at each start because its lost snapshot was ahead of what its cluster went
+// on with, a loss having been accepted on another node: docs/RELIABILITY.md, "What is not covered".
+func (a *loss) aheadOf(cluster string, err error) bool {
+	var at ra.Index
+	_, snapshot, found := strings.Cut(err.Error(), "the snapshot at ")
+	if _, scan := fmt.Sscanf(snapshot, "%d is lost", &at); !found || scan != nil {
+		return false
+	}
+	return slices.Contains(a.accepted, cluster) && at > a.last[cluster].Index
+}
+
 // secondLife opens the nodes again: I9: what was accepted or repaired stays so.
 func (a *loss) secondLife() {
 	a.openAll()
@@ -94,7 +105,7 @@ func (a *loss) secondLife() {
 		report := n.Report()
 		for _, uids := range []map[ra.UID]error{report.Suspect, report.Damaged} {
 			for uid, err := range uids {
-				if cluster := clusterOf(uid); a.last[cluster].Index > 0 && a.reports[name].Damaged[uid] == nil && !a.forged(name) {
+				if cluster := clusterOf(uid); a.last[cluster].Index > 0 && a.reports[name].Damaged[uid] == nil && !a.forged(name) && !a.aheadOf(cluster, err) {
 					a.problem("%s is damaged again on %s: %v", cluster, name, err)
 				}
 			}
