@@ -231,8 +231,12 @@ func (m *replayed) heal(row *row) {
 	}
 }
 
-// truncate removes entries from index from on.
+// truncate removes entries from index from on. If that is not above a reset the snapshot which stood for the log is lost, and
+// the log begins anew.
 func (m *replayed) truncate(from ra.Index) {
+	if m.reset != 0 && from <= m.reset {
+		m.reset, from = 0, 1
+	}
 	if m.table.Len() == 0 || from <= m.table.First() {
 		if m.truncated == 0 || from < m.truncated {
 			m.truncated = from

@@ -91,6 +91,19 @@ func TestTruncationIsKnown(t *testing.T) {
 	}
 }
 
+// I11: a truncation that reaches below what a snapshot stood for says that the snapshot is lost: no reset asks for it any
+// more, and nothing from before is back.
+func TestTruncationEndsAReset(t *testing.T) {
+	for _, c := range []struct{ at, reset, truncated ra.Index }{{21, 20, 21}, {20, 0, 1}, {1, 0, 1}} {
+		r := newReplay(nil)
+		r.apply(&row{flags: rowRegister | rowReset, seqLo: 1, seqHi: 1, reset: 20}, "m", nil)
+		r.apply(&row{flags: rowTruncate, seqLo: 2, seqHi: 2, prev: 20, truncate: c.at}, "m", nil)
+		if m := r.members["m"]; m.reset != c.reset || m.truncated != c.truncated || m.live.last != c.at-1 || m.found != (Mark{}) {
+			t.Errorf("truncated from %d: reset %d, truncated %d, last %d, %+v", c.at, m.reset, m.truncated, m.live.last, m.found)
+		}
+	}
+}
+
 // I11: entries that stand behind a gap are of no use, and the writer does not go on behind them.
 func TestEntriesBehindAGap(t *testing.T) {
 	for _, sure := range []ra.Index{0, 7} {

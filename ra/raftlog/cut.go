@@ -23,6 +23,8 @@ type cut struct {
 	seq uint64
 	// from is the first index that was removed, 1 for a reset. reset is the snapshot's index, 0 for a truncation.
 	from, reset ra.Index
+	// base is up to where a snapshot stood for the log before, so that the mem table need not have had anything up to there.
+	base ra.Index
 	// tail is what the mem table had from there on.
 	tail memtable.View
 }
@@ -43,7 +45,7 @@ func (l *Log) Truncate(from ra.Index) {
 
 // cut removes the entries from an index above the base on.
 func (l *Log) cut(from ra.Index) {
-	l.cuts = append(l.cuts, cut{from: from, tail: l.table.View(from, l.last)})
+	l.cuts = append(l.cuts, cut{from: from, base: l.base.Index, tail: l.table.View(from, l.last)})
 	l.table.Truncate(from)
 	l.last = min(l.last, from-1)
 	l.segs.Truncate(l.uid, from)
@@ -68,7 +70,7 @@ func (l *Log) Install(p Position, keep bool) {
 
 // replace puts a snapshot in place of the whole log.
 func (l *Log) replace(p Position) {
-	l.cuts = append(l.cuts, cut{from: 1, reset: p.Index, tail: l.table.View(1, math.MaxUint64)})
+	l.cuts = append(l.cuts, cut{from: 1, reset: p.Index, base: l.base.Index, tail: l.table.View(1, math.MaxUint64)})
 	l.table = new(memtable.Table)
 	l.base, l.last = p, p.Index
 	l.segs.Truncate(l.uid, 1)
@@ -191,7 +193,7 @@ func (l *Log) Range(s *wal.Span) (segment.Range, error) {
 		return r, nil
 	}
 	view := l.version(s.First, s.Last, s.Seq)
-	if due := max(s.First, l.base.Index+1); s.Seq > l.recovered && due <= s.Last && !covers(view, due, s.Last) {
+	if due := max(s.First, l.gone(s.Seq)+1); s.Seq > l.recovered && due <= s.Last && !covers(view, due, s.Last) {
 		return segment.Range{}, l.fail("a file has entries %d to %d, the log not", due, s.Last)
 	}
 	r.Entries = view.All()
@@ -213,6 +215,18 @@ func lowest(s *wal.Span) ra.Index {
 func covers(v memtable.View, lo, hi ra.Index) bool {
 	n := ra.Index(v.Len())
 	return n > 0 && v.First() <= lo && v.First()+n-1 == hi
+}
+
+// gone returns up to where a snapshot stood for the log when the order seq was the last one, or later: the log may have lost
+// the snapshot since, and begun anew.
+func (l *Log) gone(seq uint64) ra.Index {
+	upTo := l.base.Index
+	for i := range l.cuts {
+		if c := &l.cuts[i]; c.after(seq) {
+			upTo = max(upTo, c.base)
+		}
+	}
+	return upTo
 }
 
 // version returns the entries from lo to hi as they were when the order seq was the last one.

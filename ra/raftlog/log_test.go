@@ -357,6 +357,28 @@ func TestInstall(t *testing.T) {
 	}
 }
 
+// TestLoseBeforeFlush: when the snapshot is lost its log ends, and files that were full before are still to be flushed. They
+// bring what the table had kept of them above the snapshot, and the next file takes it away (F23).
+func TestLoseBeforeFlush(t *testing.T) {
+	for _, at := range []ra.Index{3, 6} { // in the middle of the file, and at its end
+		segs := newSet(t)
+		l := New("a", segs)
+		add(t, l, 2, entries(1, 1, 6))
+		l.Release(at)
+		l.Lose(1)
+		must(t, l.Order(&wal.Op{Seq: 3, Truncate: l.NeedsCut()}))
+		add(t, l, 4, entries(2, 1, 2))
+		want(t, l, "1/2 2/2")
+		flush(t, l, segs, wal.Span{UID: "a", First: 1, Last: 6, Seq: 2})
+		want(t, l, "1/2 2/2")
+		flush(t, l, segs, wal.Span{UID: "a", First: 1, Last: 2, Truncated: 1, Seq: 4})
+		want(t, l, "1/2 2/2")
+		if l.table.Len() != 0 || len(l.cuts) != 0 {
+			t.Fatalf("%v: is all flushed", l)
+		}
+	}
+}
+
 // TestMisuse: the log notices what contradicts itself, and does nothing from then on.
 func TestMisuse(t *testing.T) {
 	for name, misuse := range map[string]func(*Log) error{
@@ -377,6 +399,11 @@ func TestMisuse(t *testing.T) {
 			return err
 		},
 		"entries not known": func(l *Log) error {
+			_, err := l.Range(&wal.Span{UID: "a", First: 1, Last: 5, Seq: 2})
+			return err
+		},
+		"entries not known, all are lost": func(l *Log) error {
+			l.Lose(1)
 			_, err := l.Range(&wal.Span{UID: "a", First: 1, Last: 5, Seq: 2})
 			return err
 		},

@@ -201,6 +201,8 @@ func (w *world) step(m *tester) {
 		w.snapshot(m)
 	case k < 90:
 		w.install(m)
+	case k < 93:
+		w.lose(m)
 	default:
 		w.order(m, &wal.Op{State: &ra.HardState{Term: term}}, m.history[len(m.history)-1])
 	}
@@ -236,6 +238,29 @@ func (w *world) install(m *tester) {
 	m.snap, m.want, m.removed = p, plain{base: p}, nil
 	m.log.Install(p, false)
 	w.order(m, &wal.Op{Reset: p.Index}, ordered{first: p.Index + 1})
+}
+
+// lose has the disk lose the end of a log, or the snapshot and with it all. The snapshot goes to quarantine when it is durable
+// that the log ends.
+func (w *world) lose(m *tester) {
+	from := 1 + ra.Index(w.rng.IntN(int(m.want.last())+1))
+	m.log.Lose(from)
+	if m.removed = nil; from > m.want.base.Index {
+		m.want.cut(from)
+	} else {
+		m.want, from = plain{}, 1
+	}
+	after := m.history[len(m.history)-1]
+	if from < after.first {
+		after = ordered{first: from}
+	}
+	after.entries = slices.Clone(after.entries[:from-after.first])
+	w.order(m, &wal.Op{Truncate: from}, after)
+	if from == 1 {
+		if w.commit(); w.err == nil {
+			m.snap = Position{}
+		}
+	}
 }
 
 // commit makes the batch durable.

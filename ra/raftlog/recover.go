@@ -157,14 +157,16 @@ func (l *Log) NeedsCut() ra.Index {
 func (l *Log) Lose(from ra.Index) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if from <= l.base.Index {
-		l.segs.Restart(l.uid)
-		l.base, l.reset, from = Position{}, false, 1
-		for i := range l.cuts {
-			if c := &l.cuts[i]; c.seq == 0 { // no snapshot takes the place of what it removed
-				c.reset = 0
-			}
+	if from > l.base.Index {
+		l.cut(from)
+		return
+	}
+	l.cut(1)
+	for i := range l.cuts {
+		if c := &l.cuts[i]; c.seq == 0 { // no snapshot takes the place of what it removed
+			c.reset = 0
 		}
 	}
-	l.cut(from)
+	l.segs.Restart(l.uid)
+	l.base, l.reset = Position{}, false
 }
