@@ -165,7 +165,7 @@ func (m *replayed) cut(from ra.Index) {
 // order checks that the row follows the member's last one.
 func (m *replayed) order(row *row, losses int) {
 	switch {
-	case row.flags&rowMark != 0 && row.seqLo == m.live.seq:
+	case row.flags&rowMark != 0 && row.mark.What != 0 && row.seqLo == m.live.seq:
 		m.marked(row)
 	case row.seqLo == 0:
 		return

@@ -119,3 +119,23 @@ func TestEntriesBehindAGap(t *testing.T) {
 		}
 	}
 }
+
+// I11: only a mark that says that something is damaged can be recovery's own, and repeat the last order's number. One that is
+// taken back is an order like all others, and must follow.
+func TestRepairMustFollow(t *testing.T) {
+	for _, c := range []struct {
+		mark Mark
+		want Mark
+	}{
+		{Mark{What: DamagedLog, From: 3}, Mark{}},
+		{Mark{}, Mark{What: anyDamage, From: 8}},
+	} {
+		r := newReplay(nil)
+		m := r.member("m")
+		m.live.seq, m.live.last, m.sure, m.table = 4, 10, 7, newTable(t, 10)
+		r.apply(&row{flags: rowMark, seqLo: 4, seqHi: 4, prev: 10, mark: c.mark}, "m", nil)
+		if m.found != c.want || m.wasMarked != c.mark {
+			t.Errorf("a mark %+v: found %+v, was marked %+v", c.mark, m.found, m.wasMarked)
+		}
+	}
+}
