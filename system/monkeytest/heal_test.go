@@ -1,6 +1,7 @@
 package monkeytest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -48,10 +49,16 @@ func (k *keeper) heal() {
 	}
 }
 
+// errNotHere says that the node which the keeper has taken does not know the cluster.
+var errNotHere = errors.New("the node that is asked does not know it")
+
 // eventually is world.eventually for a cluster. Commands at which machines panic may still be applied now.
 func (k *keeper) eventually(what string, f func() error) bool {
 	return k.w.eventually(k.s.name+" "+what, func() error {
-		err := f()
+		err := errNotHere
+		if k.c != nil {
+			err = f()
+		}
 		if err != nil {
 			k.wake()
 		}
