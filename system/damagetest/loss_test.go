@@ -3,7 +3,6 @@ package damagetest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -88,15 +87,10 @@ func (a *loss) firstLife() {
 	a.closeAll()
 }
 
-// aheadOf reports whether a member counts as damaged at each start because its lost snapshot was ahead of what its cluster went
-// on with, a loss having been accepted on another node: docs/RELIABILITY.md, "What is not covered".
-func (a *loss) aheadOf(cluster string, err error) bool {
-	var at ra.Index
-	_, snapshot, found := strings.Cut(err.Error(), "the snapshot at ")
-	if _, scan := fmt.Sscanf(snapshot, "%d is lost", &at); !found || scan != nil {
-		return false
-	}
-	return slices.Contains(a.accepted, cluster) && at > a.last[cluster].Index
+// outlived reports whether a member counts as damaged at each start because its lost snapshot is not of the history that its
+// cluster went on with, a loss having been accepted on another node: docs/RELIABILITY.md, "What is not covered".
+func (a *loss) outlived(cluster string, err error) bool {
+	return slices.Contains(a.accepted, cluster) && strings.Contains(err.Error(), "the snapshot at ")
 }
 
 // secondLife opens the nodes again: I9: what was accepted or repaired stays so.
@@ -106,7 +100,7 @@ func (a *loss) secondLife() {
 		report := n.Report()
 		for _, uids := range []map[ra.UID]error{report.Suspect, report.Damaged} {
 			for uid, err := range uids {
-				if cluster := clusterOf(uid); a.last[cluster].Index > 0 && a.reports[name].Damaged[uid] == nil && !a.forged(name) && !a.aheadOf(cluster, err) {
+				if cluster := clusterOf(uid); a.last[cluster].Index > 0 && a.reports[name].Damaged[uid] == nil && !a.forged(name) && !a.outlived(cluster, err) {
 					a.problem("%s is damaged again on %s: %v", cluster, name, err)
 				}
 			}
