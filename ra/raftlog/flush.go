@@ -2,6 +2,7 @@ package raftlog
 
 import (
 	"cmp"
+	"errors"
 	"iter"
 	"slices"
 
@@ -9,7 +10,6 @@ import (
 	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
 	"github.com/heliopolis-raft/heliopolis/segment"
 	"github.com/heliopolis-raft/heliopolis/wal"
-	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
 // Home is the storage of a node, as a Flush needs it.
@@ -89,7 +89,7 @@ func (f *Flush) Tell() error {
 // sweep brings off the disk what deleted members have in packs. That takes space first, and gives it back with the file.
 func (f *Flush) sweep() error {
 	err := f.home.Snapshots.Sweep()
-	if vfs.IsFull(err) {
+	if errors.Is(err, ra.ErrDiskFull) {
 		f.home.WAL.MakeRoom()
 		err = f.home.Snapshots.Sweep()
 	}

@@ -201,7 +201,8 @@ func (s *Store) write(p *Pack) ([]Info, error) {
 	return s.publishPack(number, rows, p.entries)
 }
 
-// writeFile makes a new file with that content durable, or leaves nothing of it.
+// writeFile makes a new file with that content durable, or leaves nothing of it. It fails with ra.ErrDiskFull if there is no
+// space.
 func (s *Store) writeFile(name string, b []byte) error {
 	f, err := s.cfg.FS.Create(s.path(name), vfs.Buffered)
 	if errors.Is(err, vfs.ErrExist) {
@@ -211,16 +212,24 @@ func (s *Store) writeFile(name string, b []byte) error {
 		}
 	}
 	if err != nil {
-		return err
+		return diskFull(err)
 	}
 	_, err = f.WriteAt(b, 0)
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, s.cfg.FS.Remove(s.path(name)))
+	if err = errors.Join(err, f.Close()); err == nil {
+		return nil
 	}
-	return nil
+	return errors.Join(diskFull(err), s.cfg.FS.Remove(s.path(name)))
+}
+
+// diskFull says so if err is for lack of space.
+func diskFull(err error) error {
+	if vfs.IsFull(err) {
+		return fmt.Errorf("%w: %w", ra.ErrDiskFull, err)
+	}
+	return err
 }
 
 // publishPack gives a pack its name, makes that durable, and only then has its snapshots take the place of others.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -256,7 +257,7 @@ func TestLaterPackFormat(t *testing.T) {
 			b[30] ^= 1
 		}
 		put(t, fs, packName(1), b)
-		if _, _, err := Open(Config{FS: fs, Dir: "snap"}); !errors.Is(err, ErrVersion) || !bytes.Equal(content(t, fs, packName(1)), b) {
+		if _, _, err := Open(Config{FS: fs, Dir: "snap"}); !errors.Is(err, ErrVersion) || !strings.Contains(err.Error(), packName(1)) || !bytes.Equal(content(t, fs, packName(1)), b) {
 			t.Errorf("front table damaged %v: %v", damage, err)
 		}
 	}
@@ -463,4 +464,28 @@ func TestDamagedTableOnAFullDisk(t *testing.T) {
 	if !slices.Equal(report.Quarantined, []string{name}) {
 		t.Errorf("%+v", report)
 	}
+}
+
+// FAIL-06, I11: a store that cannot be opened because there is no room for what goes to quarantine says so, changes nothing,
+// and opens when there is room again.
+func TestDamageOnAFullDisk(t *testing.T) {
+	fs := vfs.NewMem()
+	mustPack(t, mustOpen(t, fs), 5, "a", "b", "c")
+	r := rowsOf(t, fs, 1)[1]
+	fs.Flip("snap/"+packName(1), r.off+r.size/2, 1)
+	before := content(t, fs, packName(1))
+	fs.SetCapacity(fs.Used())
+	if _, _, err := Open(Config{FS: fs, Dir: "snap"}); !errors.Is(err, ra.ErrDiskFull) {
+		t.Errorf("opened on a full disk: %v", err)
+	}
+	if !bytes.Equal(before, content(t, fs, packName(1))) {
+		t.Error("the pack has changed")
+	}
+	fs.SetCapacity(0)
+	s, report := reopen(t, fs)
+	if len(report.Damaged) != 1 || report.Damaged[0].UID != "b" {
+		t.Errorf("%+v", report)
+	}
+	mustHave(t, s, "a", 5, 100)
+	mustHave(t, s, "c", 5, 100)
 }

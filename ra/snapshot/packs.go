@@ -3,6 +3,7 @@ package snapshot
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -287,7 +288,7 @@ func (o *opening) meetPack(number uint64) error {
 		return o.quarantine(packName(number))
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", s.path(packName(number)), err)
 	}
 	s.lastPack = max(s.lastPack, number)
 	s.packs[number] = newPackFile(rows)

@@ -244,7 +244,7 @@ func (o *opening) choose(uid ra.UID, all []candidate) error {
 			return o.removeOlder(all[k+1:])
 		}
 		if !errors.Is(err, ra.ErrCorrupt) {
-			return err
+			return fmt.Errorf("%s: %w", n.id, err)
 		}
 		o.report.Damaged = append(o.report.Damaged, DamagedSnapshot{UID: uid, Index: n.index, Term: n.term, Cause: err})
 		o.report.Quarantined = append(o.report.Quarantined, n.String())
