@@ -13,10 +13,11 @@ import (
 // nodes could be asked. Members that run are left alone, so the call may be repeated.
 //
 // There is a cluster if any of the members that cfg names or this node knows is registered on its node, or any member on a
-// node that is up; then cfg says no more than where to look, for the cluster may have other members by now. It is never replaced by a new one, also if it has lost a
-// majority: then the call fails when ctx is done, and what it started runs on. It fails with ra.ErrNameTaken if the
-// cluster has another machine than cfg.Machine. While several nodes call it for a cluster that is not there yet, it may
-// fail with ra.ErrNameTaken, too, as StartCluster does; the cluster of one of them is there when the call is repeated.
+// node that is up; then cfg says no more than where to look, for the cluster may have other members by now. It is never
+// replaced by a new one, also if it has lost a majority: then the call fails when ctx is done, and what it started runs on.
+// It fails with ra.ErrNameTaken if the cluster has another machine than cfg.Machine. While several nodes call it for a
+// cluster that is not there yet, it may fail with ra.ErrNameTaken, too, as StartCluster does; the cluster of one of them is
+// there when the call is repeated.
 // All its errors are *StartError.
 func (n *Node) StartOrRestartCluster(ctx context.Context, cfg ClusterConfig) (*Cluster, error) {
 	v := revival{node: n, cfg: cfg, why: make(map[ra.ServerID]error)}

@@ -204,13 +204,7 @@ func (s *Store) write(p *Pack) ([]Info, error) {
 // writeFile makes a new file with that content durable, or leaves nothing of it. It fails with ra.ErrDiskFull if there is no
 // space.
 func (s *Store) writeFile(name string, b []byte) error {
-	f, err := s.cfg.FS.Create(s.path(name), vfs.Buffered)
-	if errors.Is(err, vfs.ErrExist) {
-		// Left over from an attempt that could not even be removed.
-		if err = s.cfg.FS.Remove(s.path(name)); err == nil {
-			f, err = s.cfg.FS.Create(s.path(name), vfs.Buffered)
-		}
-	}
+	f, err := s.createFile(name)
 	if err != nil {
 		return diskFull(err)
 	}

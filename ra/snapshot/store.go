@@ -452,18 +452,24 @@ func (s *Store) create(n id, suffix string) (vfs.File, string, error) {
 	if s.busy[name] {
 		return nil, "", fmt.Errorf("%w: %s", ErrBusy, n)
 	}
-	f, err := s.cfg.FS.Create(s.path(name), vfs.Buffered)
-	if errors.Is(err, vfs.ErrExist) {
-		// Left over from an attempt that could not even be removed.
-		if err = s.cfg.FS.Remove(s.path(name)); err == nil {
-			f, err = s.cfg.FS.Create(s.path(name), vfs.Buffered)
-		}
-	}
+	f, err := s.createFile(name)
 	if err != nil {
 		return nil, "", err
 	}
 	s.busy[name] = true
 	return f, name, nil
+}
+
+// createFile makes an empty file, in the place of one that is left over from an attempt which could not even be removed.
+func (s *Store) createFile(name string) (vfs.File, error) {
+	f, err := s.cfg.FS.Create(s.path(name), vfs.Buffered)
+	if !errors.Is(err, vfs.ErrExist) {
+		return f, err
+	}
+	if err := s.cfg.FS.Remove(s.path(name)); err != nil {
+		return nil, err
+	}
+	return s.cfg.FS.Create(s.path(name), vfs.Buffered)
 }
 
 // discard removes a temporary file. If that fails the next start does it.

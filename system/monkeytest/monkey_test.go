@@ -39,7 +39,7 @@ func TestMonkey(t *testing.T) {
 // TestDecay: they do while one node's disk decays, too: all that it loses comes back from the others (I10, I11).
 func TestDecay(t *testing.T) {
 	if !*decay {
-		t.Skip("without -decay")
+		t.Skip("some of its seeds fail for reasons that are not known yet, see docs/RELIABILITY.md; asked for with -decay")
 	}
 	each(t, func(t *testing.T, seed uint64, rng *rand.Rand) {
 		nodes := 3 + rng.IntN(2)
