@@ -2,6 +2,7 @@ package system
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"testing"
 	"testing/synctest"
@@ -108,5 +109,22 @@ func TestStoppedMemberIsWaitedFor(t *testing.T) {
 			}
 			w.empty()
 		})
+	}
+}
+
+// FSM-12: a member whose cluster is deleted may have ended before anybody looks whether its process has begun. Both are to be
+// seen then, and it has begun: a node that is opened does not report it as not started.
+func TestBegunAndEndedAtOnce(t *testing.T) {
+	n, ended := new(Node), make(chan struct{})
+	close(ended)
+	for range 100 {
+		p := &process{begun: make(chan struct{})}
+		if err := n.awaitBegin(p, ended); !errors.Is(err, ra.ErrNoProcess) {
+			t.Fatalf("%v, want that it has ended", err)
+		}
+		close(p.begun)
+		if err := n.awaitBegin(p, ended); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

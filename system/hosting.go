@@ -151,10 +151,21 @@ func (n *Node) startLocked(ctx context.Context, r *record) error {
 		return err
 	}
 	n.ends.Delete(r.uid)
+	return n.awaitBegin(p, ref.Done())
+}
+
+// awaitBegin returns when a process can be reached, or could be: a member whose cluster is being deleted may have ended
+// since, in good order, and one that fails is the supervisor's. It fails if the process has ended without that.
+func (n *Node) awaitBegin(p *process, ended <-chan struct{}) error {
 	select {
 	case <-p.begun:
 		return nil
-	case <-ref.Done():
+	case <-ended:
+	}
+	select { // of two that are ready the first one may have been either
+	case <-p.begun:
+		return nil
+	default:
 		return n.whyEnded(nil)
 	}
 }
