@@ -183,6 +183,8 @@ func (l *Log) readHighWater() (*highWater, error) {
 	for off := int64(0); off+block <= src.size; off += block {
 		h, err := decodeHighWater(src.bytes(off, block))
 		switch {
+		case errors.Is(err, errVersion):
+			return nil, err
 		case err != nil:
 			cause = errors.Join(err, src.unreadable(off, off+block))
 		case found == nil:
@@ -223,7 +225,9 @@ func (r *recovery) identify() error {
 	if err := r.readStates(); err != nil {
 		return err
 	}
-	r.readHeaders()
+	if err := r.readHeaders(); err != nil {
+		return err
+	}
 	ids := r.logIDs()
 	switch {
 	case len(ids) > 0:
@@ -281,11 +285,10 @@ func (r *recovery) logIDs() []uint64 {
 // errStranger says that a file is sound, and of another log.
 var errStranger = corruptf("of another log")
 
-// disown makes files of other logs count for nothing.
+// disown makes files of other logs count for nothing. sortFiles moves the WAL files among them.
 func (r *recovery) disown() {
 	for seq, h := range r.headers {
 		if h.log != r.l.id {
-			delete(r.headers, seq)
 			r.bad[seq] = errStranger
 		}
 	}

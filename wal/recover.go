@@ -283,15 +283,21 @@ func (r *recovery) loss(loss Loss, before uint64) {
 }
 
 // readHeaders reads the headers of all WAL files. Nothing is changed yet, since nobody knows which files are needed.
-func (r *recovery) readHeaders() {
+// A file in a format that is not known is an error, also if it is released: a later program may know what it is for.
+func (r *recovery) readHeaders() error {
 	r.headers, r.bad = make(map[uint64]*fileHeader), make(map[uint64]error)
 	for _, seq := range r.inv.files {
-		if h, err := r.readHeader(seq); err == nil {
-			r.headers[seq] = &h
-		} else {
+		h, err := r.readHeader(seq)
+		switch {
+		case errors.Is(err, errVersion):
+			return err
+		case err != nil:
 			r.bad[seq] = err
+		default:
+			r.headers[seq] = &h
 		}
 	}
+	return nil
 }
 
 // sortFiles leaves in headers those of the files that are needed. Files that have none, or another file's or log's, go to

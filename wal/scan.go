@@ -2,6 +2,7 @@ package wal
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -87,13 +88,14 @@ func (s *source) readFileHeader() (fileHeader, error) {
 	}
 	b := s.bytes(0, headerSize)
 	h, err := decodeFileHeader(b[:block])
-	if err != nil {
-		if second, err2 := decodeFileHeader(b[block:]); err2 == nil {
-			return second, nil
-		}
-		if cause := s.unreadable(0, headerSize); cause != nil {
-			return h, fmt.Errorf("%w: header: %w", errUnreadable, cause)
-		}
+	if err == nil || errors.Is(err, errVersion) {
+		return h, err
+	}
+	if second, err2 := decodeFileHeader(b[block:]); err2 == nil || errors.Is(err2, errVersion) {
+		return second, err2
+	}
+	if cause := s.unreadable(0, headerSize); cause != nil {
+		return h, fmt.Errorf("%w: header: %w", errUnreadable, cause)
 	}
 	return h, err
 }

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -116,30 +117,45 @@ func TestStateFileHardToRead(t *testing.T) {
 	}
 }
 
-// TestLaterFormat: a state file, or a WAL file that is needed, which only a later program can read is a reason not to start,
-// and stays where it is.
+// later makes the header at the beginning of b one of a later format, with the right checksum.
+func later(b []byte) {
+	b[8]++
+	binary.LittleEndian.PutUint32(b[12:], fileChecksum(b))
+}
+
+// TestLaterFormat: a file that only a later program can read is a reason not to start, also if it is a WAL file that is
+// released, or if only one copy of its header is left. Everything stays where it is.
 func TestLaterFormat(t *testing.T) {
 	m, disk, states := twoStates(t)
-	released := m.log.states.released
-	for _, name := range append(walFiles(t, disk), states...) {
-		if name == "wal/"+fileName(released) {
-			continue
+	released := "wal/" + fileName(m.log.states.released)
+	files := walFiles(t, disk)
+	if !slices.Contains(files, released) {
+		t.Fatalf("%s is not among %v", released, files)
+	}
+	both := func(b []byte) { later(b[:block]); later(b[block:headerSize]) }
+	makers := map[string]func(b []byte){
+		"both":              both,
+		"first, other lost": func(b []byte) { both(b); b[block+100]++ },
+		"other, first lost": func(b []byte) { both(b); b[100]++ },
+		"first":             func(b []byte) { later(b[:block]) },
+	}
+	for _, name := range slices.Concat(files, states, []string{"HIGHWATER"}) {
+		for what, makeLater := range makers {
+			if slices.Contains(states, name) {
+				makeLater = later
+			}
+			hurt := disk.Crash(vfs.CrashKept, m.rng)
+			b := whole(t, disk, name)
+			makeLater(b)
+			put(t, hurt, name, b)
+			before, _ := hurt.List("wal")
+			m.cfg.FS, m.err = hurt, nil
+			if m.open(); !errors.Is(m.err, errVersion) {
+				t.Errorf("%s, %s: opened: %v", name, what, m.err)
+			}
+			if after, _ := hurt.List("wal"); !slices.Equal(after, before) || !bytes.Equal(whole(t, hurt, name), b) {
+				t.Errorf("%s, %s: the log has %v, had %v", name, what, after, before)
+			}
 		}
-		hurt := disk.Crash(vfs.CrashKept, m.rng)
-		b := whole(t, disk, name)
-		parts := [][]byte{b}
-		if path.Ext(name) == walSuffix {
-			parts = [][]byte{b[:block], b[block:headerSize]}
-		}
-		for _, part := range parts {
-			part[8]++
-			binary.LittleEndian.PutUint32(part[12:], fileChecksum(part))
-		}
-		put(t, hurt, name, b)
-		m.cfg.FS, m.err = hurt, nil
-		if m.open(); !errors.Is(m.err, errVersion) {
-			t.Errorf("%s: opened: %v", name, m.err)
-		}
-		whole(t, hurt, name) // it is where it was
 	}
 }
