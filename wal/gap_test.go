@@ -162,35 +162,58 @@ func TestNumbersGoOn(t *testing.T) {
 	}
 }
 
-// TestForgedTable takes rows out of a batch's table, whose checksum is right then, and leaves its frames: no panic, and
-// the batch is not taken for whole.
+// TestForgedTable makes a batch's header count fewer or more rows than its table has, with checksums that are right then: no
+// panic, nothing of the batch is believed, and whoever may have been in it is marked (I11).
 func TestForgedTable(t *testing.T) {
 	disk := vfs.NewMem()
 	m := newModel(t, disk, 6)
 	m.open()
 	m.register("a")
 	m.register("b")
+	m.commit()
+	m.try(func() error { return m.log.roll(block) })
+	m.release() // the state file knows nothing of the next batch, and clears nobody
 	m.add("a", 1, 0, 1, 100)
 	m.add("b", 1, 0, 1, 100)
-	m.commit()
-	m.try(m.log.Close)
+	for _, uid := range []ra.UID{"a", "b"} {
+		m.vote(uid, 1, "a") // which makes the rows long enough for a third to have room
+	}
+	m.commit() // the mark beside the log vouches for it, and no later batch, whose chain would tell
 	if m.err != nil {
 		t.Fatal(m.err)
 	}
-	name := "wal/" + fileName(1)
-	b := content(t, disk, name)
-	h := decodeBatchHeader(b[headerSize:])
-	if h.rows != 2 {
-		t.Fatalf("%d rows", h.rows)
-	}
-	for _, rows := range []byte{0, 1} {
+	name, at := "wal/"+fileName(2), blockOf(0)
+	for _, rows := range []uint32{0, 1, 2, 3} {
 		hurt := disk.Crash(vfs.CrashKept, m.rng)
-		overwrite(t, hurt, name, blockOf(1)-batchFixed, batchFixed, false, m.rng) // the tail
-		hurt.Flip(name, headerSize+48, byte(h.rows)^rows)
-		mendFirst(t, hurt, name)
-		m.cfg.FS, m.err = hurt, nil
-		if out := m.open(); m.err != nil || len(out.Losses) == 0 {
-			t.Errorf("%d rows: %+v, %v", rows, out, m.err)
+		b := whole(t, hurt, name)
+		batch := b[at : at+block]
+		h := decodeBatchHeader(batch)
+		if h.rows != 2 || h.length != block {
+			t.Fatalf("%+v", h)
+		}
+		h.rows = rows
+		if !h.fits(block) {
+			t.Fatalf("%d rows do not fit", rows)
+		}
+		table := batch[batchFixed:][:h.table]
+		h.encode(batch, headMagic, table)
+		h.encode(batch[block-batchFixed:], tailMagic, table)
+		put(t, hurt, name, b)
+		m.cfg.FS = hurt
+		out := m.open()
+		if rows == 2 {
+			if m.err != nil || len(out.Losses) > 0 {
+				t.Fatalf("nothing is forged: %+v, %v", out, m.err)
+			}
+			continue
+		}
+		if m.err != nil || !slices.Equal(out.Losses, []Loss{{File: 2, Offset: at}}) || len(out.Members) != 2 {
+			t.Fatalf("%d rows: %+v, %v", rows, out, m.err)
+		}
+		for i := range out.Members {
+			if r := &out.Members[i]; r.Mark.What != anyDamage || r.Entries.Len() > 0 {
+				t.Errorf("%d rows: %s has %+v", rows, r.Writer.UID(), r.Mark)
+			}
 		}
 	}
 }

@@ -148,9 +148,9 @@ func (m *replayed) meet(s *live, losses int) {
 }
 
 // damage notes damage; entries from from on are not to be trusted. When orders are lost, a truncation may be among them:
-// then only what was known to be committed before is what the log held in the end.
+// then only what was known to be committed before is what the log held in the end. From is never 0, whatever a forged row says.
 func (m *replayed) damage(what Damage, from ra.Index) {
-	m.found.Add(Mark{What: what, From: from})
+	m.found.Add(Mark{What: what, From: max(from, 1)})
 	if what&DamagedLog != 0 {
 		m.cut(m.found.From)
 	}
@@ -256,10 +256,7 @@ func (m *replayed) append(row *row, got []ra.Entry) {
 	}
 	if m.found.What&DamagedLog != 0 {
 		// Entries that stand behind a gap are of no use.
-		m.live.last = row.first - 1
-		if m.found.From > 0 {
-			m.live.last = m.found.From - 1
-		}
+		m.live.last = m.found.From - 1
 		return
 	}
 	m.loose = false

@@ -120,6 +120,81 @@ func TestEntriesBehindAGap(t *testing.T) {
 	}
 }
 
+// I11: whoever shows nothing behind a loss keeps what was known to be committed before it, and no more.
+func TestNotCleared(t *testing.T) {
+	r := newReplay(nil)
+	m := r.member("m")
+	m.known, m.live.seq, m.live.last, m.sure, m.table = true, 4, 10, 7, newTable(t, 10)
+	r.lose(9)
+	if m := r.finish()[0]; m.found != (Mark{What: anyDamage, From: 8}) || m.table.Last() != 7 || m.live.last != 7 {
+		t.Errorf("mark %+v, entries up to %d, last %d", m.found, m.table.Last(), m.live.last)
+	}
+}
+
+// I11: of a run of entries only those count that follow on each other from the first on, whichever of them is lost.
+func TestEntriesWithAGap(t *testing.T) {
+	for lost := ra.Index(1); lost <= 5; lost++ {
+		var got []ra.Entry
+		for i := ra.Index(1); i <= 4; i++ {
+			if i != lost {
+				got = append(got, entry(i, 1, 10))
+			}
+		}
+		r := newReplay(nil)
+		r.apply(&row{flags: rowRegister | rowEntries, seqLo: 1, seqHi: 1, first: 1, count: 4}, "m", got)
+		want := Mark{What: DamagedLog, From: lost}
+		if lost > 4 {
+			want = Mark{}
+		}
+		if m := r.members["m"]; m.found != want || m.table.Last() != lost-1 || m.live.last != lost-1 {
+			t.Errorf("without %d: mark %+v, entries up to %d, last %d", lost, m.found, m.table.Last(), m.live.last)
+		}
+	}
+}
+
+// I11: damage begins at an index that there is, also if a forged row names one that there is not.
+func TestDamageFromNowhere(t *testing.T) {
+	for what, forged := range map[string]*row{
+		"entries from 0 on":                {flags: rowRegister | rowEntries, seqLo: 1, seqHi: 1, count: 2},
+		"applied up to the end of numbers": {flags: rowRegister | rowApplied, seqLo: 3, seqHi: 3, applied: ^ra.Index(0)},
+	} {
+		r := newReplay(nil)
+		r.apply(forged, "m", nil)
+		r.apply(&row{flags: rowState, seqLo: 5, seqHi: 5}, "m", nil)
+		r.apply(&row{flags: rowEntries, seqLo: 6, seqHi: 6, first: 9, count: 1}, "m", []ra.Entry{entry(9, 1, 10)})
+		if m := r.members["m"]; m.found.What&DamagedLog == 0 || m.found.From != 1 || m.table.Len() != 0 || m.live.last != 0 {
+			t.Errorf("%s: mark %+v, %d entries, last %d", what, m.found, m.table.Len(), m.live.last)
+		}
+	}
+}
+
+// I12: who is deleted stays so. A loss of unknown extent has the state file take effect at once, and then there may be rows
+// that are older than it.
+func TestDeletedStaysDeleted(t *testing.T) {
+	r := newReplay(&stateFile{batch: 9})
+	r.apply(&row{flags: rowRegister, seqLo: 1, seqHi: 1}, "m", nil)
+	r.lose(^uint64(0))
+	r.apply(&row{flags: rowState, seqLo: 4, seqHi: 4}, "m", nil)
+	if all := r.finish(); len(all) > 0 || !r.deleted["m"] {
+		t.Errorf("%d members, deleted are %v", len(all), r.deleted)
+	}
+}
+
+// I11: Highest counts what the state file says of released files, and what a row says was there before it, also if that is
+// lost: segments may have it.
+func TestHighestOfWhatIsNotThere(t *testing.T) {
+	r := newReplay(&stateFile{batch: 9, members: []stateMember{{uid: "m", live: live{seq: 3, base: 3, last: 20}}}})
+	if m := r.finish()[0]; m.highest != 20 || m.found != (Mark{}) {
+		t.Errorf("of the state file: %d, mark %+v", m.highest, m.found)
+	}
+	r = newReplay(nil)
+	r.apply(&row{flags: rowRegister, seqLo: 1, seqHi: 1}, "m", nil)
+	r.apply(&row{flags: rowState, seqLo: 3, seqHi: 3, prev: 12}, "m", nil) // order 2 is lost
+	if m := r.finish()[0]; m.highest != 12 || m.found.What&DamagedLog == 0 {
+		t.Errorf("of what is lost: %d, mark %+v", m.highest, m.found)
+	}
+}
+
 // I11: only a mark that says that something is damaged can be recovery's own, and repeat the last order's number. One that is
 // taken back is an order like all others, and must follow.
 func TestRepairMustFollow(t *testing.T) {

@@ -115,6 +115,19 @@ func appendShort(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
+// decodeTable reads a table of n rows. The table's checksum has been checked. If it is not exactly these rows all the same,
+// nothing in it can be trusted to be what it says: ok is false, and there are no rows.
+func decodeTable(table []byte, n uint32) (rows []row, ok bool) {
+	for range n {
+		row, rest, err := decodeRow(table)
+		if err != nil {
+			return nil, false
+		}
+		rows, table = append(rows, row), rest
+	}
+	return rows, len(table) == 0
+}
+
 // decodeRow reads the first row of table and returns what follows it. The table's checksum has been checked; what does
 // not fit together all the same is an error, never a panic.
 func decodeRow(table []byte) (row, []byte, error) {

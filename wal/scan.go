@@ -153,7 +153,8 @@ func check(h batchHeader, fixed, table []byte, off int64) (batchInfo, bool) {
 }
 
 // resync looks behind a head that is not sound for the next thing that is: the tail of the same batch, or the head or
-// tail of a later one. Sequence numbers below seq are remains of nothing that matters.
+// tail of a later one. Sequence numbers below seq are remains of nothing that matters. It does not look at the chain: see
+// walk.follow.
 func (s *source) resync(off, limit int64, fileID, seq uint64) (batchInfo, bool) {
 	for p := off; p+block <= limit; p += block {
 		if p > off {

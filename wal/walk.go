@@ -31,8 +31,8 @@ type walk struct {
 func (w *walk) run() {
 	for w.off < w.end {
 		b, ok := w.src.head(w.off, w.end, w.h.id)
-		if ok && b.header.seq == w.seq && (b.header.chain == w.chain || w.anyhow) {
-			if !w.take(&b, false) {
+		if ok && b.header.seq == w.seq {
+			if !w.follow(&b, false) {
 				break
 			}
 			continue
@@ -49,7 +49,7 @@ func (w *walk) skip() bool {
 	b, ok := w.src.resync(w.off, w.end, w.h.id, w.seq)
 	switch {
 	case ok && b.off == w.off && b.header.seq == w.seq:
-		return w.take(&b, true)
+		return w.follow(&b, true)
 	case ok:
 		w.lose(b.off, b.header.seq)
 		return true
@@ -68,9 +68,6 @@ func (w *walk) owes() bool { return w.h.seq >= w.r.floor.file && w.seq < w.r.flo
 
 // begun reports whether something of a batch stands where the next one is due.
 func (w *walk) begun() bool {
-	if w.off+batchFixed > w.src.size {
-		return false
-	}
 	return decodeBatchHeader(w.src.bytes(w.off, batchFixed)).fileID == w.h.id
 }
 
@@ -81,6 +78,22 @@ func (w *walk) lose(off int64, seq uint64) {
 	w.seal = 0
 }
 
+// follow takes the batch that is due if it goes on from the one before it.
+//
+// An old batch does not get so far: a file has a new id each time that a spare becomes one, only the process that began
+// it writes to it, and no place in it is written twice, since a write that fails ends the file. A copy of a log that is
+// opened goes on in a file of its own. So there are two batches of one number in one file only if two processes wrote to
+// it, as clones of a running machine do, each to its own copy, and if blocks of both are here now. Then the chain breaks
+// between them. On which side of the break this log is nobody knows, nor do orders that seem to follow prove anything
+// there. So nothing in the file from the break on counts.
+func (w *walk) follow(b *batchInfo, fromTail bool) bool {
+	if b.header.chain != w.chain && !w.anyhow {
+		w.lose(w.end, w.after)
+		return true
+	}
+	return w.take(b, fromTail)
+}
+
 // take replays a batch whose table is sound. It returns false if the batch is torn, or the last one of the file.
 func (w *walk) take(b *batchInfo, fromTail bool) bool {
 	rows, got, whole := w.read(b)
@@ -89,7 +102,8 @@ func (w *walk) take(b *batchInfo, fromTail bool) bool {
 			w.r.out.Torn = true
 			return false
 		}
-		w.r.loss(Loss{File: w.h.seq, Offset: w.off, Attributed: true}, 0)
+		// A table that has no rows for what it counts does not tell whose they were.
+		w.r.loss(Loss{File: w.h.seq, Offset: w.off, Attributed: len(rows) > 0}, w.seq+1)
 		w.damaged = true
 	}
 	w.damaged = w.damaged || fromTail
@@ -127,14 +141,9 @@ func (w *walk) vouched(b *batchInfo) bool {
 
 // read decodes the rows and collects the entries of each. whole is false if anything is missing.
 func (w *walk) read(b *batchInfo) (rows []row, got [][]ra.Entry, whole bool) {
-	table := b.table
-	for range b.header.rows {
-		row, rest, err := decodeRow(table)
-		if err != nil {
-			// The checksum is right and the content is not: what follows cannot be trusted to be what it says.
-			break
-		}
-		rows, table = append(rows, row), rest
+	rows, ok := decodeTable(b.table, b.header.rows)
+	if !ok {
+		return nil, nil, false
 	}
 	got = make([][]ra.Entry, len(rows))
 	w.src.frames(b, func(f frame) {
@@ -147,7 +156,7 @@ func (w *walk) read(b *batchInfo) (rows []row, got [][]ra.Entry, whole bool) {
 			got[f.row] = append(got[f.row], f.entry)
 		}
 	})
-	whole = len(table) == 0
+	whole = true
 	for i := range rows {
 		whole = whole && uint64(len(got[i])) == uint64(rows[i].count)
 	}
@@ -203,7 +212,7 @@ func (w *walk) finish() {
 		// file does not vouch for it.
 		last.end = w.seal
 	}
-	if w.confirmed || w.continues || w.open == nil {
+	if w.confirmed || w.open == nil {
 		last.carry = nil
 		return
 	}
