@@ -25,7 +25,6 @@ var (
 	seeds   = flag.Int("seeds", 4, "how many seeds")
 	seconds = flag.Int("seconds", 20, "how long faults happen, in seconds of virtual time")
 	strict  = flag.Bool("strict", false, "fail if a cluster has to be deleted by force")
-	decay   = flag.Bool("decay", false, "run TestDecay, too: a campaign")
 	lines   = flag.Int("lines", 300, "how many lines of the trace a failure prints")
 )
 
@@ -38,9 +37,6 @@ func TestMonkey(t *testing.T) {
 
 // TestDecay: they do while one node's disk decays, too: all that it loses comes back from the others (I10, I11).
 func TestDecay(t *testing.T) {
-	if !*decay {
-		t.Skip("some of its seeds fail for reasons that are not known yet, see docs/RELIABILITY.md; asked for with -decay")
-	}
 	each(t, func(t *testing.T, seed uint64, rng *rand.Rand) {
 		nodes := 3 + rng.IntN(2)
 		run(newWorld(t, seed, nodes, rng.IntN(nodes)), rng)
