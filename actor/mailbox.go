@@ -73,7 +73,7 @@ func (r *Ref) begin() {
 // step runs the actor once: all its system messages, then one batch. It reports whether the actor has more to do;
 // the caller then still holds the right to schedule it.
 func (r *Ref) step(c *Context) (again bool) {
-	c.ref = r
+	c.ref, r.soon = r, nil
 	r.mu.Lock()
 	for len(r.sys) > 0 {
 		sys := r.sys

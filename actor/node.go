@@ -10,7 +10,8 @@
 // idle actor puts it on its worker's ready list. The worker takes up to 128 ready actors in a round and gives each one
 // batch: everything that waits in its internal lane, and a bounded number of client messages. Then it ends the round
 // (Round.End), which flushes what the actors left in the worker's outboxes; only after that an actor can run again. So
-// what an actor sends to one receiver stays in order.
+// what an actor sends to one receiver stays in order. While one of many actors runs the memory of the next ones is loaded
+// (Warmer).
 package actor
 
 import (

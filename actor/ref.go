@@ -18,23 +18,24 @@ type Ref struct {
 	actor   Actor
 	inbox   Inbox // actor, if it is one
 	invoker pa.MessageInvoker
+	warmer  Warmer // actor, if it is one
 	child   *child // what its supervisor knows of it, or nil
 	bound   int32  // of the client lane
 
 	// Only its worker touches these. batch is how many client messages it gets at once; begun says that Start was
-	// called.
-	batch uint16
-	begun bool
+	// called. soon is the client message that is being warmed, the first of soonLeft that wait; nil if none is.
+	batch    uint16
+	begun    bool
+	soonLeft int32
+	soon     Message
 
 	mu sync.Mutex
-	// scheduled: somebody holds the right to run it: it is on a ready list, in a Wakeups, or running. Only the holder
-	// touches next.
+	// scheduled: somebody holds the right to run it: it is on a ready list, in a Wakeups, or running.
 	scheduled bool
 	started   bool // may run; before that everything is only queued
 	suspended bool // protoactor wants only system messages handled
 	dead      bool // takes no more messages
 	waiting   int32
-	next      *Ref
 	sys       []any
 	client    lane
 	fired     timerList
@@ -105,6 +106,9 @@ func (r *Ref) enqueue(m Message) {
 // Lock lends the mailbox's lock to somebody who posts into the actor's Inbox. Hold it for a few instructions only, and
 // call nothing of this package but Unlock or Release meanwhile.
 func (r *Ref) Lock() { r.mu.Lock() }
+
+// TryLock is Lock if nobody has the lock, else it reports false.
+func (r *Ref) TryLock() bool { return r.mu.TryLock() }
 
 // Unlock ends a post: if the actor was idle it is now ready, and is added to ws, or put on its worker's ready list at
 // once if ws is nil. Posts to a process that has ended are forgotten.

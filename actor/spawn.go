@@ -112,6 +112,7 @@ func (r *Ref) build(f Factory) (err error) {
 	}
 	r.actor = a
 	r.inbox, _ = a.(Inbox)
+	r.warmer, _ = a.(Warmer)
 	return nil
 }
 

@@ -38,6 +38,7 @@ type worker struct {
 
 	// Only the worker's goroutine touches these.
 	local readyList // taken from ready, run chunk by chunk
+	again readyList // ran, and has more to do
 	spare []Job
 	wake  Wakeups
 	// tickers are the actors here that want to know of ticks; tickWaits says that a tick was injected and did not run.
@@ -86,7 +87,7 @@ func (w *worker) await() bool {
 }
 
 func (w *worker) idle() bool {
-	return w.local.head == nil && w.ready.head == nil && len(w.jobs) == 0
+	return w.local.empty() && w.ready.empty() && len(w.jobs) == 0
 }
 
 // park sleeps until somebody brings work. It is called and returns with w.mu held.
@@ -102,8 +103,8 @@ func (w *worker) park() {
 
 // takeReady refills the local list when it is used up. w.mu is held.
 func (w *worker) takeReady() {
-	if w.local.head == nil {
-		w.local, w.ready = w.ready, readyList{}
+	if w.local.empty() {
+		w.local, w.ready = w.ready, w.local
 	}
 }
 
@@ -124,21 +125,22 @@ func (w *worker) runJobs() {
 // runChunk is one round. Actors that have more to do are put back only when the round has ended: nobody runs again
 // before the outputs of its last batch are on their way.
 func (w *worker) runChunk() {
-	var again readyList
-	for range chunk {
-		r := w.local.pop()
-		if r == nil {
-			break
-		}
+	refs := w.local.take(chunk)
+	warmFirst(refs)
+	for i, r := range refs {
+		warmAhead(refs, i)
 		if r.step(&w.ctx) {
-			again.push(r)
+			w.again.push(r)
 		}
+	}
+	if w.local.empty() {
+		w.local.reset()
 	}
 	if w.round != nil {
 		w.round.End()
 	}
-	if again.head != nil {
-		w.join(&again)
+	if !w.again.empty() {
+		w.join(&w.again)
 	}
 }
 
@@ -156,7 +158,14 @@ func (w *worker) join(l *readyList) {
 
 // add is join for one actor.
 func (w *worker) add(r *Ref) {
-	w.join(&readyList{head: r, tail: r})
+	w.mu.Lock()
+	if w.closed && w.heir != nil {
+		w.mu.Unlock()
+		w.heir.add(r)
+		return
+	}
+	w.ready.push(r)
+	w.unlockAndSignal()
 }
 
 func (w *worker) inject(j Job) {
@@ -188,50 +197,43 @@ func (w *worker) unlockAndSignal() {
 // runs the job.
 func (n *Node) Inject(worker int, j Job) { n.workers[worker].inject(j) }
 
-// readyList is a list of actors, linked through Ref.next. An actor is on at most one list, the one whose holder has
-// the right to schedule it.
+// readyList is a list of actors, in order, whose first done were taken out. An actor is on at most one list, the one
+// whose holder has the right to schedule it. It is no linked list, since who runs soon is looked at ahead (see warmAhead).
 type readyList struct {
-	head, tail *Ref
+	refs []*Ref
+	done int
 }
 
-func (l *readyList) push(r *Ref) {
-	if l.head == nil {
-		l.head = r
-	} else {
-		l.tail.next = r
-	}
-	l.tail = r
+func (l *readyList) empty() bool { return l.done == len(l.refs) }
+
+func (l *readyList) push(r *Ref) { l.refs = append(l.refs, r) }
+
+// take takes out the next actors, up to n of them. What it returns is valid until the list is reset or pushed to.
+func (l *readyList) take(n int) []*Ref {
+	rest := l.refs[l.done:]
+	rest = rest[:min(n, len(rest))]
+	l.done += len(rest)
+	return rest
 }
 
-func (l *readyList) pop() *Ref {
-	r := l.head
-	if r != nil {
-		l.head = r.next
-		r.next = nil
-	}
-	return r
+// reset empties the list, and keeps its memory.
+func (l *readyList) reset() {
+	clear(l.refs)
+	l.refs, l.done = l.refs[:0], 0
 }
 
 // join moves all of o to the end of l.
 func (l *readyList) join(o *readyList) {
-	if o.head == nil {
-		return
-	}
-	if l.head == nil {
-		*l = *o
-	} else {
-		l.tail.next = o.head
-		l.tail = o.tail
-	}
-	*o = readyList{}
+	l.refs = append(l.refs, o.refs[o.done:]...)
+	o.reset()
 }
 
 // Wakeups collects actors that became ready, so that they are handed to their workers in one operation. The zero value
-// is empty and ready for use; Wake empties it again. It belongs to one goroutine. An actor in it does not run before
-// Wake is called.
+// is empty and ready for use; Wake empties it again, and keeps its memory. It belongs to one goroutine. An actor in it
+// does not run before Wake is called.
 type Wakeups struct {
-	first workerList
-	more  []workerList // for actors of other workers than the first one's
+	lists []workerList // the first used of them; the others have memory only
+	used  int
 }
 
 type workerList struct {
@@ -239,32 +241,30 @@ type workerList struct {
 	list   readyList
 }
 
-func (ws *Wakeups) add(r *Ref) {
-	if ws.first.list.head == nil {
-		ws.first.worker = r.worker
-	}
-	if ws.first.worker == r.worker {
-		ws.first.list.push(r)
-		return
-	}
-	for i := range ws.more {
-		if ws.more[i].worker == r.worker {
-			ws.more[i].list.push(r)
-			return
+func (ws *Wakeups) add(r *Ref) { ws.of(r.worker).push(r) }
+
+// of returns the list for a worker. Those who collect do so for few workers.
+func (ws *Wakeups) of(w *worker) *readyList {
+	for i := range ws.lists[:ws.used] {
+		if l := &ws.lists[i]; l.worker == w {
+			return &l.list
 		}
 	}
-	ws.more = append(ws.more, workerList{worker: r.worker})
-	ws.more[len(ws.more)-1].list.push(r)
+	if ws.used == len(ws.lists) {
+		ws.lists = append(ws.lists, workerList{})
+	}
+	l := &ws.lists[ws.used]
+	l.worker = w
+	ws.used++
+	return &l.list
 }
 
 // Wake lets all the actors run: one operation and at most one signal for each worker.
 func (ws *Wakeups) Wake() {
-	if ws.first.list.head != nil {
-		ws.first.worker.join(&ws.first.list)
+	for i := range ws.lists[:ws.used] {
+		l := &ws.lists[i]
+		l.worker.join(&l.list)
+		l.worker = nil // it may end
 	}
-	for i := range ws.more {
-		ws.more[i].worker.join(&ws.more[i].list)
-	}
-	clear(ws.more) // let go of workers that may have ended
-	ws.more = ws.more[:0]
+	ws.used = 0
 }

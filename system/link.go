@@ -49,7 +49,8 @@ func (n *Node) arrivedFrame(from ra.NodeID, f actor.Frame) {
 
 // arrived hands out the letters and answers of a frame.
 func (n *Node) arrived(from ra.NodeID, f *frame) {
-	for _, l := range f.letters {
+	for i, l := range f.letters {
+		n.warmReceivers(f.letters, i)
 		l.fromNode, l.fromLife = from, f.life
 		n.handOut(l, &f.wake)
 	}

@@ -37,6 +37,8 @@ type process struct {
 	round *round         // of the worker
 
 	peers    peers
+	soon     *letter // being warmed, the first of soonLeft that wait; nil if none is
+	soonLeft int
 	sending  *letter // NewMessage gave it out
 	leader   ra.UID  // who was last held for the leader
 	watching actor.MonitorRef
@@ -89,6 +91,7 @@ func (p *process) Receive(ctx *actor.Context) {
 	calm := false
 	p.enter(ctx)
 	defer p.guard(&calm)
+	p.soon = nil
 	p.withdraw()
 	b := p.batch
 	p.batch = inbox{}

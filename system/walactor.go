@@ -416,6 +416,7 @@ func (t *tiding) Run(ws *actor.Wakeups) {
 
 func (t *tiding) post(ws *actor.Wakeups) {
 	for i := range t.acks {
+		warmOwners(t.acks, i)
 		t.acks[i].Writer.Owner.(*record).written(t.acks[i].Seq, t.round, ws)
 	}
 	for _, r := range t.again {

@@ -71,7 +71,7 @@ func (l *Log) Install(p Position, keep bool) {
 // replace puts a snapshot in place of the whole log.
 func (l *Log) replace(p Position) {
 	l.cuts = append(l.cuts, cut{from: 1, reset: p.Index, base: l.base.Index, tail: l.table.View(1, math.MaxUint64)})
-	l.table = new(memtable.Table)
+	l.table = memtable.Table{}
 	l.base, l.last = p, p.Index
 	l.segs.Truncate(l.uid, 1)
 	l.measure()

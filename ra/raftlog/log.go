@@ -51,7 +51,7 @@ type Log struct {
 	ordered atomic.Uint64
 
 	mu    sync.Mutex // guards what follows; not held while the disk is read
-	table *memtable.Table
+	table memtable.Table
 	base  Position // the last entry that is gone; the snapshot stands for it
 	last  ra.Index
 	cuts  []cut // whose orders are not in flushed files, oldest first
@@ -68,7 +68,7 @@ type Log struct {
 
 // New returns the log of a member that has none yet.
 func New(uid ra.UID, segs *segment.Set) *Log {
-	return &Log{uid: uid, segs: segs, table: new(memtable.Table)}
+	return &Log{uid: uid, segs: segs}
 }
 
 // Append adds entries behind the last one. It fails with ErrOutOfStep if they do not follow it, or if the log was

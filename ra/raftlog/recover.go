@@ -28,7 +28,7 @@ func Recover(m *wal.Member, segs *segment.Set, snap Position) (*Log, error) {
 	case m.Truncated != 0:
 		segs.Truncate(uid, m.Truncated)
 	}
-	l := &Log{uid: uid, segs: segs, table: m.Entries, recovered: m.Writer.Seq()}
+	l := &Log{uid: uid, segs: segs, table: *m.Entries, recovered: m.Writer.Seq()}
 	l.ordered.Store(l.recovered)
 	from, err := l.marked(m, snap)
 	if err == nil {
@@ -69,7 +69,7 @@ func (l *Log) join(end ra.Index, snap Position) error {
 		return nil
 	case end == snap.Index && !whole:
 		// All of it was released, or came as a snapshot. What there is lies below the snapshot.
-		l.table, l.last = new(memtable.Table), end
+		l.table, l.last = memtable.Table{}, end
 	}
 	if next := l.intact(snap); next != end+1 {
 		return fmt.Errorf("%w: the log of %s is intact from %d to %d, but ended at %d", ra.ErrDamaged, l.uid, snap.Index, next-1, end)
@@ -102,7 +102,7 @@ func (l *Log) Holds(p Position) bool {
 // log may go away, or what is left of it could pass for what follows the snapshot.
 func (l *Log) startOver(snap Position) {
 	l.cuts = append(l.cuts, cut{from: 1, reset: snap.Index, tail: l.table.View(1, math.MaxUint64)})
-	l.table, l.base, l.last, l.reset = new(memtable.Table), snap, snap.Index, true
+	l.table, l.base, l.last, l.reset = memtable.Table{}, snap, snap.Index, true
 	l.segs.Truncate(l.uid, 1)
 	l.measure()
 }

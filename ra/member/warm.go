@@ -1,0 +1,30 @@
+package member
+
+import "github.com/heliopolis-raft/heliopolis/ra/warm"
+
+// How many callers are loaded, and how much of each.
+const (
+	warmCallers = 8
+	warmCaller  = 256
+)
+
+// Warm loads what the next batch will need, see package warm.
+func (s *Server) Warm(step int) {
+	switch step {
+	case 0:
+		warm.Value(s)
+		return
+	case 1:
+		warm.Value(s.rare)
+		warm.Slice(s.waiting.list[s.waiting.head:], warmCallers)
+	case 2:
+		next := s.waiting.list[s.waiting.head:]
+		for i := range next[:min(len(next), warmCallers)] {
+			warm.Pointee(next[i].caller, warmCaller)
+		}
+	}
+	if s.core != nil && s.machine != nil { // it may have failed while it was restored
+		s.core.Warm(step - 1)
+		s.machine.Warm(step - 1)
+	}
+}
