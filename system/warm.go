@@ -54,12 +54,13 @@ func (p *process) warmLetters(step int) {
 	warm.Value(p.soon)
 }
 
-// warmPosts is how many receivers are warmed together before they are posted to.
+// warmPosts is how many receivers are warmed together before they are posted to. Fewer than that are not warmed at all:
+// their memory stays in the cache anyway.
 const warmPosts = 16
 
 // warmReceivers loads what it takes to post the letters behind the first done ones. Who posts many calls it before each.
 func (n *Node) warmReceivers(letters []*letter, done int) {
-	if done%warmPosts != 0 {
+	if done%warmPosts != 0 || len(letters) < warmPosts {
 		return
 	}
 	next := letters[done:min(done+warmPosts, len(letters))]
@@ -78,7 +79,7 @@ func (n *Node) warmReceivers(letters []*letter, done int) {
 
 // warmOwners loads what it takes to tell the members of the acknowledgements behind the first done ones.
 func warmOwners(acks []wal.Ack, done int) {
-	if done%warmPosts != 0 {
+	if done%warmPosts != 0 || len(acks) < warmPosts {
 		return
 	}
 	next := acks[done:min(done+warmPosts, len(acks))]
