@@ -2,6 +2,7 @@ package actor
 
 import (
 	pa "github.com/asynkron/protoactor-go/actor"
+	"github.com/heliopolis-raft/heliopolis/ra/warm"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
 )
@@ -49,6 +50,9 @@ func (c *Context) Next() any {
 		c.left--
 		c.taken++
 		m := c.lane.pop()
+		if c.lane.head != nil {
+			warm.Pointee(c.lane.head, warmMessage)
+		}
 		c.sender = nil
 		if ok {
 			c.sender = p.sender

@@ -40,6 +40,7 @@ type Batch struct {
 	acks  []Ack
 	table int // upper bound of the table's length
 	salt  uint32
+	head  frameHead
 	gen   uint64 // distinguishes this filling of this batch from all others of the log
 	calm  int    // fillings in a row that used little of a large buffer
 	// urgent: there is an order that somebody waits for.
@@ -242,7 +243,7 @@ func (b *Batch) copyEntries(slot int, entries []ra.Entry, n int) {
 	out := b.buf[at:]
 	for i := range entries {
 		body := entries[i].Body
-		putFrame(out, b.salt, uint32(slot), uint32(len(body)), binary.LittleEndian.Uint32(body))
+		b.head.put(out, b.salt, uint32(slot), uint32(len(body)), binary.LittleEndian.Uint32(body))
 		copy(out[frameHeader:], body)
 		out = out[frameHeader+len(body):]
 	}

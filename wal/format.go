@@ -190,13 +190,15 @@ func (h *batchHeader) fits(room int64) bool {
 		uint64(h.rows)*rowFixed <= table && h.flags&^batchFlags == 0
 }
 
-// putFrame writes the header of the frame whose body begins with the checksum bodyCRC. The frame's own checksum covers
+// frameHead is where the checksum of a frame's header is computed: beside its place in a buffer, since to read back what
+// was just stored there would wait for the buffer to come from memory. Who makes many frames keeps one, because what is
+// given to package crc32 escapes.
+type frameHead [frameHeader]byte
+
+// put writes the header of the frame whose body begins with the checksum bodyCRC to b. The frame's own checksum covers
 // the row, the length and the body's checksum, and with it the body; it starts from the batch's salt, so that no frame
 // of another batch can pass for one of this batch.
-//
-// The checksum is computed beside b: reading back what was just stored there would wait for b to come from memory.
-func putFrame(b []byte, salt, row, length, bodyCRC uint32) {
-	var h [frameHeader]byte
+func (h *frameHead) put(b []byte, salt, row, length, bodyCRC uint32) {
 	le := binary.LittleEndian
 	first := uint64(row) | uint64(length)<<32
 	le.PutUint64(h[0:], first)
@@ -205,12 +207,12 @@ func putFrame(b []byte, salt, row, length, bodyCRC uint32) {
 	le.PutUint64(b[0:], first)
 }
 
-// checkFrame reads a frame's header again; bodyCRC are the first four bytes of the body behind it.
-func checkFrame(b []byte, salt, bodyCRC uint32) (row, length uint32, ok bool) {
+// check reads the header of a frame at b again; bodyCRC are the first four bytes of the body behind it.
+func (h *frameHead) check(b []byte, salt, bodyCRC uint32) (row, length uint32, ok bool) {
 	var again [frameHeader]byte
 	le := binary.LittleEndian
 	row, length = le.Uint32(b[0:]), le.Uint32(b[4:])
-	putFrame(again[:], salt, row, length, bodyCRC)
+	h.put(again[:], salt, row, length, bodyCRC)
 	return row, length, le.Uint32(again[8:]) == le.Uint32(b[8:])
 }
 

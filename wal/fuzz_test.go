@@ -182,7 +182,7 @@ func FuzzBatch(f *testing.F) {
 	b := make([]byte, block)
 	h.encode(b, headMagic, r.append(b[:batchFixed])[batchFixed:])
 	frame := b[h.framesAt:]
-	putFrame(frame, h.salt, 0, uint32(len(body)), binary.LittleEndian.Uint32(body))
+	new(frameHead).put(frame, h.salt, 0, uint32(len(body)), binary.LittleEndian.Uint32(body))
 	copy(frame[frameHeader:], body)
 	f.Add(b)
 	f.Add(b[:batchFixed])

@@ -180,9 +180,10 @@ type frame struct {
 // is not sound it skips: to the next frame if the length is known, byte by byte otherwise; the salt sees to it that
 // nothing else can be taken for a frame of this batch.
 func (s *source) frames(b *batchInfo, yield func(frame)) {
+	var head frameHead
 	area := s.bytes(b.off+int64(b.header.framesAt), int(b.header.frames))
 	for len(area) >= frameHeader+ra.HeaderLen {
-		row, length, ok := checkFrame(area, b.header.salt, binary.LittleEndian.Uint32(area[frameHeader:]))
+		row, length, ok := head.check(area, b.header.salt, binary.LittleEndian.Uint32(area[frameHeader:]))
 		if !ok || uint64(length) > uint64(len(area)-frameHeader) {
 			area = area[1:]
 			continue

@@ -51,6 +51,7 @@ func (s *Server) applyBatch(entries []ra.Entry) (err error) {
 	defer s.contain(&err)
 	fx := s.scratch.push()
 	for i := range entries {
+		s.warmApply(entries[i:])
 		if err := s.applyOne(&entries[i], fx); err != nil {
 			return err
 		}

@@ -1,12 +1,27 @@
 package member
 
-import "github.com/heliopolis-raft/heliopolis/ra/warm"
+import (
+	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/warm"
+)
 
 // How many callers are loaded, and how much of each.
 const (
 	warmCallers = 8
 	warmCaller  = 256
+	warmBody    = 128
+	applyAhead  = 4
 )
+
+// warmApply is called before the first of next is applied, and loads what applying a later one will need.
+func (s *Server) warmApply(next []ra.Entry) {
+	if len(next) > applyAhead {
+		warm.Slice(next[applyAhead].Body, warmBody)
+	}
+	if callers := s.waiting.list[s.waiting.head:]; len(callers) > applyAhead {
+		warm.Pointee(callers[applyAhead].caller, warmCaller)
+	}
+}
 
 // Warm loads what the next batch will need, see package warm.
 func (s *Server) Warm(step int) {
