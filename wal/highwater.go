@@ -209,7 +209,7 @@ func (r *recovery) loadHighWater() error {
 		h, err = r.l.readHighWater()
 	}
 	if errors.Is(err, errVersion) {
-		return err
+		return fmt.Errorf("%s: %w", r.l.cfg.HighWater, err)
 	}
 	isNew := len(r.inv.files)+len(r.inv.states) == 0 && errors.Is(err, vfs.ErrNotExist)
 	if r.mark = h; err != nil && !isNew {

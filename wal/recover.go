@@ -2,6 +2,7 @@ package wal
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -177,6 +178,8 @@ func (r *recovery) readStates() error {
 		switch {
 		case errors.Is(err, errUnreadable):
 			cause = err
+		case errors.Is(err, errVersion):
+			return fmt.Errorf("%s: %w", r.l.path(stateName(name)), err)
 		case err != nil && !errors.Is(err, ra.ErrCorrupt):
 			return err
 		}
@@ -290,7 +293,7 @@ func (r *recovery) readHeaders() error {
 		h, err := r.readHeader(seq)
 		switch {
 		case errors.Is(err, errVersion):
-			return err
+			return fmt.Errorf("%s: %w", r.l.path(fileName(seq)), err)
 		case err != nil:
 			r.bad[seq] = err
 		default:

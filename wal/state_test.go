@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
@@ -150,8 +151,8 @@ func TestLaterFormat(t *testing.T) {
 			put(t, hurt, name, b)
 			before, _ := hurt.List("wal")
 			m.cfg.FS, m.err = hurt, nil
-			if m.open(); !errors.Is(m.err, errVersion) {
-				t.Errorf("%s, %s: opened: %v", name, what, m.err)
+			if m.open(); !errors.Is(m.err, errVersion) || !strings.Contains(m.err.Error(), name) {
+				t.Errorf("%s, %s: opened, or the error does not name it: %v", name, what, m.err)
 			}
 			if after, _ := hurt.List("wal"); !slices.Equal(after, before) || !bytes.Equal(whole(t, hurt, name), b) {
 				t.Errorf("%s, %s: the log has %v, had %v", name, what, after, before)
