@@ -321,8 +321,12 @@ func TestEveryBit(t *testing.T) {
 	for _, s := range subjects(t, referenceOf(t, 1)) {
 		byKind[s.kind] = append(byKind[s.kind], s)
 	}
-	if len(byKind) != 9 {
-		t.Fatalf("the reference has %d kinds of files: %q", len(byKind), slices.Sorted(maps.Keys(byKind)))
+	for _, kind := range []string{
+		"checkpoint", "full WAL file", "high-water mark", "newest WAL file", "pack of snapshots", "segment", "snapshot", "state file",
+	} { // and a spare WAL file, unless the node was stopped while it made one
+		if len(byKind[kind]) == 0 {
+			t.Fatalf("the reference has no %s, but %q", kind, slices.Sorted(maps.Keys(byKind)))
+		}
 	}
 	for _, kind := range slices.Sorted(maps.Keys(byKind)) {
 		name := strings.ReplaceAll(kind, " ", "-")
