@@ -2,9 +2,9 @@ package actor
 
 import (
 	pa "github.com/asynkron/protoactor-go/actor"
-	"github.com/heliopolis-raft/heliopolis/ra/warm"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/warm"
 )
 
 // Context is what an actor is given when it is called: the batch, and what it may do. It belongs to the worker and is

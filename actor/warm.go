@@ -32,9 +32,6 @@ func warmFirst(refs []*Ref) {
 
 // warmAhead is called before actor i runs, and warms those behind it, each by one step.
 func warmAhead(refs []*Ref, i int) {
-	if len(refs) < crowd {
-		return
-	}
 	for step := range warmSteps {
 		if k := i + warmGap*(warmSteps-step); k >= 0 && k < len(refs) {
 			refs[k].warm(step)

@@ -126,9 +126,14 @@ func (w *worker) runJobs() {
 // before the outputs of its last batch are on their way.
 func (w *worker) runChunk() {
 	refs := w.local.take(chunk)
-	warmFirst(refs)
+	crowded := len(refs) >= crowd
+	if crowded {
+		warmFirst(refs)
+	}
 	for i, r := range refs {
-		warmAhead(refs, i)
+		if crowded {
+			warmAhead(refs, i)
+		}
 		if r.step(&w.ctx) {
 			w.again.push(r)
 		}
@@ -146,26 +151,26 @@ func (w *worker) runChunk() {
 
 // join puts a list of actors at the end of the ready list and wakes the worker if it sleeps.
 func (w *worker) join(l *readyList) {
-	w.mu.Lock()
-	if w.closed && w.heir != nil {
-		w.mu.Unlock()
-		w.heir.join(l)
-		return
-	}
+	w = w.lockTaker()
 	w.ready.join(l)
 	w.unlockAndSignal()
 }
 
 // add is join for one actor.
 func (w *worker) add(r *Ref) {
+	w = w.lockTaker()
+	w.ready.push(r)
+	w.unlockAndSignal()
+}
+
+// lockTaker locks and returns who takes ready actors: the worker, or its heir when it has ended.
+func (w *worker) lockTaker() *worker {
 	w.mu.Lock()
 	if w.closed && w.heir != nil {
 		w.mu.Unlock()
-		w.heir.add(r)
-		return
+		return w.heir.lockTaker()
 	}
-	w.ready.push(r)
-	w.unlockAndSignal()
+	return w
 }
 
 func (w *worker) inject(j Job) {

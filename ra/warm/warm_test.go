@@ -2,12 +2,13 @@ package warm
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"testing"
 	"unsafe"
 )
 
-// TestAnything: whatever is warmed, nothing faults, changes or is allocated. What it is good for only a benchmark shows
-// (examples/compare at 1000x4).
+// TestAnything: whatever is warmed, nothing faults, changes or is allocated. What it is good for only benchmarks show:
+// BenchmarkTouch, and examples/compare at 1000x4.
 func TestAnything(t *testing.T) {
 	type large [100]uint64
 	value := large{}
@@ -41,5 +42,32 @@ func TestWildAddresses(t *testing.T) {
 		for _, n := range []uintptr{1, 64, 65, 4096} {
 			load(*(*unsafe.Pointer)(unsafe.Pointer(&at)), n)
 		}
+	}
+}
+
+// BenchmarkTouch follows pointers from line to line through 64 MiB, more than caches hold: one after the other, and eight ways
+// at once, each of which asks for its next line when it has come to one.
+func BenchmarkTouch(b *testing.B) {
+	type line struct {
+		next *line
+		_    [56]byte
+	}
+	lines := make([]line, 64<<20/64)
+	order := rand.New(rand.NewPCG(1, 2)).Perm(len(lines))
+	for i, at := range order {
+		lines[at].next = &lines[order[(i+1)%len(order)]]
+	}
+	for name, ways := range map[string]int{"one": 1, "eight": 8} {
+		b.Run(name, func(b *testing.B) {
+			at := make([]*line, ways)
+			for i := range at {
+				at[i] = &lines[order[i*len(order)/ways]]
+			}
+			for i := 0; i < b.N; i++ {
+				k := i % ways
+				at[k] = at[k].next
+				Value(at[k])
+			}
+		})
 	}
 }

@@ -27,9 +27,7 @@ func (t *Table) Warm(step int) {
 		warm.Slice(last[from:cap(last)], warmNewest+warmFree)
 	case 2:
 		for i := range last[from:] {
-			if b := last[from+i].Body; len(b) > 0 {
-				warm.Slice(b, warmBody)
-			}
+			warm.Slice(last[from+i].Body, warmBody)
 		}
 	}
 }
