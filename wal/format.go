@@ -7,9 +7,9 @@ import (
 	"github.com/heliopolis-raft/heliopolis/ra"
 )
 
-// Format 3, as docs/FORMAT.md describes it byte by byte. All numbers are little endian, all checksums CRC-32C.
+// Format 4, as docs/FORMAT.md describes it byte by byte. All numbers are little endian, all checksums CRC-32C.
 const (
-	formatVersion = 3
+	formatVersion = 4
 
 	// block is the unit of writing: every batch starts at a multiple of it and is a multiple of it long.
 	block = 4096

@@ -37,7 +37,7 @@ func FuzzRow(f *testing.F) {
 
 // FuzzStateFile mends the checksum of whatever it gets, so that the decoder behind it is reached.
 func FuzzStateFile(f *testing.F) {
-	s := stateFile{gen: 2, released: 3, current: 5, batch: 70, log: 7, members: []stateMember{
+	s := stateFile{gen: 2, released: 3, current: 5, currentID: 8, batch: 70, log: 7, members: []stateMember{
 		{uid: "a", live: live{reg: Registration{Name: "a", Config: []byte("c")}, seq: 9}}, {uid: "b"},
 	}}
 	f.Add(s.encode())
@@ -141,13 +141,13 @@ func FuzzFileHeader(f *testing.F) {
 // FuzzHighWater mends the checksum of whatever it gets: what is taken is what would be written, and no number in it is so
 // high that one more has no place.
 func FuzzHighWater(f *testing.F) {
-	mark := highWater{log: 5, file: 3, batch: 70}
+	mark := highWater{log: 5, file: 3, batch: 70, id: 9}
 	good := make([]byte, block)
 	mark.encode(good)
-	f.Add(good[:40])
+	f.Add(good[:48])
 	mark.file = maxNumber
 	mark.encode(good)
-	f.Add(good[:40])
+	f.Add(good[:48])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > block {
 			return
@@ -166,8 +166,8 @@ func FuzzHighWater(f *testing.F) {
 		}
 		again := make([]byte, block)
 		h.encode(again)
-		if !bytes.Equal(again[16:40], one[16:40]) || h.file >= maxNumber || h.batch+1 == 0 {
-			t.Fatalf("decoded %x, encodes as %x", one[:40], again[:40])
+		if !bytes.Equal(again[16:48], one[16:48]) || h.file >= maxNumber || h.batch+1 == 0 {
+			t.Fatalf("decoded %x, encodes as %x", one[:48], again[:48])
 		}
 	})
 }

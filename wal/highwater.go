@@ -22,9 +22,10 @@ import (
 //	16   8  id of the log, as in its files
 //	24   8  number of the newest WAL file
 //	32   8  number of a batch: all with lower numbers were durable
-//	40      zeros
+//	40   8  id of the newest WAL file
+//	48      zeros
 type highWater struct {
-	log, file, batch uint64
+	log, file, batch, id uint64
 }
 
 const (
@@ -34,18 +35,13 @@ const (
 	noteEvery = 64
 )
 
-// raise makes the mark say that the log had come at least so far.
-func (h *highWater) raise(file, batch uint64) {
-	h.file, h.batch = max(h.file, file), max(h.batch, batch)
-}
-
 // encode writes the mark into b, which is one block long.
 func (h *highWater) encode(b []byte) {
 	clear(b[:block])
 	copy(b, highWaterMagic)
 	le := binary.LittleEndian
 	le.PutUint32(b[8:], formatVersion)
-	for i, v := range [...]uint64{h.log, h.file, h.batch} {
+	for i, v := range [...]uint64{h.log, h.file, h.batch, h.id} {
 		le.PutUint64(b[16+8*i:], v)
 	}
 	le.PutUint32(b[12:], fileChecksum(b[:block]))
@@ -63,7 +59,7 @@ func decodeHighWater(b []byte) (highWater, error) {
 	if v := le.Uint32(b[8:]); v != formatVersion {
 		return highWater{}, fmt.Errorf("%w: high-water mark format %d, this program knows %d", errVersion, v, formatVersion)
 	}
-	h := highWater{log: le.Uint64(b[16:]), file: le.Uint64(b[24:]), batch: le.Uint64(b[32:])}
+	h := highWater{log: le.Uint64(b[16:]), file: le.Uint64(b[24:]), batch: le.Uint64(b[32:]), id: le.Uint64(b[40:])}
 	if h.file >= maxNumber || h.batch >= 1<<63 {
 		return highWater{}, corruptf("high-water mark at file %d, batch %d", h.file, h.batch)
 	}
@@ -133,7 +129,7 @@ func (l *Log) note(sync bool) {
 
 // highWater returns the mark as it is now. All batches below settled are durable.
 func (l *Log) highWater() highWater {
-	return highWater{log: l.id, file: l.cur.header.seq, batch: l.settled}
+	return highWater{log: l.id, file: l.cur.header.seq, batch: l.settled, id: l.cur.header.id}
 }
 
 // newGauge makes a file with the mark, in the place of one that may be there: written aside, synced, renamed, directory
@@ -166,8 +162,8 @@ func (l *Log) newGauge() error {
 	return nil
 }
 
-// readHighWater reads the mark, the later one of two that are sound.
-func (l *Log) readHighWater() (*highWater, error) {
+// readHighWater reads the marks that are sound, at least one.
+func (l *Log) readHighWater() ([]highWater, error) {
 	f, err := l.cfg.FS.Open(l.cfg.HighWater, vfs.Buffered)
 	if err != nil {
 		return nil, err
@@ -178,7 +174,7 @@ func (l *Log) readHighWater() (*highWater, error) {
 		return nil, err
 	}
 	src := source{f: f, size: min(size, 2*block)}
-	var found *highWater
+	var found []highWater
 	cause := corruptf("high-water mark of %d bytes", size)
 	for off := int64(0); off+block <= src.size; off += block {
 		h, err := decodeHighWater(src.bytes(off, block))
@@ -187,13 +183,11 @@ func (l *Log) readHighWater() (*highWater, error) {
 			return nil, err
 		case err != nil:
 			cause = errors.Join(err, src.unreadable(off, off+block))
-		case found == nil:
-			found = &h
 		default:
-			found.raise(h.file, h.batch)
+			found = append(found, h)
 		}
 	}
-	if found != nil {
+	if len(found) > 0 {
 		return found, nil
 	}
 	return nil, cause
@@ -212,7 +206,7 @@ func (r *recovery) loadHighWater() error {
 		return fmt.Errorf("%s: %w", r.l.cfg.HighWater, err)
 	}
 	isNew := len(r.inv.files)+len(r.inv.states) == 0 && errors.Is(err, vfs.ErrNotExist)
-	if r.mark = h; err != nil && !isNew {
+	if r.marks = h; err != nil && !isNew {
 		r.out.HighWater = fmt.Errorf("wal: high-water mark: %w", err)
 	}
 	return nil
@@ -232,26 +226,25 @@ func (r *recovery) identify() error {
 	switch {
 	case len(ids) > 0:
 		r.l.id = r.elect(ids)
-	case r.mark != nil:
-		r.l.id = r.mark.log
+	case len(r.marks) > 0:
+		r.l.id = r.marks[0].log
 	default:
 		id, err := r.l.random()
 		r.l.id = id
 		return err
 	}
-	if r.mark != nil && r.mark.log == r.l.id {
-		r.floor.raise(r.mark.file, r.mark.batch)
-	} else if r.mark != nil {
+	r.disown()
+	r.hear()
+	if len(r.marks) > 0 && !r.marked {
 		r.out.HighWater = fmt.Errorf("wal: high-water mark: %w", corruptf("that of another log"))
 	}
-	r.disown()
 	return nil
 }
 
 // elect returns the log that most files are of. Of several it is the mark's, or else the first.
 func (r *recovery) elect(ids []uint64) uint64 {
-	if r.mark != nil && slices.Contains(ids, r.mark.log) {
-		ids = append([]uint64{r.mark.log}, ids...)
+	if len(r.marks) > 0 && slices.Contains(ids, r.marks[0].log) {
+		ids = append([]uint64{r.marks[0].log}, ids...)
 	}
 	best, most := uint64(0), 0
 	count := make(map[uint64]int)

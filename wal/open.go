@@ -49,8 +49,10 @@ func (l *Log) recover() (*Recovery, error) {
 	if err := r.begin(r.collect()); err != nil {
 		return nil, err
 	}
-	if err := r.renewHighWater(); err != nil {
-		return nil, errors.Join(err, l.cur.f.Close())
+	for _, step := range []func() error{r.clear, r.renewHighWater} {
+		if err := step(); err != nil {
+			return nil, errors.Join(err, l.cur.f.Close())
+		}
 	}
 	l.seal = l.newBatch()
 	return r.out, nil

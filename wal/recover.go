@@ -43,14 +43,29 @@ type recovery struct {
 	inv    inventory
 	next   uint64 // number of the next batch
 	last   lastFile
-	// mark is the high-water mark, nil if there is none, and floor what the log must hold at least: by the mark, and by the
-	// state file.
-	mark  *highWater
-	floor highWater
+	// marks are the high-water marks that are sound, up to two, and marked says that one of them is this log's. floor is what
+	// the log must hold at least, and words are what its WAL files are known by: by the marks, and by the state files.
+	marks  []highWater
+	marked bool
+	floor  floor
+	words  []word
 	// found are the state files, headers those of the WAL files, and bad says why a WAL file has none that counts.
 	found   []foundState
 	headers map[uint64]*fileHeader
 	bad     map[uint64]error
+	// condemned are the files that go to quarantine in the end.
+	condemned []string
+}
+
+// floor is how far the log had come at least.
+type floor struct {
+	file  uint64 // number of a WAL file that there was
+	batch uint64 // all with lower numbers were durable
+}
+
+// raise makes it no less than that.
+func (f *floor) raise(file, batch uint64) {
+	f.file, f.batch = max(f.file, file), max(f.batch, batch)
 }
 
 // lastFile is what the header of the next file has to say about the last one.
@@ -124,6 +139,23 @@ func (r *recovery) sort(name string) error {
 func (r *recovery) quarantine(name string) error {
 	r.out.Quarantined = append(r.out.Quarantined, name)
 	return vfs.ToQuarantine(r.l.cfg.FS, r.l.cfg.Dir, name)
+}
+
+// condemn has a file moved to quarantine once what it has cost is durable: until then it may be all that tells of that, and a
+// start that is cut short changes nothing for the next one.
+func (r *recovery) condemn(name string) {
+	r.out.Quarantined = append(r.out.Quarantined, name)
+	r.condemned = append(r.condemned, name)
+}
+
+// clear moves what is condemned to quarantine: state files first, lest one is believed when what contradicts it is gone.
+func (r *recovery) clear() error {
+	for _, name := range r.condemned {
+		if err := vfs.ToQuarantine(r.l.cfg.FS, r.l.cfg.Dir, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // foundState is a state file under the generation in its name; without content if that is not sound.
@@ -208,17 +240,15 @@ func (r *recovery) tidyStates(newest uint64) error {
 	before := 0
 	for i := len(r.found) - 1; i >= 0; i-- {
 		s := &r.found[i]
-		var err error
 		switch {
 		case !s.sound():
-			err = r.quarantine(stateName(s.name))
+			r.condemn(stateName(s.name))
 		case s.name < newest && before > 0:
-			err = r.l.cfg.FS.Remove(r.l.path(stateName(s.name)))
+			if err := r.l.cfg.FS.Remove(r.l.path(stateName(s.name))); err != nil {
+				return err
+			}
 		case s.name < newest:
 			before++
-		}
-		if err != nil {
-			return err
 		}
 	}
 	return nil
@@ -307,15 +337,17 @@ func (r *recovery) readHeaders() error {
 // quarantine. A released file is dispensable whatever a crash made of it while it was recycled, but not if it is another
 // log's: who knows where it is missed.
 func (r *recovery) sortFiles() error {
+	if err := r.expel(); err != nil {
+		return err
+	}
+	r.fork()
 	for _, seq := range r.inv.files {
 		h, err := r.headers[seq], r.bad[seq]
 		wrong := errors.Is(err, ra.ErrCorrupt) || h != nil && h.seq != seq
 		switch {
-		case errors.Is(err, errStranger) || wrong && seq > r.l.states.released:
+		case errors.Is(err, errStranger) || errors.Is(err, errFork) || wrong && seq > r.l.states.released:
 			delete(r.headers, seq)
-			if err := r.quarantine(fileName(seq)); err != nil {
-				return err
-			}
+			r.condemn(fileName(seq))
 		case seq <= r.l.states.released:
 			delete(r.headers, seq)
 			r.l.lingering = append(r.l.lingering, &Closed{Seq: seq, name: fileName(seq)})
@@ -323,6 +355,29 @@ func (r *recovery) sortFiles() error {
 			return err
 		}
 	}
+	return nil
+}
+
+// expel moves files away of which a sound header says that they have another number, or are another log's: copies that somebody
+// put here. If there was one of the number that the name says, the mark knows, or the file before it does; without a mark that
+// is not certain enough.
+func (r *recovery) expel() error {
+	if !r.marked {
+		return nil
+	}
+	var own []uint64
+	for _, seq := range r.inv.files {
+		h := r.headers[seq]
+		if h == nil || r.own(seq) != nil || seq <= r.l.states.released {
+			own = append(own, seq)
+			continue
+		}
+		delete(r.headers, seq)
+		if err := r.quarantine(fileName(seq)); err != nil {
+			return err
+		}
+	}
+	r.inv.files = own
 	return nil
 }
 
@@ -367,9 +422,8 @@ func (r *recovery) readOne(seq uint64, headers map[uint64]*fileHeader) error {
 		numbers: make(map[uint32]int), after: ^uint64(0),
 	}
 	r.next = max(r.next, h.firstBatch)
-	if next != nil && !w.confirm(next) {
-		r.missing(seq, nil)
-		return r.quarantine(fileName(seq))
+	if next != nil {
+		w.confirm(next)
 	}
 	// A file has its full length before it has its name.
 	w.short = w.short || !w.confirmed && short
@@ -383,15 +437,10 @@ func (r *recovery) readOne(seq uint64, headers map[uint64]*fileHeader) error {
 	return nil
 }
 
-// confirm takes from the next file's header up to where everything in this one was durable. It returns false if the next
-// one does not go on from this one but from another that had its name.
-func (w *walk) confirm(next *fileHeader) bool {
-	if next.prevID != w.h.id || next.prevSeq != w.h.seq {
-		return false
-	}
+// confirm takes from the header of the next file, which goes on from this one, up to where everything in this one was durable.
+func (w *walk) confirm(next *fileHeader) {
 	w.short = next.prevEnd > uint64(w.end)
 	w.end, w.confirmed, w.after = int64(min(next.prevEnd, uint64(w.end))), true, next.firstBatch
-	return true
 }
 
 // missing notes that the file seq is not there. That is a loss, unless the next file says that its loss was known when

@@ -186,7 +186,7 @@ func (l *Log) finish(old *file) {
 // setCurrent tells everybody which file is being written.
 func (l *Log) setCurrent() {
 	l.mu.Lock()
-	l.current = l.cur.header.seq
+	l.current = l.cur.header
 	l.mu.Unlock()
 	l.room.left.Store(l.cur.left() - l.cfg.emergencyRoom())
 }

@@ -18,13 +18,14 @@ import (
 //	24   8  generation, also in its name
 //	32   8  released: WAL files up to this number are not needed
 //	40   8  current: number of the WAL file that was written to
-//	48   8  batch: all batches with lower numbers are accounted for
-//	56   8  id of the log, as in its WAL files
-//	64   8  number of members
-//	72      members
+//	48   8  id of the WAL file that was written to
+//	56   8  batch: all batches with lower numbers are accounted for
+//	64   8  id of the log, as in its WAL files
+//	72   8  number of members
+//	80      members
 const (
 	stateMagic = "HELIOSTA"
-	stateFixed = 72
+	stateFixed = 80
 	// maxState bounds what is read as a state file.
 	maxState = 1 << 30
 )
@@ -37,8 +38,10 @@ type states struct {
 
 // stateFile is the content of a state file.
 type stateFile struct {
-	gen, released, current, batch, log uint64
-	members                            []stateMember
+	gen, released      uint64
+	current, currentID uint64
+	batch, log         uint64
+	members            []stateMember
 }
 
 // stateMember is one member in it.
@@ -91,7 +94,8 @@ func (s *stateFile) encode() []byte {
 	copy(b, stateMagic)
 	le := binary.LittleEndian
 	le.PutUint32(b[8:], formatVersion)
-	for i, v := range [...]uint64{uint64(len(b)), s.gen, s.released, s.current, s.batch, s.log, uint64(len(s.members))} {
+	fixed := [...]uint64{uint64(len(b)), s.gen, s.released, s.current, s.currentID, s.batch, s.log, uint64(len(s.members))}
+	for i, v := range fixed {
 		le.PutUint64(b[16+8*i:], v)
 	}
 	le.PutUint32(b[12:], fileChecksum(b))
@@ -111,11 +115,11 @@ func decodeStateFile(b []byte) (*stateFile, error) {
 		return nil, fmt.Errorf("%w: state file format %d, this program knows %d", errVersion, v, formatVersion)
 	}
 	s := &stateFile{
-		gen: le.Uint64(b[24:]), released: le.Uint64(b[32:]), current: le.Uint64(b[40:]), batch: le.Uint64(b[48:]),
-		log: le.Uint64(b[56:]),
+		gen: le.Uint64(b[24:]), released: le.Uint64(b[32:]), current: le.Uint64(b[40:]), currentID: le.Uint64(b[48:]),
+		batch: le.Uint64(b[56:]), log: le.Uint64(b[64:]),
 	}
 	d := decoder{b: b[stateFixed:]}
-	for n := le.Uint64(b[64:]); n > 0 && !d.bad; n-- {
+	for n := le.Uint64(b[72:]); n > 0 && !d.bad; n-- {
 		s.members = append(s.members, decodeStateMember(&d))
 	}
 	if d.bad || len(d.b) != 0 {
@@ -172,7 +176,9 @@ func (l *Log) writeState(s *stateFile) error {
 
 // captureState returns the state of all members now. The caller holds mu.
 func (l *Log) captureState(released uint64) *stateFile {
-	s := &stateFile{gen: l.states.gen + 1, released: released, current: l.current, batch: l.settled, log: l.id}
+	s := &stateFile{
+		gen: l.states.gen + 1, released: released, current: l.current.seq, currentID: l.current.id, batch: l.settled, log: l.id,
+	}
 	for uid, w := range l.writers {
 		if w.live.reg.Name != "" || w.live.mark.What != 0 {
 			s.members = append(s.members, stateMember{uid: uid, live: w.live})

@@ -75,6 +75,9 @@ func TestReleasedFileIsDispensable(t *testing.T) {
 		t.Fatal(m.err)
 	}
 	whole(t, disk, "wal/"+fileName(1)) // it is still there
+	recycled := disk.Crash(vfs.CrashKept, m.rng)
+	put(t, recycled, "wal/"+fileName(1), whole(t, disk, "wal/"+fileName(3)))
+	m.expect("a released file that has become another one, and not lost its name", recycled)
 	overwrite(t, disk, "wal/"+fileName(1), 0, headerSize, true, m.rng)
 	m.expect("a released file without a header", disk)
 }

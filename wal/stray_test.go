@@ -1,6 +1,8 @@
 package wal
 
 import (
+	"bytes"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -162,5 +164,64 @@ func TestFileLongerThanItsHeaderSays(t *testing.T) {
 	}
 	if far.end > readStep {
 		t.Errorf("a file of %d bytes is read up to %d", MinFileSize, far.end)
+	}
+}
+
+// TestStrayCopy puts a copy of one of the log's own files, or of another log's, under a higher number: its header says that it
+// is none of that number, and the mark that there was none. So nothing is lost, and the next file may have the number. If there
+// was one of the number it is missing. Without a mark nobody knows (I11; F10).
+func TestStrayCopy(t *testing.T) {
+	_, other := strangerLog(t)
+	m, disk := reference(t, 3, true)
+	files := walFiles(t, disk)
+	for _, from := range []struct {
+		disk *vfs.Mem
+		name string
+	}{{disk, files[0]}, {disk, files[2]}, {other, files[0]}} {
+		for number, lost := range map[uint64]bool{2: true, 3: true, 4: false, 5: false, 900000: false} {
+			if from.disk == disk && from.name == "wal/"+fileName(number) {
+				continue
+			}
+			for _, mark := range []string{"HIGHWATER", ""} {
+				what := fmt.Sprintf("%s as file %d, mark %q", from.name, number, mark)
+				hurt := disk.Crash(vfs.CrashKept, m.rng)
+				stray := whole(t, from.disk, from.name)
+				put(t, hurt, "wal/"+fileName(number), stray)
+				before := hurt.Crash(vfs.CrashKept, m.rng)
+				m.cfg.HighWater = mark
+				if got, want := m.reopen(hurt, what, false), lost || mark == ""; got.lost != want || want != (got.marked > 0) {
+					t.Errorf("%s: %+v", what, got)
+				}
+				if !bytes.Equal(whole(t, hurt, "wal/quarantine/"+fileName(number)), stray) {
+					t.Errorf("%s: another file is in quarantine", what)
+				}
+				if lost || mark == "" {
+					continue
+				}
+				m.expect(what, before, fileName(number))
+				m.expect(what+", next start", before)
+			}
+		}
+	}
+}
+
+// TestStrayCopyOverTheNewest: the file before says that there was one of the number, also if the mark does not: as right after a
+// roll-over (I11).
+func TestStrayCopyOverTheNewest(t *testing.T) {
+	disk := vfs.NewMem()
+	m := newModel(t, disk, 6)
+	m.open()
+	m.register("a")
+	m.commit()
+	m.try(func() error { return m.log.roll(block) })
+	m.vote("a", 1, "a")
+	m.try(func() error { return m.log.Commit(m.batch) })
+	if m.err != nil {
+		t.Fatal(m.err)
+	}
+	hurt := disk.Crash(vfs.CrashKept, m.rng)
+	put(t, hurt, "wal/"+fileName(2), whole(t, hurt, "wal/"+fileName(1)))
+	if got := m.reopen(hurt, "a copy over the newest file", false); !got.lost || got.votes != 1 {
+		t.Errorf("%+v", got)
 	}
 }

@@ -126,8 +126,8 @@ type Log struct {
 	batches []*Batch
 	closed  []*Closed
 	writers map[ra.UID]*Writer
-	settled uint64 // all batches with lower numbers are accounted for in the writers
-	current uint64 // number of the file that is being written
+	settled uint64     // all batches with lower numbers are accounted for in the writers
+	current fileHeader // of the file that is being written
 
 	release   sync.Mutex // held while files are released, which may take long
 	states    states
