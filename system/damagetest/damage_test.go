@@ -24,7 +24,8 @@ type damage struct {
 	// At is the number of a bit for "flip", of a sector for "zero" and "garble", the new length for "cut", where a batch
 	// begins for "tables", and where the first one that is not there yet for "earlier".
 	At int64
-	// Other is the second file of "swap" and "both", the name of the new one for "copy", and the node for "theirs".
+	// Other is the second file of "swap" and "both", the name of the new one for "copy", the node for "theirs",
+	// and for "clone" the kinds of the files.
 	Other string
 }
 
@@ -91,6 +92,15 @@ func (d damage) apply(t testing.TB, disk *vfs.Mem, r *reference, node ra.NodeID)
 		}
 		for _, name := range inDir(t, r.older[node], d.File) {
 			write(t, disk, name, read(t, r.older[node], name))
+		}
+	case "clone": // files of the node's copy that went on in its own way
+		for _, name := range r.cloned(t, node, d.Other) {
+			if _, err := disk.Open(name, vfs.Buffered); err == nil {
+				remove(t, disk, name)
+			}
+			if _, err := r.clones[node].Open(name, vfs.Buffered); err == nil {
+				write(t, disk, name, read(t, r.clones[node], name))
+			}
 		}
 	case "theirs": // another node's file of that name
 		write(t, disk, d.File, read(t, r.disks[ra.NodeID(d.Other)], d.File))

@@ -68,8 +68,8 @@ func TestDamagesThroughRecovery(t *testing.T) {
 	}
 }
 
-// TestSetBack sets the log of a node back to what it once was, or puts another node's files in its place: those whose log that is
-// may all have lost something, and none does so in silence (I7, I9, I11, I21; F10).
+// TestSetBack sets the log of a node back to what it once was, or puts files into it of a copy that went on in its own way, or of
+// another node: those whose log that is may all have lost something, and none does so in silence (I7, I9, I11, I21; F10).
 func TestSetBack(t *testing.T) {
 	for _, nodes := range []int{1, 3} {
 		t.Run(fmt.Sprint(nodes, "-nodes"), func(t *testing.T) {
@@ -237,13 +237,43 @@ func (r *reference) damages(t *testing.T, node ra.NodeID) []damage {
 	return out
 }
 
-// setBack returns the damages that make the log what it once was: the newest file at each batch, or everything; and those
-// that bring what is another node's.
+// clonedKinds are the files by which two copies of a log that went on each in its own way are told apart.
+var clonedKinds = []string{"file", "mark", "states"}
+
+// cloned returns the names of such files, of a node or of its copy: of the newest WAL file, and so on.
+func (r *reference) cloned(t testing.TB, node ra.NodeID, kinds string) (out []string) {
+	for _, k := range strings.Split(kinds, "+") {
+		switch k {
+		case "file":
+			out = append(out, newestWAL(list(t, r.disks[node])))
+		case "mark":
+			out = append(out, highWater)
+		case "states":
+			for _, disk := range []*vfs.Mem{r.disks[node], r.clones[node]} {
+				out = append(out, slices.DeleteFunc(inDir(t, disk, "wal"), func(n string) bool { return path.Ext(n) != ".state" })...)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// setBack returns the damages that make the log what it once was: the newest file at each batch, or everything; those that bring
+// what is that of a copy of the node; and those that bring what is another node's.
 func (r *reference) setBack(t *testing.T, node ra.NodeID) []damage {
 	newest := newestWAL(list(t, r.disks[node]))
 	out := []damage{{How: "all-old", File: "wal"}}
 	for _, off := range batches(read(t, r.disks[node], newest)) {
 		out = append(out, damage{How: "earlier", File: newest, At: int64(off)})
+	}
+	for parts := 1; parts < 1<<len(clonedKinds); parts++ {
+		var kinds []string
+		for i, k := range clonedKinds {
+			if parts&(1<<i) != 0 {
+				kinds = append(kinds, k)
+			}
+		}
+		out = append(out, damage{How: "clone", File: newest, Other: strings.Join(kinds, "+")})
 	}
 	for _, other := range r.nodes {
 		if other != node {

@@ -16,7 +16,8 @@ import (
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
-// A reference is kept as a zip file: "reference.json" with nodes and states, "now/NODE/FILE" and "older/NODE/FILE".
+// A reference is kept as a zip file: "reference.json" with nodes and states, "now/NODE/FILE", "older/NODE/FILE" and
+// "clones/NODE/FILE".
 
 // kept is what reference.json holds.
 type kept struct {
@@ -98,7 +99,7 @@ func (r *reference) pack(t *testing.T, file string) {
 		t.Fatal(err)
 	}
 	put("reference.json", head)
-	for prefix, disks := range map[string]map[ra.NodeID]*vfs.Mem{"now": r.disks, "older": r.older} {
+	for prefix, disks := range map[string]map[ra.NodeID]*vfs.Mem{"now": r.disks, "older": r.older, "clones": r.clones} {
 		for node, disk := range disks {
 			for _, name := range list(t, disk) {
 				put(path.Join(prefix, string(node), name), read(t, disk, name))
@@ -120,7 +121,8 @@ func unpack(t *testing.T, file string) *reference {
 		t.Fatal(err)
 	}
 	defer z.Close()
-	r := &reference{disks: make(map[ra.NodeID]*vfs.Mem), older: make(map[ra.NodeID]*vfs.Mem)}
+	r := &reference{disks: make(map[ra.NodeID]*vfs.Mem), older: make(map[ra.NodeID]*vfs.Mem), clones: make(map[ra.NodeID]*vfs.Mem)}
+	parts := map[string]map[ra.NodeID]*vfs.Mem{"now": r.disks, "older": r.older, "clones": r.clones}
 	for _, f := range z.File {
 		in, err := f.Open()
 		if err != nil {
@@ -138,22 +140,21 @@ func unpack(t *testing.T, file string) *reference {
 			r.nodes, r.want, r.past = head.Nodes, head.Want, head.Past
 			continue
 		}
-		parts := strings.SplitN(f.Name, "/", 3)
-		disks := r.disks
-		if parts[0] == "older" {
-			disks = r.older
-		}
-		node := ra.NodeID(parts[1])
+		at := strings.SplitN(f.Name, "/", 3)
+		disks, node := parts[at[0]], ra.NodeID(at[1])
 		if disks[node] == nil {
 			disks[node] = vfs.NewMem()
 		}
-		if err := disks[node].MkdirAll(path.Dir(parts[2])); err != nil {
+		if err := disks[node].MkdirAll(path.Dir(at[2])); err != nil {
 			t.Fatal(err)
 		}
-		write(t, disks[node], parts[2], b)
-		if err := disks[node].SyncDir(path.Dir(parts[2])); err != nil {
+		write(t, disks[node], at[2], b)
+		if err := disks[node].SyncDir(path.Dir(at[2])); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if len(r.clones) == 0 {
+		t.Fatalf("%s was made by an older version of the test: take another directory", file)
 	}
 	return r
 }

@@ -33,8 +33,10 @@ type attempt struct {
 	report system.Report // of the damaged node
 	// hurt are the clusters of which the damaged node's member takes no part.
 	hurt []string
-	// older: all of the node's log is what it was before the cluster "late" began.
+	// older: what the node's log has of the cluster "late" may be gone.
 	older bool
+	// told: the damaged node has said that a part of its log is lost, which it does once.
+	told bool
 	// unnamed: of some member it is only known that there is one, and that it is damaged.
 	unnamed bool
 	// problems are what must not be.
@@ -56,7 +58,7 @@ type verdict struct {
 func (r *reference) try(t *testing.T, node ra.NodeID, d damage, twice bool) (v verdict) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		a := &attempt{t: t, ref: r, node: node, older: d.How == "all-old", disks: make(map[ra.NodeID]*vfs.Mem), want: make(map[string]digest)}
+		a := &attempt{t: t, ref: r, node: node, older: d.How == "all-old" || d.How == "clone", disks: make(map[ra.NodeID]*vfs.Mem), want: make(map[string]digest)}
 		for _, n := range r.nodes {
 			a.disks[n] = clone(r.disks[n])
 		}
@@ -101,6 +103,7 @@ func (a *attempt) live() {
 		a.open[name] = n
 		if name == a.node {
 			a.report = n.Report()
+			a.told = a.told || len(a.report.Losses) > 0
 		}
 	}
 	for _, cluster := range slices.Sorted(maps.Keys(a.want)) {
@@ -196,9 +199,9 @@ func (a *attempt) look(node ra.NodeID, cluster string, last ra.Result) {
 }
 
 // nameless reports whether the damaged node has found a member of the cluster of which it does not know the name any more,
-// or has lost the part of its log in which the cluster's first word was, and says so.
+// or has lost the part of its log in which the cluster's first word was, and says so, or has said so in its life before.
 func (a *attempt) nameless(cluster string) bool {
-	if a.older && cluster == "late" && len(a.report.Losses) > 0 {
+	if a.older && cluster == "late" && a.told {
 		return true
 	}
 	for _, uids := range []map[ra.UID]error{a.report.Damaged, a.report.Suspect} {

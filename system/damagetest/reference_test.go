@@ -28,6 +28,8 @@ type reference struct {
 	disks map[ra.NodeID]*vfs.Mem
 	// older is what the disks held some time before. The cluster "late" began after that.
 	older map[ra.NodeID]*vfs.Mem
+	// clones are what became of a copy of the disks of that time that was opened too, and went on in its own way.
+	clones map[ra.NodeID]*vfs.Mem
 	// want is the state of each cluster. All have one member on each node. past holds every state that it went through,
 	// from the empty one on.
 	want map[string]digest
@@ -89,6 +91,7 @@ func (b *builder) build() {
 	b.openAll() // now strangers are in quarantine
 	b.fill()
 	b.ref.older = b.images()
+	then := maps.Clone(b.ref.want)
 
 	// From now on nothing leaves the write-ahead log, so that several full files of it are there at the end.
 	for _, fs := range b.fs {
@@ -113,6 +116,32 @@ func (b *builder) build() {
 		fs.Heal()
 	}
 	b.closeAll()
+	b.clone(then)
+}
+
+// clone opens a copy of the older disks, among other nodes, and has its clusters do other work, of the same kind, until its
+// logs have come as far. The clusters' states were those that are given.
+func (b *builder) clone(then map[string]digest) {
+	c := &builder{
+		t: b.t, rng: rand.New(rand.NewPCG(2, uint64(len(b.ref.nodes)))), fabric: actor.NewFabric(),
+		fs: make(map[ra.NodeID]*vfs.Errs), open: make(map[ra.NodeID]*system.Node),
+		ref: &reference{nodes: b.ref.nodes, disks: make(map[ra.NodeID]*vfs.Mem), want: then, past: make(map[string][]digest)},
+	}
+	for _, name := range c.ref.nodes {
+		c.ref.disks[name] = clone(b.ref.older[name])
+		c.fs[name] = vfs.NewErrs(c.ref.disks[name])
+	}
+	c.openAll()
+	behind := func() bool {
+		return slices.ContainsFunc(c.ref.nodes, func(n ra.NodeID) bool {
+			return newestWAL(list(b.t, c.ref.disks[n])) < newestWAL(list(b.t, b.ref.disks[n]))
+		})
+	}
+	for behind() {
+		c.do(job{"many", opCount, 20, 300}, job{"big", opCount, 10, 3000}, job{"tiny", opCount, 1, 20})
+	}
+	b.ref.clones = c.images()
+	c.closeAll()
 }
 
 // fill gives the clusters work that ends in segments, small and large, in snapshots and in checkpoints.
