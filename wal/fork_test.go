@@ -22,9 +22,9 @@ type future struct {
 }
 
 // futureOf makes a future with so many files of its own. One that is late has no orders in the first of two. Both order as much
-// from there on, so that orders of the one seem to follow on those of the other. If released is set there is a state file, which
-// names the newest file.
-func futureOf(t *testing.T, seed uint64, files int, late, released bool, more ...func(*model)) *future {
+// from there on, so that orders of the one seem to follow on those of the other. If released is not 0 a file is released, and thus
+// a state file written, in that one of its own files.
+func futureOf(t *testing.T, seed uint64, files int, late bool, released int, more ...func(*model)) *future {
 	t.Helper()
 	disk := vfs.NewMem()
 	m := newModel(t, disk, 3) // the same ids in both futures
@@ -53,13 +53,15 @@ func futureOf(t *testing.T, seed uint64, files int, late, released bool, more ..
 			m.vote(uid, ra.Term(10*seed)+ra.Term(i), uid)
 			m.add(uid, ra.Term(10*seed), 0, 1, 100)
 		}
+		if i == files-1 {
+			for _, do := range more {
+				do(m)
+			}
+		}
 		m.commit()
-	}
-	for _, do := range more {
-		do(m)
-	}
-	if released {
-		m.release()
+		if released == i+1 {
+			m.release()
+		}
 	}
 	m.try(func() error { return m.log.Close() })
 	if m.err != nil {
@@ -122,23 +124,26 @@ func describe(parts int) string {
 func forks(t *testing.T, try func(f *future, hurt *vfs.Mem, what string)) {
 	t.Helper()
 	count := 0
-	for shape := range 64 {
+	for shape := range 96 {
 		ours, theirs := 1+shape&1, 1+shape>>1&1
-		late, ahead, released, stale := shape>>2&1 == 1, shape>>3&1 == 1, shape>>4&1 == 1, shape>>5&1 == 1
+		late, ahead, stale, released := shape>>2&1 == 1, shape>>3&1 == 1, shape>>4&1 == 1, shape>>5
 		if stale && (ours == 1 || theirs == 1) {
 			continue // who is about to begin the first file after the copy has acknowledged nothing in it
+		}
+		if released > min(ours, theirs) {
+			continue
 		}
 		f, other := futureOf(t, 21, ours, ahead, released), futureOf(t, 22, theirs, late, released)
 		for parts := 1; parts <= allParts; parts++ {
 			all := newestPart | markPart
-			if released {
+			if released > 0 {
 				all |= statePart
 			}
 			if ours == 1 && theirs == 1 && parts&all == all {
 				continue // nothing is left of the one future but what both share
 			}
 			if hurt := f.exchange(t, other, parts, stale); hurt != nil {
-				what := fmt.Sprintf("%d files of ours (late %v), %d of theirs (late %v), state files %v, marks stale %v: their %s",
+				what := fmt.Sprintf("%d files of ours (late %v), %d of theirs (late %v), released in file %d of them, marks stale %v: their %s",
 					ours, ahead, theirs, late, released, stale, describe(parts))
 				try(f, hurt, what)
 				count++
@@ -198,10 +203,31 @@ func (f *future) openCrashing(t *testing.T, hurt *vfs.Mem, what string) {
 	}
 }
 
+// TestMarksOfTwo: of the two marks in the file one is that of the other future, or of another log. The one contradicts our newest
+// file, whichever of the two comes first; the other says nothing here (I11; F10).
+func TestMarksOfTwo(t *testing.T) {
+	f, other := futureOf(t, 21, 1, false, 0), futureOf(t, 22, 1, false, 0)
+	_, stranger := strangerLog(t)
+	for what, c := range map[string]struct {
+		disk *vfs.Mem
+		lost bool
+	}{"another future": {other.disk, true}, "another log": {stranger, false}} {
+		for _, at := range []int{0, block} {
+			hurt := f.disk.Crash(vfs.CrashKept, f.m.rng)
+			marks := whole(t, hurt, "HIGHWATER")
+			copy(marks[at:at+block], whole(t, c.disk, "HIGHWATER"))
+			put(t, hurt, "HIGHWATER", marks)
+			if got := f.m.reopen(hurt, what, false); got.lost != c.lost || c.lost != (got.marked == 3) {
+				t.Errorf("%s at %d: %+v", what, at, got)
+			}
+		}
+	}
+}
+
 // TestBadHeaderCrashing: nothing but the file itself tells of a newest file that recovery began, if there is no mark. That it
 // cannot be read any more is told until it is durable (I10, I11; F3, F9).
 func TestBadHeaderCrashing(t *testing.T) {
-	f := futureOf(t, 21, 1, false, false)
+	f := futureOf(t, 21, 1, false, 0)
 	f.m.cfg.HighWater = ""
 	overwrite(t, f.disk, "wal/"+fileName(3), 0, headerSize, true, f.m.rng)
 	f.openCrashing(t, f.disk, "without a header")
@@ -209,7 +235,7 @@ func TestBadHeaderCrashing(t *testing.T) {
 
 // TestOtherFutureIsKept: what is doubted goes to quarantine as it is, and the log goes on behind it, once (I11).
 func TestOtherFutureIsKept(t *testing.T) {
-	f, other := futureOf(t, 21, 2, false, true), futureOf(t, 22, 2, false, true)
+	f, other := futureOf(t, 21, 2, false, 2), futureOf(t, 22, 2, false, 2)
 	hurt := f.exchange(t, other, newestPart|statePart, false)
 	names := []string{stateName(1), fileName(4)}
 	f.m.cfg.FS = hurt
@@ -269,9 +295,9 @@ func TestFileBroughtBack(t *testing.T) {
 // TestDeletedInTheOtherFuture: a member whom only the other future has deleted is not deleted, though the state file says so, and
 // the newest file perhaps too; nor is it when the recovery is cut short (I12; F3).
 func TestDeletedInTheOtherFuture(t *testing.T) {
-	f, other := futureOf(t, 21, 1, false, true), futureOf(t, 22, 1, false, true, func(m *model) {
-		m.delete("b")
+	f, other := futureOf(t, 21, 1, false, 1), futureOf(t, 22, 1, false, 1, func(m *model) {
 		m.commit()
+		m.delete("b")
 	})
 	for _, parts := range []int{statePart, statePart | newestPart, statePart | markPart} {
 		f.openCrashing(t, f.exchange(t, other, parts, false), describe(parts))
