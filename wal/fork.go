@@ -44,6 +44,19 @@ func (r *recovery) denied(file, id uint64) bool {
 	return slices.ContainsFunc(r.words, func(w word) bool { return w.file == file && w.id != id })
 }
 
+// vouched reports whether somebody knows the file, or one that goes on from it.
+func (r *recovery) vouched(h *fileHeader) bool {
+	for next := h; next != nil; h, next = next, r.own(next.seq+1) {
+		if next != h && !next.follows(h) {
+			return false
+		}
+		if slices.Contains(r.words, word{next.seq, next.id}) {
+			return true
+		}
+	}
+	return false
+}
+
 // own returns the header of a WAL file of this log that is what its name says; nil if there is none.
 func (r *recovery) own(seq uint64) *fileHeader {
 	if h := r.headers[seq]; h != nil && h.seq == seq && r.bad[seq] == nil {
@@ -54,9 +67,9 @@ func (r *recovery) own(seq uint64) *fileHeader {
 
 // fork finds the first file that is perhaps of another future. Neither it nor what is behind counts, up to a file that recovery
 // made when the one before it could not be read: that one goes on from whatever counted then. If a file does not go on from
-// the one before it, and nobody says which of them is the stranger, neither counts.
+// the one before it, and nobody says which of them is the stranger, neither counts. Nor does one behind a gap that nobody knows.
 func (r *recovery) fork() {
-	lost := false
+	lost, counts := false, r.replay.state != nil
 	for _, seq := range r.inv.files {
 		h, before := r.own(seq), r.own(seq-1)
 		if h == nil || seq <= r.l.states.released {
@@ -75,10 +88,14 @@ func (r *recovery) fork() {
 		case before != nil && !h.follows(before):
 			lost = true
 			r.bad[seq-1] = errFork
+		case before == nil && counts && seq-1 > r.l.states.released && !r.vouched(h):
+			lost = true
 		}
 		if lost {
 			r.bad[seq] = errFork
+			r.next = max(r.next, h.firstBatch)
 		}
+		counts = counts || !lost
 	}
 }
 

@@ -323,6 +323,13 @@ func TestFork(t *testing.T) {
 		"a break behind a file that is known":  {[]file{{1, 11, 0}, {2, 12, 11}, {3, 13, 92}}, []word{{2, 12}}, 0, []uint64{1, 2}},
 		"a break before a file that is known":  {[]file{{1, 11, 0}, {2, 12, 11}, {3, 13, 92}}, []word{{3, 13}}, 0, []uint64{1}},
 		"a break behind what is released":      {[]file{{1, 11, 0}, {2, 12, 11}, {3, 13, 92}}, nil, 2, []uint64{1}},
+		"behind a gap, and known":              {[]file{{1, 11, 0}, {3, 13, 12}, {4, 14, 13}}, []word{{4, 14}}, 0, []uint64{1, 3, 4}},
+		"behind a gap, and unknown":            {[]file{{1, 11, 0}, {3, 13, 12}, {4, 14, 13}}, []word{{1, 11}}, 0, []uint64{1}},
+		"behind a gap, and another is known":   {[]file{{1, 11, 0}, {3, 13, 12}, {4, 14, 93}}, []word{{4, 14}}, 0, []uint64{1}},
+		"behind a gap, and a later one is":     {[]file{{1, 11, 0}, {3, 13, 12}, {4, 14, 13}, {5, 15, 94}}, []word{{5, 15}}, 0, []uint64{1}},
+		"behind a gap after what was released": {[]file{{4, 14, 13}}, nil, 2, nil},
+		"behind what was released":             {[]file{{3, 13, 12}, {4, 14, 13}}, nil, 2, []uint64{3, 4}},
+		"of which the beginning is gone":       {[]file{{3, 13, 12}, {4, 14, 13}}, nil, 0, []uint64{3, 4}},
 		"behind a file that is gone":           {[]file{{1, 11, 0}, {3, 13, 92}}, []word{{2, 12}}, 0, []uint64{1}},
 		"behind a gap in another future":       {[]file{{1, 11, 0}, {2, 12, 11}, {4, 14, 13}}, []word{{2, 99}}, 0, []uint64{1}},
 		"begun anew":                           {[]file{{1, 11, 0}, {2, 12, 11}, {4, 14, 0}, {5, 15, 14}}, []word{{2, 99}}, 0, []uint64{1, 4, 5}},
@@ -332,7 +339,10 @@ func TestFork(t *testing.T) {
 	} {
 		l := new(Log)
 		l.states.released = c.released
-		r := &recovery{l: l, words: c.words, headers: make(map[uint64]*fileHeader), bad: make(map[uint64]error)}
+		r := &recovery{l: l, replay: newReplay(nil), words: c.words, headers: make(map[uint64]*fileHeader), bad: make(map[uint64]error)}
+		if c.released > 0 {
+			r.replay = newReplay(new(stateFile))
+		}
 		for _, f := range c.files {
 			r.inv.files = append(r.inv.files, f.seq)
 			r.headers[f.seq] = &fileHeader{seq: f.seq, id: f.id, prevSeq: f.seq - 1, prevID: f.prev}

@@ -225,3 +225,15 @@ func TestStrayCopyOverTheNewest(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestFileOfACloneBehindAGap puts a file into the log which a copy of it wrote when it had come further. Orders in it seem to
+// follow on those before the gap. Nobody knows the file, so it clears nobody (I11; F10).
+func TestFileOfACloneBehindAGap(t *testing.T) {
+	f, other := futureOf(t, 21, 1, false, 0), futureOf(t, 22, 3, true, 0)
+	name := "wal/" + fileName(5)
+	hurt := f.disk.Crash(vfs.CrashKept, f.m.rng)
+	put(t, hurt, name, whole(t, other.disk, name))
+	if got := f.m.reopen(hurt, "a clone's file", false); !got.lost || got.marked != 3 || got.votes != 3 {
+		t.Errorf("%+v", got)
+	}
+}
