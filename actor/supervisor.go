@@ -354,6 +354,7 @@ func (s *Supervisor) restart(ctx *Context, c *child) {
 		s.release(c)
 		return
 	}
+	reason := c.reason // the next life sets it when it ends, which may be at once
 	ref, err := s.spawn(c)
 	switch {
 	case errors.Is(err, ra.ErrClosed):
@@ -362,7 +363,7 @@ func (s *Supervisor) restart(ctx *Context, c *child) {
 		c.reason = err
 		s.handleExit(ctx, c)
 	default:
-		s.node.log.Warn("child was started again", zap.String("name", c.name), zap.Error(c.reason))
+		s.node.log.Warn("child was started again", zap.String("name", c.name), zap.Error(reason))
 		if s.cfg.OnRestart != nil {
 			s.cfg.OnRestart(ref)
 		}
