@@ -273,6 +273,7 @@ func TestTransferLeadership(t *testing.T) {
 		w := newWorld(t, 3, nil)
 		c := w.cluster("a", "counter", "n1", "n2", "n3")
 		w.add(c, 1)
+		synctest.Wait() // all three have it
 		old, _ := c.Leader()
 		if err := c.TransferLeadership(w.ctx(), old); !errors.Is(err, ra.ErrAlreadyLeader) {
 			t.Errorf("to the leader: %v", err)

@@ -2,6 +2,7 @@ package damagetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -231,13 +232,20 @@ func (b *builder) lead(cluster string) {
 	if _, err := c.ConsistentQuery(b.t.Context(), nil); err != nil {
 		b.t.Fatal(err)
 	}
-	if at, ok := c.Leader(); !ok || at != first {
-		b.check(c.TransferLeadership(b.t.Context(), first))
-		synctest.Wait()
-		if _, err := c.ConsistentQuery(b.t.Context(), nil); err != nil {
-			b.t.Fatal(err)
-		}
+	if at, ok := c.Leader(); ok && at == first {
+		return
 	}
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
+	defer cancel()
+	err := c.TransferLeadership(ctx, first)
+	for errors.Is(err, ra.ErrNotUpToDate) { // it has just been opened, and the others commit without it
+		time.Sleep(time.Millisecond)
+		err = c.TransferLeadership(ctx, first)
+	}
+	b.check(err)
+	synctest.Wait()
+	_, err = c.ConsistentQuery(b.t.Context(), nil)
+	b.check(err)
 }
 
 // send sends a command, and checks its reply when it comes.
