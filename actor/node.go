@@ -6,7 +6,7 @@
 //
 // # How work flows
 //
-// A node has a few workers, each one goroutine. An actor is pinned to one of them for life. Somebody who posts to an
+// A node has a few workers, and as many goroutines. An actor is pinned to a worker for life. Somebody who posts to an
 // idle actor puts it on its worker's ready list. The worker takes up to 128 ready actors in a round and gives each one
 // batch: everything that waits in its internal lane, and a bounded number of client messages. Then it ends the round
 // (Round.End), which flushes what the actors left in the worker's outboxes; only after that an actor can run again. So
@@ -37,8 +37,8 @@ const DefaultClientLane = 4096
 type Config struct {
 	// Name is the node's name, as ra.CheckName allows it. It must be given.
 	Name ra.NodeID
-	// Workers is the number of goroutines that run actors; 0 means 1. More than one per two processors did not pay
-	// in our measurements.
+	// Workers is how many actors run at the same time at most, beside those with an own worker; 0 means 1. More than
+	// one per two processors did not pay in our measurements.
 	Workers int
 	// ClientLane bounds the client messages that wait for one actor; 0 means DefaultClientLane.
 	ClientLane int
@@ -100,6 +100,7 @@ type Node struct {
 	spawns  atomic.Uint64
 	counts  counters
 	workers []*worker
+	woken   chan *worker   // workers that somebody has to play
 	running sync.WaitGroup // the goroutines of all workers
 }
 
@@ -108,7 +109,7 @@ func Open(cfg Config) (*Node, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, log: cfg.Logger}
+	n := &Node{cfg: cfg, log: cfg.Logger, woken: make(chan *worker, wokenRoom)}
 	n.incarnation = newIncarnation()
 	n.names.init()
 	n.monitors.init()

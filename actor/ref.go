@@ -134,6 +134,13 @@ func (r *Ref) Wake(ws *Wakeups) {
 	r.Unlock(ws)
 }
 
+// claimed is claim for one who does not hold the lock.
+func (r *Ref) claimed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.claim()
+}
+
 // claim takes the right to schedule the actor, if it may run and nobody has it. r.mu is held.
 func (r *Ref) claim() bool {
 	if r.scheduled || !r.started || (r.suspended || r.dead) && len(r.sys) == 0 {

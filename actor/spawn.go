@@ -32,9 +32,9 @@ func OnWorker(worker int) SpawnOption {
 	return func(c *spawnConfig) { c.worker = worker }
 }
 
-// WithOwnWorker gives the actor a goroutine of its own, so that it may block, in a file sync for instance. If yield is
-// set the goroutine lets all others run once when it wakes from idleness, before it takes a batch: the batch gets
-// larger and, with few processors, the whole faster.
+// WithOwnWorker gives the actor a worker of its own, so that it may block, in a file sync for instance, and keeps nobody
+// waiting. If yield is set a goroutine that was woken for it lets all others run once before it takes a batch: the batch
+// gets larger and, with few processors, the whole faster.
 func WithOwnWorker(yield bool) SpawnOption {
 	return func(c *spawnConfig) { c.own, c.yield = true, yield }
 }

@@ -10,11 +10,15 @@ import (
 // rounds wake the log and the peers too often, longer ones keep them waiting.
 const chunk = 128
 
+// wokenRoom is how many woken workers wait for a goroutine without whoever woke them waiting, too.
+const wokenRoom = 64
+
 // Round is what the actors of one worker share while they run: outboxes by node, a flag that the log has work.
 type Round interface {
 	// End flushes it all. It is called on the worker's goroutine after each chunk of actors, before any of them runs
-	// again, and must not block.
-	End()
+	// again, and must not block. It may return an actor with an own worker that is to run now. That one is woken like
+	// any other if there is more to do here; else it runs on this very goroutine, which saves waking another one.
+	End() *Ref
 }
 
 // Job is work for a worker that is not an actor: it posts to many actors and adds those that became ready to w. So a
@@ -24,23 +28,26 @@ type Job interface {
 	Run(w *Wakeups)
 }
 
-// worker is one goroutine and the actors that are ready to run on it.
+// worker is a list of actors that are ready to run, one after the other. It is played by a goroutine, as a role: one that
+// has nothing to do is parked, and its goroutine waits for any other one of the node to be woken, or plays next at once.
+// There are as many goroutines as workers, so that each can be played at any time, whatever the others block in.
 type worker struct {
 	node  *Node
 	index int // -1 for an actor's own worker
 	round Round
 	yield bool // call Gosched once after waking from idleness
-	sig   chan struct{}
 	ctx   Context
 	// heir is set for an actor's own worker, which ends with the actor: it then runs what protoactor still wants of
 	// the dead actor, to answer a late watch for instance.
 	heir *worker
 
-	// Only the worker's goroutine touches these.
+	// Only the goroutine that plays the worker touches these.
 	local readyList // taken from ready, run chunk by chunk
 	again readyList // ran, and has more to do
 	spare []Job
 	wake  Wakeups
+	// next is a worker that was woken and that the same goroutine is going to play when there is nothing to do here.
+	next *worker
 	// tickers are the actors here that want to know of ticks; tickWaits says that a tick was injected and did not run.
 	tickers   *Ticker
 	tickWaits atomic.Bool
@@ -48,57 +55,73 @@ type worker struct {
 	mu     sync.Mutex
 	ready  readyList
 	jobs   []Job
-	parked bool // waits for sig; whoever clears it must send
+	parked bool // nobody plays it; whoever clears it sees to it that somebody does
 	closed bool
 }
 
 func newWorker(n *Node, index int) *worker {
-	w := &worker{node: n, index: index, sig: make(chan struct{}, 1)}
+	w := &worker{node: n, index: index}
 	w.ctx.worker = w
 	return w
 }
 
+// start adds the worker to those of its node, and a goroutine.
 func (w *worker) start() {
 	w.node.running.Add(1)
 	go w.run()
 }
 
+// run plays w, and then whoever is woken, until the end of one: so there are always as many goroutines as workers.
 func (w *worker) run() {
 	defer w.node.running.Done()
-	for w.await() {
+	for w != nil {
+		w = w.play()
+	}
+}
+
+// play does all that is to do on w, and returns the worker to be played next, nil if w has ended.
+func (w *worker) play() *worker {
+	for {
+		w.mu.Lock()
+		if w.idle() {
+			return w.leave()
+		}
+		w.spare, w.jobs = w.jobs, w.spare[:0]
+		w.takeReady()
+		w.mu.Unlock()
+		if w.next != nil {
+			w.node.woken <- w.next
+			w.next = nil
+		}
 		w.runJobs()
 		w.runChunk()
 	}
 }
 
-// await waits for work and takes it. It returns false when the worker was closed and nothing is left to do.
-func (w *worker) await() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for w.idle() {
-		if w.closed {
-			return false
+// leave parks w, so that any goroutine may play it next, and waits for the next one to be played. It returns nil if w is
+// closed, which ends it. It is called with w.mu held, which it releases.
+func (w *worker) leave() (next *worker) {
+	n, ended := w.node, w.closed
+	next, w.next = w.next, nil
+	w.parked = !ended
+	w.mu.Unlock()
+	if ended {
+		if next != nil {
+			n.woken <- next
 		}
-		w.park()
+		return nil
 	}
-	w.spare, w.jobs = w.jobs, w.spare[:0]
-	w.takeReady()
-	return true
+	if next != nil {
+		return next
+	}
+	if next = <-n.woken; next.yield {
+		runtime.Gosched()
+	}
+	return next
 }
 
 func (w *worker) idle() bool {
 	return w.local.empty() && w.ready.empty() && len(w.jobs) == 0
-}
-
-// park sleeps until somebody brings work. It is called and returns with w.mu held.
-func (w *worker) park() {
-	w.parked = true
-	w.mu.Unlock()
-	<-w.sig
-	if w.yield {
-		runtime.Gosched()
-	}
-	w.mu.Lock()
 }
 
 // takeReady refills the local list when it is used up. w.mu is held.
@@ -142,11 +165,27 @@ func (w *worker) runChunk() {
 		w.local.reset()
 	}
 	if w.round != nil {
-		w.round.End()
+		w.follow(w.round.End())
 	}
 	if !w.again.empty() {
 		w.join(&w.again)
 	}
+}
+
+// follow makes r ready. If nobody plays its worker, w's goroutine is going to, unless it has more to do before.
+func (w *worker) follow(r *Ref) {
+	if r == nil || !r.claimed() {
+		return
+	}
+	t := r.worker.lockTaker()
+	t.ready.push(r)
+	if !t.parked {
+		t.mu.Unlock()
+		return
+	}
+	t.parked = false
+	t.mu.Unlock()
+	w.next = t
 }
 
 // join puts a list of actors at the end of the ready list and wakes the worker if it sleeps.
@@ -186,14 +225,14 @@ func (w *worker) close() {
 	w.unlockAndSignal()
 }
 
-// unlockAndSignal releases w.mu, which the caller holds. The channel has room for the one signal that clearing parked
-// entitles to, so this never blocks.
+// unlockAndSignal releases w.mu, which the caller holds, and has w played if nobody does. That does not block for long:
+// there is a goroutine for each worker, so that as many as have been woken are waiting, or about to.
 func (w *worker) unlockAndSignal() {
 	parked := w.parked
 	w.parked = false
 	w.mu.Unlock()
 	if parked {
-		w.sig <- struct{}{}
+		w.node.woken <- w
 	}
 }
 

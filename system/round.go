@@ -69,17 +69,18 @@ func (r *round) now() int64 {
 }
 
 // End sends what has gathered, then wakes the log: the peers can store while we do (REP-01).
-func (r *round) End() {
+func (r *round) End() *actor.Ref {
 	r.clock = 0
 	for i, o := range r.full {
 		o.leave(r.node)
 		r.full[i] = nil
 	}
 	r.full = r.full[:0]
-	if r.dirty {
-		r.dirty = false
-		r.node.wakeWAL()
+	if !r.dirty {
+		return nil
 	}
+	r.dirty = false
+	return r.node.wal.ref
 }
 
 // leave sends the frame and empties it.

@@ -67,7 +67,7 @@ func (n *Node) storageErr() error {
 	}
 }
 
-// walActor is the write-ahead log as an actor, on a goroutine of its own. Its inbox is the batch that gathers while the
+// walActor is the write-ahead log as an actor, with a worker of its own. Its inbox is the batch that gathers while the
 // last one is being written: members copy their orders straight into it.
 type walActor struct {
 	node *Node

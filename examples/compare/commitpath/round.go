@@ -24,7 +24,7 @@ type round struct {
 }
 
 // End hands the letters over, then wakes the log: the peers can sync while we do.
-func (r *round) End() {
+func (r *round) End() *actor.Ref {
 	for i, out := range r.out {
 		if len(out) == 0 {
 			continue
@@ -36,10 +36,11 @@ func (r *round) End() {
 		clear(out)
 		r.out[i] = out[:0]
 	}
-	if r.dirty {
-		r.dirty = false
-		r.node.Wake()
+	if !r.dirty {
+		return nil
 	}
+	r.dirty = false
+	return r.node.Log()
 }
 
 // deliver posts the letter into its receiver's inbox.

@@ -82,7 +82,7 @@ func (n *Node) Register(uid ra.UID, owner Owner) (*wal.Writer, error) {
 	return w, n.store(w, &wal.Op{Seq: 1, Register: &wal.Registration{Name: string(uid)}}, true)
 }
 
-// Store copies an order into the batch. Wake must follow, usually at the end of the round.
+// Store copies an order into the batch. The log must be woken then, usually by returning Log from the end of the round.
 func (n *Node) Store(w *wal.Writer, op *wal.Op) error { return n.store(w, op, false) }
 
 func (n *Node) store(w *wal.Writer, op *wal.Op, wake bool) error {
@@ -99,8 +99,8 @@ func (n *Node) store(w *wal.Writer, op *wal.Op, wake bool) error {
 	return err
 }
 
-// Wake lets the log write what has gathered.
-func (n *Node) Wake() { n.ref.Wake(nil) }
+// Log returns the log as an actor, which writes what has gathered when it runs.
+func (n *Node) Log() *actor.Ref { return n.ref }
 
 // logActor is the log as an actor. Its inbox is the batch that gathers while the last one is being synced: members copy
 // their entries straight into it.
