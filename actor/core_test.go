@@ -414,14 +414,14 @@ type outbox struct {
 	sent []*number
 }
 
-func (o *outbox) End() *Ref {
+func (o *outbox) End(bool) (*Ref, bool) {
 	for _, m := range o.sent {
 		if err := o.to.Send(m); err != nil {
 			panic(err)
 		}
 	}
 	o.sent = o.sent[:0]
-	return nil
+	return nil, false
 }
 
 // Many producers are run by two workers; each one's messages must arrive in order although they travel by the outbox

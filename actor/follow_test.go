@@ -17,7 +17,7 @@ func goroutine() string {
 // after is a Round that names an actor at each end.
 type after struct{ ref atomic.Pointer[Ref] }
 
-func (a *after) End() *Ref { return a.ref.Load() }
+func (a *after) End(bool) (*Ref, bool) { return a.ref.Load(), false }
 
 // inTheWay is an inbox in which something waits until it is taken. It stands in for a log's batch.
 type inTheWay struct{ full bool }

@@ -18,7 +18,11 @@ type Round interface {
 	// End flushes it all. It is called on the worker's goroutine after each chunk of actors, before any of them runs
 	// again, and must not block. It may return an actor with an own worker that is to run now. That one is woken like
 	// any other if there is more to do here; else it runs on this very goroutine, which saves waking another one.
-	End() *Ref
+	//
+	// If all that there is may wait for a moment, and last is not set, it may stay, which End reports. It leaves with the
+	// output of the next round, which comes at once if there is more to do. Else all other goroutines run once, since they
+	// may bring something, and if they do not End is called with last set.
+	End(last bool) (next *Ref, kept bool)
 }
 
 // Job is work for a worker that is not an actor: it posts to many actors and adds those that became ready to w. So a
@@ -48,6 +52,8 @@ type worker struct {
 	wake  Wakeups
 	// next is a worker that was woken and that the same goroutine is going to play when there is nothing to do here.
 	next *worker
+	// kept says that some of the round's output has not left.
+	kept bool
 	// tickers are the actors here that want to know of ticks; tickWaits says that a tick was injected and did not run.
 	tickers   *Ticker
 	tickWaits atomic.Bool
@@ -83,6 +89,11 @@ func (w *worker) run() {
 func (w *worker) play() *worker {
 	for {
 		w.mu.Lock()
+		if w.idle() && w.kept {
+			w.mu.Unlock()
+			w.lastChance()
+			w.mu.Lock()
+		}
 		if w.idle() {
 			return w.leave()
 		}
@@ -118,6 +129,17 @@ func (w *worker) leave() (next *worker) {
 		runtime.Gosched()
 	}
 	return next
+}
+
+// lastChance lets others bring work, whose output what was kept can leave with. If there is none it leaves now.
+func (w *worker) lastChance() {
+	runtime.Gosched()
+	w.mu.Lock()
+	idle := w.idle()
+	w.mu.Unlock()
+	if idle {
+		w.endRound(true)
+	}
 }
 
 func (w *worker) idle() bool {
@@ -165,11 +187,17 @@ func (w *worker) runChunk() {
 		w.local.reset()
 	}
 	if w.round != nil {
-		w.follow(w.round.End())
+		w.endRound(w.kept)
 	}
 	if !w.again.empty() {
 		w.join(&w.again)
 	}
+}
+
+func (w *worker) endRound(last bool) {
+	next, kept := w.round.End(last)
+	w.kept = kept && !last
+	w.follow(next)
 }
 
 // follow makes r ready. If nobody plays its worker, w's goroutine is going to, unless it has more to do before.

@@ -53,6 +53,9 @@ func (l *letter) canWait(p *raft.Patience) bool {
 	return l.Kind == raft.AppendReply && !l.Reject && l.Term == p.Term && l.Index <= p.Acks
 }
 
+// bare reports whether the letter brings word of a commit index and nothing else.
+func (l *letter) bare() bool { return l.Kind == raft.Append && len(l.Entries) == 0 }
+
 // frame is everything that the members of one worker have to say to one node at the end of a round. Who gets it takes
 // the letters and answers out before the handler returns; the sender uses the frame again.
 type frame struct {

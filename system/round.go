@@ -15,6 +15,8 @@ type round struct {
 	node *Node
 	out  map[ra.NodeID]*outbox
 	full []*outbox // those that have something
+	// pressing: some of it may not wait.
+	pressing bool
 	// dirty: the log was given orders.
 	dirty bool
 	// clock is the time at which it was first asked for in this round, 0 before.
@@ -50,6 +52,7 @@ func (r *round) send(o *outbox, l *letter) {
 		r.full = append(r.full, o)
 	}
 	o.letters = append(o.letters, l)
+	r.pressing = r.pressing || !l.bare()
 }
 
 func (r *round) answer(node ra.NodeID, a answer) {
@@ -58,6 +61,7 @@ func (r *round) answer(node ra.NodeID, a answer) {
 		r.full = append(r.full, o)
 	}
 	o.answers = append(o.answers, a)
+	r.pressing = true
 }
 
 // now is the wall clock in milliseconds since 1970, read once a round.
@@ -68,19 +72,25 @@ func (r *round) now() int64 {
 	return r.clock
 }
 
-// End sends what has gathered, then wakes the log: the peers can store while we do (REP-01).
-func (r *round) End() *actor.Ref {
+// End sends what has gathered, then wakes the log: the peers can store while we do (REP-01). If it is nothing but word of a
+// new commit index it waits for a moment: the answers that have just been given often bring the next command, and both
+// leave together.
+func (r *round) End(last bool) (log *actor.Ref, kept bool) {
 	r.clock = 0
+	if !last && !r.pressing && !r.dirty {
+		return nil, len(r.full) > 0
+	}
+	r.pressing = false
 	for i, o := range r.full {
 		o.leave(r.node)
 		r.full[i] = nil
 	}
 	r.full = r.full[:0]
 	if !r.dirty {
-		return nil
+		return nil, false
 	}
 	r.dirty = false
-	return r.node.wal.ref
+	return r.node.wal.ref, false
 }
 
 // leave sends the frame and empties it.

@@ -361,7 +361,7 @@ func (a *walActor) tell(acks []wal.Ack, again []*record) {
 		t := tiding{acks: acks, again: again, round: a.round}
 		t.post(&a.wake)
 		a.wake.Wake()
-		a.round.End()
+		a.round.End(true)
 		return
 	}
 	workers := uint32(a.node.actors.Workers())

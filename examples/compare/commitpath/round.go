@@ -24,7 +24,7 @@ type round struct {
 }
 
 // End hands the letters over, then wakes the log: the peers can sync while we do.
-func (r *round) End() *actor.Ref {
+func (r *round) End(bool) (*actor.Ref, bool) {
 	for i, out := range r.out {
 		if len(out) == 0 {
 			continue
@@ -37,10 +37,10 @@ func (r *round) End() *actor.Ref {
 		r.out[i] = out[:0]
 	}
 	if !r.dirty {
-		return nil
+		return nil, false
 	}
 	r.dirty = false
-	return r.node.Log()
+	return r.node.Log(), false
 }
 
 // deliver posts the letter into its receiver's inbox.
