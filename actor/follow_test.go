@@ -3,6 +3,7 @@ package actor
 import (
 	"bytes"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -113,6 +114,76 @@ func TestClosedWorkerPassesOn(t *testing.T) {
 		w.follow(log)
 		w.start()
 		<-ran
+	})
+}
+
+// patient is a Round whose output may always wait. It notes how it was told to end.
+type patient struct {
+	waits bool
+	ends  []bool
+}
+
+func (p *patient) End(last bool) (*Ref, bool) {
+	p.ends = append(p.ends, last)
+	kept := p.waits && !last
+	p.waits = kept
+	return nil, kept
+}
+
+// What a round has kept leaves when nothing else comes, and with the output of the next round at the latest.
+func TestKeptOutputLeaves(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		messages int
+		want     []bool
+	}{
+		{"nothing else comes", 1, []bool{false, true}},
+		{"there is more to do", minBatch + 1, []bool{false, true}},
+		{"much more", 3*minBatch + 1, []bool{false, true, false, true}}, // batches of 64, 128, 1, and none
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				round := &patient{}
+				n := openNode(t, Config{NewRound: func(int) Round { return round }})
+				a := mustSpawn(t, n, "a", &scripted{receive: func(ctx *Context) {
+					for ctx.Next() != nil {
+						round.waits = true
+					}
+				}}, WithClientLane(4*minBatch))
+				synctest.Wait()
+				round.ends = nil
+
+				a.Lock() // nobody runs it before all of it is there
+				for range test.messages {
+					a.waiting++
+					a.client.push(&number{})
+				}
+				a.Unlock(nil)
+				synctest.Wait()
+				if !slices.Equal(round.ends, test.want) {
+					t.Errorf("ended with %v, want %v", round.ends, test.want)
+				}
+			})
+		})
+	}
+}
+
+// What comes while the others run once takes what was kept along.
+func TestKeptOutputLeavesWithWhatComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		round := &patient{}
+		w := newWorker(&Node{}, 0)
+		w.round, w.kept = round, true
+		w.ready.push(&Ref{}) // came meanwhile
+		w.lastChance()
+		if len(round.ends) != 0 || !w.kept {
+			t.Errorf("the round ended with %v", round.ends)
+		}
+		w.ready.reset()
+		w.lastChance()
+		if !slices.Equal(round.ends, []bool{true}) || w.kept {
+			t.Errorf("the round ended with %v, something kept: %v", round.ends, w.kept)
+		}
 	})
 }
 
