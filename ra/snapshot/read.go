@@ -69,12 +69,20 @@ func (s *Store) openInForce(uid ra.UID) (vfs.File, Info, error) {
 		}
 		f, err := s.open(info.id(), info.at)
 		if errors.Is(err, vfs.ErrNotExist) {
-			if again, _ := s.Newest(uid); again != info {
+			if s.newestSettled(uid) != info {
 				continue
 			}
 		}
 		return f, info, err
 	}
+}
+
+// newestSettled is Newest when nobody is about to change it: a file goes before it is noted that it is gone.
+func (s *Store) newestSettled(uid ra.UID) Info {
+	s.publish.Lock()
+	defer s.publish.Unlock()
+	info, _ := s.Newest(uid)
+	return info
 }
 
 // Meta returns what the snapshot stands for.
