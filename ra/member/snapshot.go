@@ -202,7 +202,7 @@ func (s *Server) afterBatch() {
 	}
 	if index := s.status.Applied; !n.asks && index != n.looked {
 		n.looked = index
-		if s.cfg.Log.Bytes() >= n.patience && s.cfg.Policy.Due(s.policyState(), index) && s.knows(index) {
+		if s.cfg.Log.Bytes() >= max(n.patience, s.cfg.Policy.Least()) && s.cfg.Policy.Due(s.policyState(), index) && s.knows(index) {
 			s.take(index, nil, false)
 		}
 	}

@@ -68,11 +68,15 @@ func (p Policy) Due(s *State, index ra.Index) bool {
 	if s.Pending || index <= s.Last {
 		return false
 	}
-	least := p.MinBytes
-	if least == 0 {
-		least = 16 << 20
+	return s.LogBytes >= p.Least() && s.LogBytes > p.growth()*s.LastBytes
+}
+
+// Least returns how many bytes the log has at least when Due says yes.
+func (p Policy) Least() int64 {
+	if p.MinBytes == 0 {
+		return 16 << 20
 	}
-	return s.LogBytes >= least && s.LogBytes > p.growth()*s.LastBytes
+	return p.MinBytes
 }
 
 func (p Policy) growth() int64 {
