@@ -77,10 +77,10 @@ func (r *reference) keep(t *testing.T) string {
 	return dir
 }
 
-// pack writes a reference to a file.
+// pack writes a reference to a file. Several tests may fail at the same time: the last one's stays.
 func (r *reference) pack(t *testing.T, file string) {
 	t.Helper()
-	f, err := os.Create(file + ".tmp")
+	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".tmp")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func (r *reference) pack(t *testing.T, file string) {
 			}
 		}
 	}
-	for _, do := range []func() error{z.Close, f.Close, func() error { return os.Rename(file+".tmp", file) }} {
+	for _, do := range []func() error{z.Close, f.Close, func() error { return os.Rename(f.Name(), file) }} {
 		if err := do(); err != nil {
 			t.Fatal(err)
 		}
