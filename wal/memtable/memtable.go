@@ -32,9 +32,15 @@ type chunk []ra.Entry
 func (c chunk) first() ra.Index { return c[0].Index }
 func (c chunk) last() ra.Index  { return c[len(c)-1].Index }
 
+// part is a chunk of a table with the length of its bodies, so that nobody has to look at old entries to drop them.
+type part struct {
+	chunk
+	bytes int
+}
+
 // Table holds entries with consecutive indexes. The zero value is empty and ready, and owns no memory.
 type Table struct {
-	chunks []chunk
+	chunks []part
 	first  ra.Index // lowest index, 0 if empty; the first chunk may hold lower ones, which are dropped
 	last   ra.Index // highest index, 0 if empty
 	bytes  int
@@ -75,7 +81,6 @@ func (t *Table) Append(entries []ra.Entry) error {
 	if len(t.chunks) == 0 {
 		t.first = entries[0].Index
 	}
-	t.bytes += bodies(entries)
 	t.last = entries[len(entries)-1].Index
 	for len(entries) > 0 {
 		n := t.fill(entries)
@@ -87,18 +92,20 @@ func (t *Table) Append(entries []ra.Entry) error {
 // fill puts as many entries into the last chunk as fit, in a new chunk if it has no room, and returns their number.
 func (t *Table) fill(entries []ra.Entry) int {
 	n := len(t.chunks)
-	if n == 0 || len(t.chunks[n-1]) == cap(t.chunks[n-1]) {
+	if n == 0 || len(t.chunks[n-1].chunk) == cap(t.chunks[n-1].chunk) {
 		size := minChunk
 		if n > 0 {
-			size = max(minChunk, 2*len(t.chunks[n-1]))
+			size = max(minChunk, 2*len(t.chunks[n-1].chunk))
 		}
 		size = min(max(size, len(entries)), maxChunk)
-		t.chunks = append(t.chunks, make(chunk, 0, size))
+		t.chunks = append(t.chunks, part{chunk: make(chunk, 0, size)})
 		n++
 	}
 	last := &t.chunks[n-1]
-	k := min(len(entries), cap(*last)-len(*last))
-	*last = append(*last, entries[:k]...)
+	k := min(len(entries), cap(last.chunk)-len(last.chunk))
+	add := bodies(entries[:k])
+	last.chunk, last.bytes = append(last.chunk, entries[:k]...), last.bytes+add
+	t.bytes += add
 	return k
 }
 
@@ -110,14 +117,15 @@ func (t *Table) Truncate(from ra.Index) {
 	}
 	t.last = min(t.last, from-1)
 	for n := len(t.chunks); n > 0 && t.chunks[n-1].last() >= from; n-- {
-		c := t.chunks[n-1]
+		c := &t.chunks[n-1]
 		if keep := int(from) - int(c.first()); keep > 0 {
-			t.bytes -= bodies(c[keep:])
-			t.chunks[n-1] = c[:keep:keep]
+			less := bodies(c.chunk[keep:])
+			c.chunk, c.bytes = c.chunk[:keep:keep], c.bytes-less
+			t.bytes -= less
 			return
 		}
-		t.bytes -= bodies(c)
-		t.chunks[n-1] = nil
+		t.bytes -= c.bytes
+		*c = part{}
 		t.chunks = t.chunks[:n-1]
 	}
 }
@@ -133,23 +141,23 @@ func (t *Table) Drop(upTo ra.Index) {
 	}
 	gone := 0
 	for t.chunks[gone].last() <= upTo {
-		t.bytes -= bodies(t.visible(gone))
+		t.bytes -= t.visible(gone)
 		gone++
 	}
 	t.chunks = slices.Delete(t.chunks, 0, gone)
 	c := t.chunks[0]
 	from := max(t.first, c.first()) - c.first()
-	t.bytes -= bodies(c[from : upTo+1-c.first()])
+	t.bytes -= bodies(c.chunk[from : upTo+1-c.first()])
 	t.first = upTo + 1
 }
 
-// visible returns what of chunk i is not dropped.
-func (t *Table) visible(i int) chunk {
-	c := t.chunks[i]
+// visible returns the length of the bodies of chunk i that are not dropped.
+func (t *Table) visible(i int) int {
+	c := &t.chunks[i]
 	if c.first() < t.first {
-		return c[t.first-c.first():]
+		return bodies(c.chunk[t.first-c.first():])
 	}
-	return c
+	return c.bytes
 }
 
 // start returns the index of the first entry of chunk k. For the last chunk, which most questions are about, it does not
@@ -158,7 +166,7 @@ func (t *Table) start(k int) ra.Index {
 	if k < len(t.chunks)-1 {
 		return t.chunks[k].first()
 	}
-	return t.last + 1 - ra.Index(len(t.chunks[k]))
+	return t.last + 1 - ra.Index(len(t.chunks[k].chunk))
 }
 
 // find returns the number of the chunk that holds index i, which is in the table.
@@ -176,7 +184,7 @@ func (t *Table) Entry(i ra.Index) (ra.Entry, bool) {
 		return ra.Entry{}, false
 	}
 	k := t.find(i)
-	return t.chunks[k][i-t.start(k)], true
+	return t.chunks[k].chunk[i-t.start(k)], true
 }
 
 // Term returns the term of the entry at index i, if it is here.
@@ -194,7 +202,7 @@ func (t *Table) Read(dst []ra.Entry, lo, hi ra.Index, maxBytes int) []ra.Entry {
 	}
 	start := len(dst)
 	for k := t.find(lo); k < len(t.chunks) && lo <= hi; k++ {
-		c, first := t.chunks[k], t.start(k)
+		c, first := t.chunks[k].chunk, t.start(k)
 		end := first + ra.Index(len(c)) // behind the chunk
 		for _, e := range c[lo-first : min(hi+1, end)-first] {
 			if maxBytes -= len(e.Body); maxBytes < 0 && len(dst) > start {
@@ -220,7 +228,7 @@ func (t *Table) View(lo, hi ra.Index) View {
 	}
 	var v View
 	for k := t.find(lo); k < len(t.chunks) && lo <= hi; k++ {
-		c := t.chunks[k]
+		c := t.chunks[k].chunk
 		v.chunks = append(v.chunks, c[lo-c.first():min(hi, c.last())+1-c.first()])
 		lo = c.last() + 1
 	}

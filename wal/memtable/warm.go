@@ -20,7 +20,7 @@ func (t *Table) Warm(step int) {
 		warm.Slice(newest, 1)
 		return
 	}
-	last := newest[0]
+	last := newest[0].chunk
 	from := max(0, len(last)-warmNewest)
 	switch step {
 	case 1:
