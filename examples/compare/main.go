@@ -35,7 +35,7 @@ func parseOptions(args []string) (options, error) {
 	flags.StringVar(&o.baseline, "baseline", "etcd", "the rival that ratios refer to")
 	flags.IntVar(&o.repeat, "repeat", 3, "how often each rival is measured at each point, taking turns")
 	flags.IntVar(&o.run.Payload, "payload", 256, "length of a command in bytes")
-	flags.DurationVar(&o.run.WarmUp, "warmup", time.Second, "load before each measurement")
+	flags.DurationVar(&o.run.WarmUp, "warmup", 5*time.Second, "load before each measurement, until new nodes have zeroed the files of their logs")
 	flags.DurationVar(&o.run.Duration, "duration", 3*time.Second, "length of each measurement")
 	flags.IntVar(&o.run.Clients, "clients", 0, "goroutines that propose (0: one for each processor)")
 	flags.StringVar(&o.run.Dir, "data", "", "directory on the disk to be measured (default: for temporary files)")
