@@ -1,6 +1,9 @@
 package wal
 
-import "slices"
+import (
+	"errors"
+	"slices"
+)
 
 // A copy of a log that is opened too goes on in its own way. What both had before is the same, and so are the numbers of what
 // they write from then on: a file of the one fits into the other by its name and by the log that it is of. What tells them
@@ -59,7 +62,18 @@ func (r *recovery) vouched(h *fileHeader) bool {
 
 // own returns the header of a WAL file of this log that is what its name says; nil if there is none.
 func (r *recovery) own(seq uint64) *fileHeader {
-	if h := r.headers[seq]; h != nil && h.seq == seq && r.bad[seq] == nil {
+	if r.bad[seq] != nil {
+		return nil
+	}
+	return r.there(seq)
+}
+
+// there returns that header also if the file is perhaps of another future.
+func (r *recovery) there(seq uint64) *fileHeader {
+	if err := r.bad[seq]; err != nil && !errors.Is(err, errFork) {
+		return nil
+	}
+	if h := r.headers[seq]; h != nil && h.seq == seq {
 		return h
 	}
 	return nil
@@ -67,19 +81,23 @@ func (r *recovery) own(seq uint64) *fileHeader {
 
 // fork finds the first file that is perhaps of another future. Neither it nor what is behind counts, up to a file that recovery
 // made when the one before it could not be read: that one goes on from whatever counted then. If a file does not go on from
-// the one before it, and nobody says which of them is the stranger, neither counts. Nor does one behind a gap that nobody knows.
+// the one before it, and nobody says which of them is the stranger, neither counts. Nor do those behind a gap that nobody knows,
+// up to the next gap.
 func (r *recovery) fork() {
-	lost, counts := false, r.replay.state != nil
+	lost, unknown, counts := false, false, r.replay.state != nil
 	for _, seq := range r.inv.files {
-		h, before := r.own(seq), r.own(seq-1)
+		h, before := r.own(seq), r.there(seq-1)
 		if h == nil || seq <= r.l.states.released {
 			continue
+		}
+		if before == nil {
+			unknown = counts && seq-1 > r.l.states.released && !r.vouched(h)
 		}
 		switch {
 		case r.denied(seq, h.id):
 			lost = true
 		case h.prevID == 0:
-			lost = false
+			lost, unknown = false, false
 			if before != nil {
 				r.bad[seq-1] = errFork
 			}
@@ -88,14 +106,12 @@ func (r *recovery) fork() {
 		case before != nil && !h.follows(before):
 			lost = true
 			r.bad[seq-1] = errFork
-		case before == nil && counts && seq-1 > r.l.states.released && !r.vouched(h):
-			lost = true
 		}
-		if lost {
+		if lost || unknown {
 			r.bad[seq] = errFork
 			r.next = max(r.next, h.firstBatch)
 		}
-		counts = counts || !lost
+		counts = counts || !lost && !unknown
 	}
 }
 

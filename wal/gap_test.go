@@ -47,6 +47,63 @@ func TestGapOfSeveralFiles(t *testing.T) {
 	}
 }
 
+// TestSecondGap: of the files between two gaps nobody knows whether they are of this log, and they do not count. Those behind
+// the second gap do, since the mark knows them, and who shows there that he had nothing in what is lost is sound (I11).
+func TestSecondGap(t *testing.T) {
+	m, disk := reference(t, 8, true)
+	files := walFiles(t, disk)
+	remove(t, disk, files[2])
+	remove(t, disk, files[5])
+	m.cfg.FS = disk
+	out := m.open()
+	if m.err != nil || !slices.Equal(out.Losses, []Loss{{File: 3}, {File: 6}}) || !slices.Equal(out.Quarantined, []string{fileName(4), fileName(5)}) {
+		t.Fatalf("%+v, %v", out, m.err)
+	}
+	if got := m.closedFiles(); !slices.Equal(got, []uint64{1, 2, 7, 8}) {
+		t.Errorf("files %v are read", got)
+	}
+	if c := m.log.writers["c"]; c.live.mark.What != 0 || c.last != 1 {
+		t.Errorf("c had nothing there, and has shown it: %+v", c.live)
+	}
+}
+
+// TestBehindALongGap: what is lost in several files that are missing in a row came before what is behind them. Who was
+// registered since then is not doubted when a state file was written since, too: that one is newer than the first of what is
+// behind the gap, and takes effect there and not at the gap (I11).
+func TestBehindALongGap(t *testing.T) {
+	for what, do := range map[string]func(disk *vfs.Mem, files []string){
+		"set back by two files":    func(d *vfs.Mem, f []string) { remove(t, d, f[2]); remove(t, d, f[3]) },
+		"a stray number far ahead": func(d *vfs.Mem, _ []string) { put(t, d, "wal/"+fileName(9), nil) },
+		"a short file and a gap":   func(d *vfs.Mem, f []string) { d.Cut(f[2], headerSize); remove(t, d, f[3]) },
+	} {
+		m, disk := reference(t, 4, true)
+		do(disk, walFiles(t, disk))
+		m.cfg.FS = disk
+		if out := m.open(); m.err != nil || len(out.Losses) == 0 {
+			t.Fatalf("%s: %+v, %v", what, out, m.err)
+		}
+		m.register("late")
+		m.commit()
+		m.vote("late", 1, "late")
+		m.commit()
+		m.release() // a file before the gap
+		want := m.members["late"].now()
+		for range 2 {
+			m.try(func() error { return m.log.Close() })
+			out := m.open()
+			if m.err != nil || len(out.Members) != 4 {
+				t.Fatalf("%s: %+v, %v", what, out, m.err)
+			}
+			for i := range out.Members {
+				r := &out.Members[i]
+				if late := r.Writer.UID() == "late"; late != (r.Mark.What == 0) || late && r.State != want.state {
+					t.Errorf("%s: %s has %+v, mark %+v", what, r.Writer.UID(), r.State, r.Mark)
+				}
+			}
+		}
+	}
+}
+
 // TestFirstFileWithoutAState: without a state file the log begins with its first file, or something is lost: once (I11).
 func TestFirstFileWithoutAState(t *testing.T) {
 	m, disk := reference(t, 3, true)

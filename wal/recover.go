@@ -419,7 +419,7 @@ func (r *recovery) readOne(seq uint64, headers map[uint64]*fileHeader) error {
 	src.size = int64(min(uint64(src.size), h.size)) // what stands behind is not of the log
 	w := &walk{
 		r: r, src: src, h: h, off: headerSize, seq: h.firstBatch, chain: h.chain(), end: src.size &^ (block - 1),
-		numbers: make(map[uint32]int), after: ^uint64(0),
+		numbers: make(map[uint32]int), after: r.behind(seq),
 	}
 	r.next = max(r.next, h.firstBatch)
 	if next != nil {
@@ -440,19 +440,27 @@ func (r *recovery) readOne(seq uint64, headers map[uint64]*fileHeader) error {
 // confirm takes from the header of the next file, which goes on from this one, up to where everything in this one was durable.
 func (w *walk) confirm(next *fileHeader) {
 	w.short = next.prevEnd > uint64(w.end)
-	w.end, w.confirmed, w.after = int64(min(next.prevEnd, uint64(w.end))), true, next.firstBatch
+	w.end, w.confirmed = int64(min(next.prevEnd, uint64(w.end))), true
 }
 
 // missing notes that the file seq is not there. That is a loss, unless the next file says that its loss was known when
-// that one was begun.
+// that one was begun. It is told all the same until a recovery has come to its end that knew it: nobody has heard of it before.
 func (r *recovery) missing(seq uint64, next *fileHeader) {
 	r.last = lastFile{seq: seq}
-	before := ^uint64(0)
-	if next != nil {
-		if next.prevSeq == seq && next.prevEnd == 0 {
-			return
-		}
-		before = next.firstBatch
+	loss := Loss{File: seq}
+	if next == nil || next.prevSeq != seq || next.prevEnd != 0 {
+		r.loss(loss, r.behind(seq))
+	} else if r.marked && r.floor.file < next.seq {
+		r.out.Losses = append(r.out.Losses, loss)
 	}
-	r.loss(Loss{File: seq}, before)
+}
+
+// behind returns the number of the first batch behind the file seq and those that are missing behind it: theirs are lower.
+func (r *recovery) behind(seq uint64) uint64 {
+	for _, next := range r.inv.files {
+		if h := r.headers[next]; h != nil && next > seq {
+			return h.firstBatch
+		}
+	}
+	return ^uint64(0)
 }

@@ -17,7 +17,7 @@ type walk struct {
 	anyhow  bool // the chain is broken by a loss that was noted
 	numbers map[uint32]int
 	spans   []Span
-	after   uint64 // number of the next file's first batch, if that is known
+	after   uint64 // number of the first batch behind this file, if that is known
 	// confirmed: everything up to end was durable, and nothing beyond counts.
 	confirmed bool
 	damaged   bool
@@ -206,6 +206,10 @@ func (w *walk) finish() {
 	if w.short {
 		w.damaged, w.open = true, nil
 		w.r.loss(Loss{File: w.h.seq, Offset: w.off}, w.after)
+	}
+	if w.confirmed && w.owes() {
+		// A recovery that began the next file knew the loss, and was cut short: nobody has heard of it before.
+		w.r.out.Losses = append(w.r.out.Losses, Loss{File: w.h.seq, Offset: w.off})
 	}
 	if w.seal != 0 && !w.confirmed {
 		// All before the seal was durable when it was written. The seal itself may stand in a cache only, so the next

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -109,33 +110,70 @@ func TestRowOfNobody(t *testing.T) {
 	}
 }
 
-// TestStartIsCutShortBehindALoss: a start that has found a loss ends when the marks of the members are durable and the
-// high-water mark still is the one that told of the loss. The next start hears of it, and has no further loss to tell (I11).
+// TestStartIsCutShortBehindALoss cuts short a start that finds a loss, at each of its operations. By then the marks of the members
+// may be durable; the high-water mark still is the one that told of the loss. The next start tells it again: there may have been
+// a member that is known nowhere else. It has no further loss to tell, and the one behind it has none (I11; F3).
 func TestStartIsCutShortBehindALoss(t *testing.T) {
 	m, disk := reference(t, 3, false)
 	for i := range 4 { // more batches than the next start will write
 		m.vote("b", ra.Term(3+i), "a")
 		m.commit()
 	}
+	m.register("d") // of which nothing is left
+	m.commit()
 	m.try(m.log.Close)
-	if err := disk.Remove(walFiles(t, disk)[2]); err != nil {
-		t.Fatal(err)
-	}
-	faulty := vfs.NewErrs(disk)
-	faulty.Inject(vfs.Fault{Op: vfs.OpCreate, Name: "HIGHWATER" + tempSuffix})
-	m.cfg.FS = faulty
-	if m.open(); !errors.Is(m.err, vfs.ErrInjected) {
-		t.Fatalf("opened: %v", m.err)
-	}
-	m.cfg.FS, m.err = disk.Crash(vfs.CrashLost, m.rng), nil
-	out := m.open()
-	if m.err != nil || len(out.Losses) > 0 || len(out.Members) != 3 {
-		t.Fatalf("%+v, %v", out, m.err)
-	}
-	for i := range out.Members {
-		if r := &out.Members[i]; r.Mark.What != anyDamage {
-			t.Errorf("%s has %+v", r.Writer.UID(), r.Mark)
+	newest := walFiles(t, disk)[2]
+	for what, c := range map[string]struct {
+		do   func(d *vfs.Mem)
+		want Loss
+		hole bool // that stays, and is found by each start
+	}{
+		"it is gone":     {func(d *vfs.Mem) { remove(t, d, newest) }, Loss{File: 3}, false},
+		"it is set back": {func(d *vfs.Mem) { overwrite(t, d, newest, blockOf(2), 8*block, false, m.rng) }, Loss{File: 3, Offset: blockOf(2)}, true},
+		"it is cut":      {func(d *vfs.Mem) { d.Cut(newest, blockOf(2)) }, Loss{File: 3, Offset: blockOf(2)}, false},
+	} {
+		hurt, told := disk.Crash(vfs.CrashKept, m.rng), 0
+		c.do(hurt)
+		was := whole(t, hurt, "HIGHWATER")
+		for op, done := 0, false; !done; op++ {
+			disk := hurt.Crash(vfs.CrashKept, m.rng)
+			faulty := vfs.NewErrs(disk)
+			faulty.Inject(vfs.Fault{After: op, Err: errCrash})
+			m.cfg.FS, m.err = faulty, nil
+			m.open()
+			done = m.err == nil
+			disk = disk.Crash([]vfs.CrashModel{vfs.CrashKept, vfs.CrashLost}[op%2], m.rng)
+			m.cfg.FS, m.err = disk, nil
+			heard := !bytes.Equal(whole(t, disk, "HIGHWATER"), was) && !c.hole
+			for range 2 {
+				want := []Loss{c.want}
+				if heard {
+					want = nil
+				}
+				out := m.open()
+				if m.err != nil || len(out.Members) != 3 || !slices.Equal(out.Losses, want) {
+					t.Fatalf("%s, crash at operation %d: %+v, want %v; %v", what, op, out, want, m.err)
+				}
+				told, heard = told+len(want), !c.hole
+				for i := range out.Members {
+					if r := &out.Members[i]; r.Mark.What != anyDamage {
+						t.Errorf("%s, crash at operation %d: %s has %+v", what, op, r.Writer.UID(), r.Mark)
+					}
+				}
+				m.try(m.log.Close)
+			}
 		}
+		if told < 10 {
+			t.Errorf("%s: told %d times", what, told)
+		}
+	}
+}
+
+// remove removes a file durably.
+func remove(t *testing.T, disk *vfs.Mem, name string) {
+	t.Helper()
+	if err := errors.Join(disk.Remove(name), disk.SyncDir("wal")); err != nil {
+		t.Fatal(err)
 	}
 }
 
