@@ -24,8 +24,13 @@ const (
 	lockName    = "LOCK"
 )
 
-// maxNumber is above all numbers in names: no log gets so far, and one more always has its place among those before it.
-const maxNumber = 1e15
+const (
+	// farNumber is above all numbers that a log comes to by itself. One that goes on behind a stranger's file of a number just
+	// below comes to higher ones, so that those count if the content of the file says the same.
+	farNumber = 1e15
+	// maxNumber is above all numbers in names, whatever they are of.
+	maxNumber = 1 << 62
+)
 
 func fileName(seq uint64) string  { return fmt.Sprintf("%016d%s", seq, walSuffix) }
 func spareName(seq uint64) string { return fmt.Sprintf("%016d%s", seq, spareSuffix) }

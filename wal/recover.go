@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -119,7 +120,7 @@ func (r *recovery) sort(name string) error {
 		list   *[]uint64
 	}{{walSuffix, &r.inv.files}, {stateSuffix, &r.inv.states}, {spareSuffix, &r.inv.spares}}
 	for _, x := range lists {
-		if n, ok := number(name, x.suffix); ok {
+		if n, ok := number(name, x.suffix); ok && (n < farNumber || r.says(name, n)) {
 			*x.list = append(*x.list, n)
 			return nil
 		}
@@ -134,6 +135,19 @@ func (r *recovery) sort(name string) error {
 		name = name[:len(name)-1]
 	}
 	return r.quarantine(name)
+}
+
+// says reports whether a file says that it has the number in its name. Spares say nothing.
+func (r *recovery) says(name string, n uint64) bool {
+	switch path.Ext(name) {
+	case walSuffix:
+		h, err := r.readHeader(n)
+		return err == nil && h.seq == n
+	case stateSuffix:
+		s, err := r.l.readState(name)
+		return err == nil && s.gen == n
+	}
+	return false
 }
 
 func (r *recovery) quarantine(name string) error {

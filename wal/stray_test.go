@@ -80,6 +80,40 @@ func TestStrayNumberBeyondAll(t *testing.T) {
 	}
 }
 
+// A number just below those that no log reaches has the log go on with such numbers. It knows its own files by what they say
+// then, and loses nothing more (I9, I11).
+func TestStrayNumberBelowTheLast(t *testing.T) {
+	for name, harmless := range map[string]bool{
+		"0999999999999998.wal": false, "0999999999999999.wal": false, "0999999999999999.state": true,
+	} {
+		m, disk := reference(t, 3, true)
+		put(t, disk, "wal/"+name, nil)
+		m.cfg.FS = disk
+		if out := m.open(); m.err != nil || harmless != (len(out.Losses) == 0) {
+			t.Fatalf("%s: %+v, %v", name, out, m.err)
+		}
+		m.register("late")
+		for i := range 3 {
+			m.vote("late", ra.Term(i+1), "late")
+			m.commit()
+			m.release()
+			m.try(func() error { return m.log.Close() })
+			out := m.open()
+			if m.err != nil || len(out.Quarantined) > 0 || out.HighWater != nil || len(out.Members) != 4 {
+				t.Fatalf("%s, start %d: %+v, %v", name, i+2, out, m.err)
+			}
+			for j := range out.Members {
+				r := &out.Members[j]
+				late := r.Writer.UID() == "late"
+				if sound := late || harmless; sound != (r.Mark.What == 0) || late && r.State != m.members["late"].now().state {
+					t.Errorf("%s, start %d: %s has %+v, mark %+v", name, i+2, r.Writer.UID(), r.State, r.Mark)
+				}
+			}
+			m.resume(out)
+		}
+	}
+}
+
 // A directory in the log's is none of ours either, and goes to quarantine as a whole (I11).
 func TestStrayDirectory(t *testing.T) {
 	fs := osFS(t)
