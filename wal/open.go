@@ -41,7 +41,9 @@ func (l *Log) recover() (*Recovery, error) {
 	}
 	l.salt.Store(uint32(salt))
 	r := &recovery{l: l, out: &Recovery{}, next: 1}
-	for _, step := range []func() error{r.takeInventory, r.loadHighWater, r.identify, r.loadState, r.readFiles, r.adoptSpares} {
+	for _, step := range []func() error{
+		r.takeInventory, r.loadHighWater, r.identify, r.expelStrangers, r.loadState, r.readFiles, r.adoptSpares,
+	} {
 		if err := step(); err != nil {
 			return nil, err
 		}

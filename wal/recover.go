@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
@@ -54,7 +55,8 @@ type recovery struct {
 	found   []foundState
 	headers map[uint64]*fileHeader
 	bad     map[uint64]error
-	// condemned are the files that go to quarantine in the end.
+	// strangers are the names that are none of a log's, and condemned the files that go to quarantine in the end.
+	strangers []string
 	condemned []string
 }
 
@@ -93,7 +95,7 @@ type inventory struct {
 	spares []uint64
 }
 
-// takeInventory reads the directory, removes what a crash left half made, and moves what it does not know to quarantine.
+// takeInventory reads the directory, and removes what a crash left half made.
 //
 // The names that it finds may not be durable yet, if another start was cut short. What is written from now on builds on
 // them, so they are made durable first.
@@ -131,10 +133,19 @@ func (r *recovery) sort(name string) error {
 	if name == lockName || name == vfs.Quarantine+"/" {
 		return nil
 	}
-	if name[len(name)-1] == '/' {
-		name = name[:len(name)-1]
+	r.strangers = append(r.strangers, strings.TrimSuffix(name, "/"))
+	return nil
+}
+
+// expelStrangers moves what is not of a log to quarantine. By then it is known that all else is in this format: a later one may
+// have files that this program does not know.
+func (r *recovery) expelStrangers() error {
+	for _, name := range r.strangers {
+		if err := r.quarantine(name); err != nil {
+			return err
+		}
 	}
-	return r.quarantine(name)
+	return nil
 }
 
 // says reports whether a file says that it has the number in its name. Spares say nothing.

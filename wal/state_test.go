@@ -128,7 +128,8 @@ func later(b []byte) {
 }
 
 // TestLaterFormat: a file that only a later program can read is a reason not to start, also if it is a WAL file that is
-// released, or if only one copy of its header is left. Everything stays where it is.
+// released, or if only one copy of its header is left. Everything stays where it is, also what is of no kind that this program
+// knows.
 func TestLaterFormat(t *testing.T) {
 	m, disk, states := twoStates(t)
 	released := "wal/" + fileName(m.log.states.released)
@@ -152,6 +153,7 @@ func TestLaterFormat(t *testing.T) {
 			b := whole(t, disk, name)
 			makeLater(b)
 			put(t, hurt, name, b)
+			put(t, hurt, "wal/0000000000000001.index", nil)
 			before, _ := hurt.List("wal")
 			m.cfg.FS, m.err = hurt, nil
 			if m.open(); !errors.Is(m.err, errVersion) || !strings.Contains(m.err.Error(), name) {
