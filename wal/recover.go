@@ -148,17 +148,26 @@ func (r *recovery) expelStrangers() error {
 	return nil
 }
 
-// says reports whether a file says that it has the number in its name. Spares say nothing.
+// says reports whether a file says that it has the number in its name. Spares say nothing. One that the disk refuses to read, or
+// that is in a format which this program does not know, passes for one that does: who needs it does not open the log then.
 func (r *recovery) says(name string, n uint64) bool {
+	var said uint64
+	var err error
 	switch path.Ext(name) {
 	case walSuffix:
-		h, err := r.readHeader(n)
-		return err == nil && h.seq == n
+		var h fileHeader
+		h, err = r.readHeader(n)
+		said = h.seq
 	case stateSuffix:
-		s, err := r.l.readState(name)
-		return err == nil && s.gen == n
+		var s *stateFile
+		if s, err = r.l.readState(name); err == nil {
+			said = s.gen
+		}
 	}
-	return false
+	if err != nil {
+		return !errors.Is(err, ra.ErrCorrupt)
+	}
+	return said == n
 }
 
 func (r *recovery) quarantine(name string) error {

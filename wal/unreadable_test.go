@@ -99,6 +99,53 @@ func TestDiskStopsReading(t *testing.T) {
 	}
 }
 
+// TestUnreadableBeyondAll: a log that has come to numbers from farNumber on, behind a stray file, is not opened either when the
+// disk refuses to read the header of one of its files, or that is of a later format, and loses nothing when it can be read
+// again (I9, I11; F6).
+func TestUnreadableBeyondAll(t *testing.T) {
+	m, disk := reference(t, 3, true)
+	put(t, disk, "wal/"+fileName(farNumber-2), nil)
+	m.cfg.FS = disk
+	for range 3 {
+		m.open() // one more file each time
+		m.try(func() error { return m.log.Close() })
+	}
+	want := m.open()
+	m.try(func() error { return m.log.Close() })
+	if m.err != nil {
+		t.Fatal(m.err)
+	}
+	far := 0
+	for _, name := range walFiles(t, disk) {
+		if n, ok := number(path.Base(name), walSuffix); !ok || n < farNumber {
+			continue
+		}
+		far++
+		left := disk.Crash(vfs.CrashKept, nil)
+		errs := vfs.NewErrs(left)
+		errs.Inject(vfs.Fault{Op: vfs.OpRead, Name: path.Base(name), To: headerSize})
+		m.cfg.FS = errs
+		if _, _, err := Open(m.cfg); !errors.Is(err, vfs.ErrInjected) {
+			t.Errorf("%s: opened with %v", name, err)
+		}
+		b := whole(t, disk, name)
+		later(b[:block])
+		m.cfg.FS = disk.Crash(vfs.CrashKept, nil)
+		put(t, m.cfg.FS, name, b)
+		if _, _, err := Open(m.cfg); !errors.Is(err, errVersion) {
+			t.Errorf("%s, of a later format: opened with %v", name, err)
+		}
+		m.cfg.FS = left
+		found := m.open()
+		if m.err != nil || len(found.Quarantined) > 0 || len(found.Losses) > len(want.Losses) {
+			t.Errorf("%s, after the fault: %v, found %+v", name, m.err, found)
+		}
+	}
+	if far == 0 {
+		t.Error("the log has not come so far")
+	}
+}
+
 // contentOf returns a file of a log.
 func contentOf(t *testing.T, fs vfs.FS, name string) []byte {
 	t.Helper()
