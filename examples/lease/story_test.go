@@ -192,6 +192,7 @@ func TestPanic(t *testing.T) {
 		if _, _, err := client.Process(t.Context(), acquire(anna, "l")); err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(time.Second) // all three are up to date: one that is not may never hear that the next command is committed
 		_, _, err := client.Process(t.Context(), acquire(anna, "boom"))
 		if !ra.MayHaveBeenApplied(err) {
 			t.Errorf("the command: %v", err)
