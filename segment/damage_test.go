@@ -137,7 +137,7 @@ func TestLaterFormat(t *testing.T) {
 	name := segFiles(t, fs)[0]
 	f, _ := fs.Open(filePath(name), vfs.Buffered)
 	b, _ := readPart(f, 0, superSize)
-	b[12] = 2
+	b[12] = formatVersion + 1
 	crc := ra.Checksum(b[12:])
 	b[8], b[9], b[10], b[11] = byte(crc), byte(crc>>8), byte(crc>>16), byte(crc>>24)
 	if _, err := f.WriteAt(b, 0); err != nil {
@@ -186,7 +186,7 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join("testdata", "format1.seg")
+	path := filepath.Join("testdata", "format2.seg")
 	if *rewrite {
 		if err := os.WriteFile(path, got, 0o600); err != nil {
 			t.Fatal(err)
@@ -197,11 +197,11 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Fatal("what is written differs from testdata/format1.seg")
+		t.Fatal("what is written differs from testdata/format2.seg")
 	}
 	s := mustOpen(t, memWith(t, want))
 	if v := hurt(t, s); len(v) > 0 {
-		t.Fatalf("cannot read %v of testdata/format1.seg", v)
+		t.Fatalf("cannot read %v of testdata/format2.seg", v)
 	}
 }
 

@@ -110,7 +110,7 @@ func (f *flush) add(r *Range) error {
 
 // take takes one entry. Until the range is known to be large its entries are only held.
 func (f *flush) take(in *incoming, e *ra.Entry) error {
-	if e.Index == 0 || in.next != 0 && e.Index != in.next || len(e.Body) < ra.HeaderLen || in.cut > e.Index {
+	if e.Index == 0 || in.next != 0 && e.Index != in.next || len(e.Body) < ra.MinHeaderLen || in.cut > e.Index {
 		return fmt.Errorf("%w: entry %d of %s where %d is due", ErrOrder, e.Index, in.uid, in.next)
 	}
 	in.next = e.Index + 1

@@ -18,7 +18,7 @@ import (
 
 // Format 1, as docs/FORMAT-SEGMENT.md describes it. All numbers are little endian, all checksums CRC-32C.
 const (
-	formatVersion = 1
+	formatVersion = 2
 	fileMagic     = "HELIOSEG"
 
 	// superSize is the length of the superblock, which stands at both ends of a file.
@@ -218,7 +218,7 @@ func (r *row) plausible(s *super) bool {
 	}
 	count := uint64(r.count)
 	return r.cut <= r.first && count <= maxBlockEntries && uint64(r.first) <= 1<<63 &&
-		r.bytes >= count*ra.HeaderLen && r.bytes <= maxBlockBytes+ra.HeaderLen+ra.MaxPayload &&
+		r.bytes >= count*ra.MinHeaderLen && r.bytes <= maxBlockBytes+ra.MaxHeaderLen+ra.MaxPayload &&
 		r.bodies >= superSize && r.bodies <= s.size && r.bodies+r.bytes <= s.size &&
 		r.index >= superSize && r.index <= s.size && r.index+count*indexEntry <= s.size
 }

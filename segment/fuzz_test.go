@@ -14,7 +14,7 @@ import (
 
 // FuzzOpen opens any bytes as a file: no panic, and nothing read that does not check.
 func FuzzOpen(f *testing.F) {
-	golden, err := os.ReadFile(filepath.Join("testdata", "format1.seg"))
+	golden, err := os.ReadFile(filepath.Join("testdata", "format2.seg"))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func FuzzSuper(f *testing.F) {
 // FuzzFile puts any bytes behind a sound superblock, as a table that checks and what it speaks of: no panic, nothing read
 // that does not check, and no memory for lengths that are only said.
 func FuzzFile(f *testing.F) {
-	golden, err := os.ReadFile(filepath.Join("testdata", "format1.seg"))
+	golden, err := os.ReadFile(filepath.Join("testdata", "format2.seg"))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -179,7 +179,7 @@ func (b *blockReader) fit(start uint32, maxBytes int) (n, bytes int) {
 	from := start
 	for k := range len(b.index) / indexEntry {
 		end, _ := b.end(k)
-		if uint64(end) > b.row.bytes || uint64(end) < uint64(from)+ra.HeaderLen || uint64(end)-uint64(from) > ra.HeaderLen+ra.MaxPayload {
+		if uint64(end) > b.row.bytes || uint64(end) < uint64(from)+ra.MinHeaderLen || uint64(end)-uint64(from) > ra.MaxHeaderLen+ra.MaxPayload {
 			return -1, 0
 		}
 		if int(end-start) > maxBytes && k > 0 {

@@ -1,7 +1,6 @@
 package wal
 
 import (
-	"encoding/binary"
 	"errors"
 	"sync/atomic"
 
@@ -123,7 +122,7 @@ func (b *Batch) Append(w *Writer, op *Op) error {
 	}
 	frames := 0
 	for i := range op.Entries {
-		frames += frameHeader + len(op.Entries[i].Body)
+		frames += maxFrameHead + len(op.Entries[i].Body)
 	}
 	if err := b.log.admit(b, frames); err != nil {
 		// Who was turned away waits until this batch is written, even if all that it holds could wait itself.
@@ -211,7 +210,7 @@ func (b *Batch) order(w *Writer, op *Op, slot int) {
 func (b *Batch) carry(w *Writer, c *carried) {
 	n := 0
 	for i := range c.entries {
-		n += frameHeader + len(c.entries[i].Body)
+		n += maxFrameHead + len(c.entries[i].Body)
 	}
 	r := c.row
 	r.writer, r.count, r.bytes = w, 0, 0
@@ -234,19 +233,17 @@ func (b *Batch) number(w *Writer, seq uint64, r *row) {
 	b.acks[w.ack].Seq = seq
 }
 
-// copyEntries appends the frames of entries, which take n bytes, to the buffer.
+// copyEntries appends the frames of entries, which take at most n bytes, to the buffer.
 func (b *Batch) copyEntries(slot int, entries []ra.Entry, n int) {
 	at := len(b.buf)
 	b.grow(n)
-	b.buf = b.buf[:at+n]
 	b.entries = true
-	out := b.buf[at:]
+	out := b.buf[at : at+n]
 	for i := range entries {
-		body := entries[i].Body
-		b.head.put(out, b.salt, uint32(slot), uint32(len(body)), binary.LittleEndian.Uint32(body))
-		copy(out[frameHeader:], body)
-		out = out[frameHeader+len(body):]
+		out = out[b.head.put(out, b.salt, uint32(slot), entries[i].Body):]
 	}
+	n -= len(out)
+	b.buf = b.buf[:at+n]
 	r := &b.rows[slot]
 	r.count += uint32(len(entries))
 	r.bytes += uint64(n)

@@ -16,6 +16,9 @@ func entry(index ra.Index, term ra.Term, n int) ra.Entry {
 	return ra.Seal(ra.NewBody(payload), ra.Header{Index: index, Term: term, Kind: ra.KindCommand, Time: int64(index)})
 }
 
+// payloadOf returns the payload of an entry that is held nowhere.
+func payloadOf(e ra.Entry) []byte { return e.Payload() }
+
 // entries returns the entries of the given term from lo to hi.
 func entries(term ra.Term, lo, hi ra.Index) []ra.Entry {
 	var out []ra.Entry

@@ -432,7 +432,7 @@ func swap(d *vfs.Mem, f []string) error {
 func TestDamageThatComesAndGoes(t *testing.T) { // I10, I12
 	m, disk := reference(t, 1, true)
 	name := "wal/" + fileName(1)
-	payload := entry(m.members["a"].now().last(), 3, 100).Body[ra.HeaderLen:]
+	payload := payloadOf(entry(m.members["a"].now().last(), 3, 100))
 	off := int64(bytes.Index(content(t, disk, name), payload))
 	hurt := disk.Crash(vfs.CrashKept, m.rng)
 	hurt.Flip(name, off, 1)

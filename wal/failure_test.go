@@ -395,7 +395,7 @@ func TestStateFileCut(t *testing.T) {
 func TestRepairedMemberIsSoundAgain(t *testing.T) {
 	m, disk := reference(t, 1, true)
 	b := content(t, disk, "wal/"+fileName(1))
-	payload := entry(2, 1, 50).Body[ra.HeaderLen:]
+	payload := payloadOf(entry(2, 1, 50))
 	off := strings.Index(string(b), string(payload))
 	if off < 0 {
 		t.Fatal("entry 2 of a is not in the file")
@@ -417,7 +417,7 @@ func TestRepairedMemberIsSoundAgain(t *testing.T) {
 // repairFirst damages the last entry of member a, repairs it and looks at it again.
 func (m *model) repairFirst(t *testing.T, disk *vfs.Mem) {
 	last := m.members["a"].now()
-	payload := entry(last.last(), 3, 100).Body[ra.HeaderLen:]
+	payload := payloadOf(entry(last.last(), 3, 100))
 	hurt := disk.Crash(vfs.CrashKept, m.rng)
 	off := strings.Index(string(content(t, disk, "wal/"+fileName(1))), string(payload))
 	hurt.Flip("wal/"+fileName(1), int64(off), 1)

@@ -3,13 +3,14 @@ package wal
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
 )
 
-// Format 4, as docs/FORMAT.md describes it byte by byte. All numbers are little endian, all checksums CRC-32C.
+// Format 5, as docs/FORMAT.md describes it byte by byte. All numbers are little endian, all checksums CRC-32C.
 const (
-	formatVersion = 4
+	formatVersion = 5
 
 	// block is the unit of writing: every batch starts at a multiple of it and is a multiple of it long.
 	block = 4096
@@ -19,8 +20,9 @@ const (
 
 	// batchFixed is the length of the fixed part of a batch's head, and of its tail.
 	batchFixed = 64
-	// frameHeader is the length of what stands before every entry's body.
-	frameHeader = 12
+	// minFrameHead and maxFrameHead bound the length of what stands before every entry's body.
+	minFrameHead = 4 + 2*1
+	maxFrameHead = 4 + 2*binary.MaxVarintLen32
 	// rowFixed is the length of the fixed part of a row of a batch's table.
 	rowFixed = 40
 
@@ -190,30 +192,53 @@ func (h *batchHeader) fits(room int64) bool {
 		uint64(h.rows)*rowFixed <= table && h.flags&^batchFlags == 0
 }
 
-// frameHead is where the checksum of a frame's header is computed: beside its place in a buffer, since to read back what
-// was just stored there would wait for the buffer to come from memory. Who makes many frames keeps one, because what is
-// given to package crc32 escapes.
-type frameHead [frameHeader]byte
+// frameHead makes and reads what stands before the body of an entry in a batch:
+//
+//	0  4  checksum
+//	4     row, as a varint: the number of the row that the entry belongs to
+//	      length of the body, as a varint
+//
+// It is where the checksum is computed: beside the buffer, since to read back what was just stored there would wait for it to
+// come from memory. Who makes many keeps one, because what is given to package crc32 escapes.
+type frameHead [12]byte
 
-// put writes the header of the frame whose body begins with the checksum bodyCRC to b. The frame's own checksum covers
-// the row, the length and the body's checksum, and with it the body; it starts from the batch's salt, so that no frame
-// of another batch can pass for one of this batch.
-func (h *frameHead) put(b []byte, salt, row, length, bodyCRC uint32) {
+// checksum covers row, length and the checksum that the body begins with, and thereby the body; it starts from the batch's
+// salt, so that no frame of another batch can pass for one of this batch.
+func (h *frameHead) checksum(salt, row, length, bodyCRC uint32) uint32 {
 	le := binary.LittleEndian
-	first := uint64(row) | uint64(length)<<32
-	le.PutUint64(h[0:], first)
+	le.PutUint64(h[0:], uint64(row)|uint64(length)<<32)
 	le.PutUint32(h[8:], bodyCRC)
-	le.PutUint32(b[8:], ra.ExtendChecksum(salt, h[:]))
-	le.PutUint64(b[0:], first)
+	return ra.ExtendChecksum(salt, h[:])
 }
 
-// check reads the header of a frame at b again; bodyCRC are the first four bytes of the body behind it.
-func (h *frameHead) check(b []byte, salt, bodyCRC uint32) (row, length uint32, ok bool) {
-	var again [frameHeader]byte
+// put writes the frame of a body to b, and returns its length.
+func (h *frameHead) put(b []byte, salt, row uint32, body []byte) int {
 	le := binary.LittleEndian
-	row, length = le.Uint32(b[0:]), le.Uint32(b[4:])
-	h.put(again[:], salt, row, length, bodyCRC)
-	return row, length, le.Uint32(again[8:]) == le.Uint32(b[8:])
+	le.PutUint32(b, h.checksum(salt, row, uint32(len(body)), le.Uint32(body)))
+	n := 4 + binary.PutUvarint(b[4:], uint64(row))
+	n += binary.PutUvarint(b[n:], uint64(len(body)))
+	return n + copy(b[n:], body)
+}
+
+// open reads the frame at the beginning of b. It returns the body and what follows the frame, and ok if there is one of the
+// batch.
+func (h *frameHead) open(b []byte, salt uint32) (row uint32, body, rest []byte, ok bool) {
+	if len(b) < minFrameHead+ra.MinHeaderLen {
+		return 0, nil, nil, false
+	}
+	crc, rest := binary.LittleEndian.Uint32(b), b[4:]
+	first, n := binary.Uvarint(rest)
+	if n <= 0 || first > math.MaxUint32 {
+		return 0, nil, nil, false
+	}
+	rest = rest[n:]
+	length, n := binary.Uvarint(rest)
+	if n <= 0 || length < ra.MinHeaderLen || length > uint64(len(rest)-n) || length > math.MaxUint32 {
+		return 0, nil, nil, false
+	}
+	rest = rest[n:]
+	row, body, rest = uint32(first), rest[:length], rest[length:]
+	return row, body, rest, crc == h.checksum(salt, row, uint32(length), binary.LittleEndian.Uint32(body))
 }
 
 // corruptf returns an error that wraps ra.ErrCorrupt.

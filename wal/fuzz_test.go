@@ -177,13 +177,13 @@ func FuzzHighWater(f *testing.F) {
 func FuzzBatch(f *testing.F) {
 	h := batchHeader{fileID: 7, seq: 1, length: block, framesAt: batchFixed + rowFixed + 16, table: rowFixed + 16, rows: 1, salt: 5}
 	body := ra.Seal(ra.NewBody([]byte("payload")), ra.Header{Index: 3, Term: 1, Kind: ra.KindCommand}).Body
-	r := row{flags: rowEntries, count: 1, first: 3, bytes: uint64(frameHeader + len(body)), seqLo: 1, seqHi: 1}
+	frame := make([]byte, maxFrameHead+len(body))
+	frame = frame[:new(frameHead).put(frame, h.salt, 0, body)]
+	r := row{flags: rowEntries, count: 1, first: 3, bytes: uint64(len(frame)), seqLo: 1, seqHi: 1}
 	h.frames = r.bytes
 	b := make([]byte, block)
 	h.encode(b, headMagic, r.append(b[:batchFixed])[batchFixed:])
-	frame := b[h.framesAt:]
-	new(frameHead).put(frame, h.salt, 0, uint32(len(body)), binary.LittleEndian.Uint32(body))
-	copy(frame[frameHeader:], body)
+	copy(b[h.framesAt:], frame)
 	f.Add(b)
 	f.Add(b[:batchFixed])
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -358,8 +358,8 @@ func TestDamagedFileIsKept(t *testing.T) {
 	name := fileName(1)
 	b := content(t, disk, "wal/"+name)
 	last := m.members["a"].now().last()
-	frame := int64(bytes.Index(b, entry(last, 3, 100).Body[ra.HeaderLen:]))
-	early := int64(bytes.Index(b, entry(1, 1, 50).Body[ra.HeaderLen:]))
+	frame := int64(bytes.Index(b, payloadOf(entry(last, 3, 100))))
+	early := int64(bytes.Index(b, payloadOf(entry(1, 1, 50))))
 	if frame < 0 || early < 0 {
 		t.Fatal("an entry is not in the file")
 	}

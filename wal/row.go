@@ -185,7 +185,7 @@ func (r *row) decodeParts(d *decoder) {
 func (r *row) plausible() bool {
 	return r.flags&^uint32(rowFlags) == 0 && r.seqLo <= r.seqHi && (r.seqLo == 0) == (r.seqHi == 0) &&
 		(r.flags&rowEntries != 0) == (r.count > 0) && r.first+ra.Index(r.count) >= r.first &&
-		(r.flags&rowBind == 0) == (r.uid == "") && r.bytes >= uint64(r.count)*(frameHeader+ra.HeaderLen)
+		(r.flags&rowBind == 0) == (r.uid == "") && r.bytes >= uint64(r.count)*(minFrameHead+ra.MinHeaderLen)
 }
 
 // decoder takes numbers and strings off the front of b. Once something is missing it is bad for good and returns zeros.

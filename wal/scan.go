@@ -182,15 +182,15 @@ type frame struct {
 func (s *source) frames(b *batchInfo, yield func(frame)) {
 	var head frameHead
 	area := s.bytes(b.off+int64(b.header.framesAt), int(b.header.frames))
-	for len(area) >= frameHeader+ra.HeaderLen {
-		row, length, ok := head.check(area, b.header.salt, binary.LittleEndian.Uint32(area[frameHeader:]))
-		if !ok || uint64(length) > uint64(len(area)-frameHeader) {
+	for len(area) > 0 {
+		row, body, rest, ok := head.open(area, b.header.salt)
+		if !ok {
 			area = area[1:]
 			continue
 		}
-		if e, err := ra.OpenEntry(area[frameHeader:][:length]); err == nil {
+		if e, err := ra.OpenEntry(body); err == nil {
 			yield(frame{row: row, entry: e})
 		}
-		area = area[frameHeader+int(length):]
+		area = rest
 	}
 }

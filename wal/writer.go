@@ -123,7 +123,7 @@ func (w *Writer) checkIndexes(op *Op) error {
 	for i := range op.Entries {
 		last++
 		e := &op.Entries[i]
-		if e.Index != last || len(e.Body) < ra.HeaderLen || len(e.Body) > ra.HeaderLen+ra.MaxPayload {
+		if e.Index != last || len(e.Body) < ra.MinHeaderLen || len(e.Body) > ra.MaxHeaderLen+ra.MaxPayload {
 			return fmt.Errorf("%w: member %s appends entry %d of %d bytes where %d is due", ErrOrder, w.uid, e.Index, len(e.Body), last)
 		}
 	}

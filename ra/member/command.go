@@ -17,12 +17,6 @@ const (
 	withCaller = 8 // the payload begins with a machine.Caller
 )
 
-// Where an entry's unsealed body has kind and flags, as documented at ra.Entry.
-const (
-	kindOffset  = 20
-	flagsOffset = 21
-)
-
 // NewCommand makes the proposal of a user's command, with a copy of payload. The mode travels in the entry, and so does
 // from unless it is zero: then whichever member leads when the command is applied can answer (CMD-13a). A mode that
 // wants an event needs a caller. It fails with ra.ErrTooLarge or ErrMalformed.
@@ -38,8 +32,7 @@ func NewCommand(payload []byte, mode machine.ReplyMode, from machine.Caller) (ra
 	if room+len(payload) > ra.MaxPayload {
 		return ra.Entry{}, fmt.Errorf("%w: command of %d bytes", ra.ErrTooLarge, len(payload))
 	}
-	body := make([]byte, ra.HeaderLen, ra.HeaderLen+room+len(payload))
-	body[kindOffset], body[flagsOffset] = byte(ra.KindCommand), flags
+	body := ra.Draft(ra.KindCommand, flags, room+len(payload))
 	if flags&withCaller != 0 {
 		var err error
 		if body, err = machine.AppendCaller(body, from); err != nil {
@@ -61,14 +54,14 @@ func DecodeCommand(e *ra.Entry) (payload []byte, mode machine.ReplyMode, from ma
 }
 
 // kind returns what the proposal is.
-func (c *Command) kind() ra.Kind { return ra.Kind(c.Proposal.Body[kindOffset]) }
+func (c *Command) kind() ra.Kind { return c.Proposal.Kind() }
 
 // mode returns what the sender of a user's command wants to hear.
 func (c *Command) mode() machine.ReplyMode {
 	if c.kind() != ra.KindCommand {
 		return machine.ModeNone
 	}
-	return machine.ReplyMode(c.Proposal.Body[flagsOffset] & modeMask)
+	return machine.ReplyMode(c.Proposal.Flags() & modeMask)
 }
 
 // from returns the sender that a command names and that wants to hear of it, or nobody.

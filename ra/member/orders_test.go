@@ -48,7 +48,7 @@ func TestNothingFollowsAnAppendThatWasCutShort(t *testing.T) {
 	if h.count(raft.Append, "b") != 1 || h.count(raft.Append, "c") != 1 || h.count(raft.Heartbeat, "b") != 1 {
 		t.Errorf("sent are %v", h.sent)
 	}
-	if len(h.Server.sent) != 2 || h.Server.sent[0].Index != 1 || h.Server.sent[0].Last != 2 || h.Server.sent[0].Bytes != 38 {
+	if len(h.Server.sent) != 2 || h.Server.sent[0].Index != 1 || h.Server.sent[0].Last != 2 || h.Server.sent[0].Bytes != len(h.log[1].Body) {
 		t.Errorf("the core is told %v", h.Server.sent)
 	}
 }

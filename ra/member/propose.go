@@ -29,8 +29,7 @@ func (s *Server) takeIn(c Command) {
 
 // wellFormed reports whether a command from outside makes sense (CMD-06: no other modes).
 func (c *Command) wellFormed() bool {
-	n := len(c.Proposal.Body)
-	return n >= ra.HeaderLen && n <= ra.HeaderLen+ra.MaxPayload && proposable(c.kind()) && c.mode() <= machine.ModeNotify
+	return ra.IsDraft(c.Proposal.Body) && proposable(c.kind()) && c.mode() <= machine.ModeNotify
 }
 
 // proposable reports whether entries of a kind may come from outside.

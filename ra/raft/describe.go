@@ -48,7 +48,7 @@ func describeEntries(entries []ra.Entry) string {
 		e := &entries[i]
 		names[i] = fmt.Sprintf("%d/%d", e.Index, e.Term)
 		switch {
-		case len(e.Body) < ra.HeaderLen:
+		case !e.HasHeader():
 			names[i] += "?"
 		case e.Kind() == ra.KindNoop:
 			names[i] += "noop"

@@ -121,7 +121,7 @@ func validEntries(m *Message) bool {
 	}
 	for i := range m.Entries {
 		e := &m.Entries[i]
-		if e.Index != m.Index+ra.Index(i)+1 || e.Term < term || len(e.Body) < ra.HeaderLen {
+		if e.Index != m.Index+ra.Index(i)+1 || e.Term < term || !e.HasHeader() {
 			return false
 		}
 		term = e.Term

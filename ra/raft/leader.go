@@ -85,12 +85,9 @@ func (r *Raft) appendNew(kind ra.Kind, payload []byte) ra.Index {
 func (r *Raft) appendProposals(entries []ra.Entry) ra.Index {
 	first := r.log.last + 1
 	for i := range entries {
-		body := entries[i].Body
-		h := ra.Header{
-			Index: first + ra.Index(i), Term: r.state.Term,
-			Kind: ra.Kind(body[kindOffset]), Flags: body[flagsOffset], Time: r.now,
-		}
-		r.out.Append = append(r.out.Append, ra.Seal(body, h))
+		e := &entries[i]
+		h := ra.Header{Index: first + ra.Index(i), Term: r.state.Term, Kind: e.Kind(), Flags: e.Flags(), Time: r.now}
+		r.out.Append = append(r.out.Append, ra.Seal(e.Body, h))
 	}
 	r.log.append(len(entries), r.state.Term)
 	return first
@@ -103,9 +100,8 @@ func (r *Raft) propose(m *Message) {
 		return
 	}
 	for i := range m.Entries {
-		body := m.Entries[i].Body
-		if len(body) < ra.HeaderLen || len(body) > ra.HeaderLen+ra.MaxPayload ||
-			!ra.Kind(body[kindOffset]).Valid() || ra.Kind(body[kindOffset]) == ra.KindConfig {
+		e := &m.Entries[i]
+		if !ra.IsDraft(e.Body) || !e.Kind().Valid() || e.Kind() == ra.KindConfig {
 			r.result.Refused = Malformed
 			return
 		}

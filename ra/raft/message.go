@@ -208,13 +208,5 @@ type Result struct {
 // NewProposal returns an entry to be proposed, with a copy of payload. Index, term, time and checksum follow when it
 // is appended.
 func NewProposal(kind ra.Kind, flags uint8, payload []byte) ra.Entry {
-	body := ra.NewBody(payload)
-	body[kindOffset], body[flagsOffset] = byte(kind), flags
-	return ra.Entry{Body: body}
+	return ra.Entry{Body: append(ra.Draft(kind, flags, len(payload)), payload...)}
 }
-
-// Where an entry's body holds kind and flags; see ra.Entry.
-const (
-	kindOffset  = 20
-	flagsOffset = 21
-)

@@ -99,9 +99,11 @@ func walOwners(b []byte) []extent {
 		}
 		at, end := off+int(le.Uint32(head[32:])), off+int(le.Uint32(head[32:]))+int(le.Uint64(head[40:]))
 		for at < end {
-			n := 12 + int(le.Uint32(b[at+4:]))
-			out = append(out, extent{int64(at), int64(at + n), uids[rows[le.Uint32(b[at:])]]})
-			at += n
+			row, n := binary.Uvarint(b[at+4:])
+			size, m := binary.Uvarint(b[at+4+n:])
+			next := at + 4 + n + m + int(size)
+			out = append(out, extent{int64(at), int64(next), uids[rows[row]]})
+			at = next
 		}
 	}
 	return out
