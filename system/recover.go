@@ -44,7 +44,7 @@ func (n *Node) openStorage(ctx context.Context) error {
 	var found *wal.Recovery
 	n.log, found, err = wal.Open(wal.Config{
 		FS: fs, Dir: "wal", FileSize: n.cfg.WALFileSize, FirstFile: firstFile(n.cfg.WALFileSize), Buffered: n.cfg.Buffered,
-		HighWater: highWaterName,
+		HighWater: highWaterName, Check: n.recognize,
 	})
 	if err != nil {
 		return err
@@ -59,6 +59,19 @@ func (n *Node) openStorage(ctx context.Context) error {
 
 // firstFile draws how much of the first file of the write-ahead log is used, between half of it and all (WAL-05).
 func firstFile(size int64) int64 { return size/2 + rand.N(size/2+1) }
+
+// recognize refuses the log of another node, and one in which a later program has registered members, before it is begun. What
+// does not fit together is the loss of its member.
+func (n *Node) recognize(uid ra.UID, w wal.Registration) error {
+	reg, err := decodeRegistration(uid, w)
+	switch {
+	case errors.Is(err, errVersion):
+		return err
+	case err == nil && reg.id.Node != n.cfg.Name:
+		return fmt.Errorf("system: the data in %s are those of node %s, not %s", n.cfg.Dir, reg.id.Node, n.cfg.Name)
+	}
+	return nil
+}
 
 // restore makes records of all members that the log knows, and removes what is left of deleted ones.
 func (n *Node) restore(found *wal.Recovery) error {
@@ -88,12 +101,7 @@ func (n *Node) restoreMember(m *wal.Member) error {
 	r.accepted = accepted{state: m.State, applied: m.Applied, mark: m.Mark}
 	r.durable.Store(m.Writer.Seq())
 	reg, err := decodeRegistration(r.uid, m.Registration)
-	switch {
-	case errors.Is(err, errVersion):
-		return err
-	case err == nil && reg.id.Node != n.cfg.Name:
-		return fmt.Errorf("system: the data in %s are those of node %s, not %s", n.cfg.Dir, reg.id.Node, n.cfg.Name)
-	case err == nil:
+	if err == nil {
 		r.id, r.reg = reg.id, reg
 	}
 	if n.registry.add(r) != nil {

@@ -12,7 +12,7 @@ import (
 
 // Open opens the log in cfg.Dir, which it makes if need be, and recovers what is there. Writing always goes on in a new
 // file. Damage is no error, it is reported in Recovery; errors are those of the file system and of files in a format
-// that is not known. The directory is locked against other processes until Close.
+// that is not known, and what Config.Check says. The directory is locked against other processes until Close.
 func Open(cfg Config) (*Log, *Recovery, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, nil, err
@@ -42,22 +42,37 @@ func (l *Log) recover() (*Recovery, error) {
 	l.salt.Store(uint32(salt))
 	r := &recovery{l: l, out: &Recovery{}, next: 1}
 	for _, step := range []func() error{
-		r.takeInventory, r.loadHighWater, r.identify, r.expelStrangers, r.loadState, r.readFiles, r.adoptSpares,
+		r.takeInventory, r.loadHighWater, r.identify, r.loadState, r.readFiles, r.collect, r.check, // these change nothing
+		r.expelStrangers, r.tidyStates, r.adoptSpares, r.begin, r.clear, r.renewHighWater,
 	} {
 		if err := step(); err != nil {
-			return nil, err
-		}
-	}
-	if err := r.begin(r.collect()); err != nil {
-		return nil, err
-	}
-	for _, step := range []func() error{r.clear, r.renewHighWater} {
-		if err := step(); err != nil {
-			return nil, errors.Join(err, l.cur.f.Close())
+			return nil, errors.Join(err, l.abandon())
 		}
 	}
 	l.seal = l.newBatch()
 	return r.out, nil
+}
+
+// abandon lets go of the files of a log that was not opened.
+func (l *Log) abandon() error {
+	if l.cur == nil {
+		return nil
+	}
+	return l.cur.f.Close()
+}
+
+// check asks whoever opens the log whether it is his.
+func (r *recovery) check() error {
+	if r.l.cfg.Check == nil {
+		return nil
+	}
+	for i := range r.out.Members {
+		m := &r.out.Members[i]
+		if err := r.l.cfg.Check(m.Writer.uid, m.Registration); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // adoptSpares takes over the spares that are large enough, and removes the others.
@@ -91,10 +106,10 @@ func (r *recovery) size(name string) (int64, error) {
 	return size &^ (block - 1), errors.Join(err, f.Close())
 }
 
-// collect makes writers of the members, and returns what must be durable before anybody hears of it: the last batch, if
-// nothing vouches for it, and the marks of those that are damaged.
-func (r *recovery) collect() (again, marks *Batch) {
-	again, marks = r.l.newBatch(), r.l.newBatch()
+// collect makes writers of the members, and batches of what must be durable before anybody hears of it: of the last batch, if
+// nothing vouches for it, and of the marks of those that are damaged.
+func (r *recovery) collect() error {
+	again, marks := r.l.newBatch(), r.l.newBatch()
 	for _, m := range r.replay.finish() {
 		w := m.writer()
 		r.l.writers[m.uid] = w
@@ -119,7 +134,8 @@ func (r *recovery) collect() (again, marks *Batch) {
 		again.carry(w, c)
 	}
 	r.out.Deleted = slices.Sorted(maps.Keys(r.replay.deleted))
-	return again, marks
+	r.again, r.newMarks = again, marks
+	return nil
 }
 
 // writer returns the writer that goes on where the member left off.
@@ -140,8 +156,8 @@ func (b *Batch) mark(w *Writer) {
 
 // begin begins the file in which writing goes on. The batch that is written again keeps its number, so that a state file
 // says of it what it said before.
-func (r *recovery) begin(again, marks *Batch) error {
-	l := r.l
+func (r *recovery) begin() error {
+	l, again, marks := r.l, r.again, r.newMarks
 	h := fileHeader{seq: r.last.seq + 1, prevSeq: r.last.seq, prevID: r.last.id, prevEnd: uint64(r.last.end), firstBatch: r.next}
 	l.next = r.next
 	var first []*Batch

@@ -55,9 +55,13 @@ type recovery struct {
 	found   []foundState
 	headers map[uint64]*fileHeader
 	bad     map[uint64]error
-	// strangers are the names that are none of a log's, and condemned the files that go to quarantine in the end.
+	// newest is the state file that the replay starts with, nil if there is none.
+	newest *foundState
+	// strangers are the names of what is as if it were not there, and condemned the files that go to quarantine in the end.
 	strangers []string
 	condemned []string
+	// again is the batch that is written again, and newMarks has the marks that are not durable yet.
+	again, newMarks *Batch
 }
 
 // floor is how far the log had come at least.
@@ -137,8 +141,8 @@ func (r *recovery) sort(name string) error {
 	return nil
 }
 
-// expelStrangers moves what is not of a log to quarantine. By then it is known that all else is in this format: a later one may
-// have files that this program does not know.
+// expelStrangers moves what is as if it were not there to quarantine, before a new file gets a name that may be in use. By then it
+// is known that all else is in this format: a later one may have files that this program does not know.
 func (r *recovery) expelStrangers() error {
 	for _, name := range r.strangers {
 		if err := r.quarantine(name); err != nil {
@@ -210,25 +214,21 @@ func (r *recovery) loadState() error {
 			newest = s
 		}
 	}
-	if newest == nil {
-		r.replay = newReplay(nil)
-		return r.tidyStates(0)
-	}
-	state, gen := newest.stateFile, newest.gen
-	if !newest.sound() {
-		// The next start does not look for it in quarantine, so it gets a name of its own first.
-		r.l.states.gen++
-		again := *state
-		again.gen = r.l.states.gen
-		if err := r.l.writeState(&again); err != nil {
-			return err
+	for _, s := range slices.Backward(r.found) {
+		if !s.sound() {
+			r.condemn(stateName(s.name))
 		}
 	}
+	if r.newest = newest; newest == nil {
+		r.replay = newReplay(nil)
+		return nil
+	}
+	state := newest.stateFile
 	r.replay = newReplay(state)
 	r.l.states.released, r.next = state.released, state.batch
 	r.last.seq = state.released
 	r.floor.raise(state.current, state.batch)
-	return r.tidyStates(gen)
+	return nil
 }
 
 // readStates reads all state files, in the order of their names. There are two, or a few more after a crash. One that
@@ -268,21 +268,30 @@ func (r *recovery) readsOn() bool {
 	})
 }
 
-// tidyStates moves what is no state file of this log, or another one than its name says, to quarantine. Of those before the
-// newest it leaves one.
-func (r *recovery) tidyStates(newest uint64) error {
+// tidyStates gives the newest state file a name of its own if it is another one than its name says, since the next start does
+// not look for it in quarantine. Of those before it one is left.
+func (r *recovery) tidyStates() error {
+	newest := r.newest
+	if newest == nil {
+		return nil
+	}
+	if !newest.sound() {
+		r.l.states.gen++
+		again := *newest.stateFile
+		again.gen = r.l.states.gen
+		if err := r.l.writeState(&again); err != nil {
+			return err
+		}
+	}
 	before := 0
-	for i := len(r.found) - 1; i >= 0; i-- {
-		s := &r.found[i]
-		switch {
-		case !s.sound():
-			r.condemn(stateName(s.name))
-		case s.name < newest && before > 0:
+	for _, s := range slices.Backward(r.found) {
+		if !s.sound() || s.name >= newest.gen {
+			continue
+		}
+		if before++; before > 1 {
 			if err := r.l.cfg.FS.Remove(r.l.path(stateName(s.name))); err != nil {
 				return err
 			}
-		case s.name < newest:
-			before++
 		}
 	}
 	return nil
@@ -371,9 +380,7 @@ func (r *recovery) readHeaders() error {
 // quarantine. A released file is dispensable whatever a crash made of it while it was recycled, but not if it is another
 // log's: who knows where it is missed.
 func (r *recovery) sortFiles() error {
-	if err := r.expel(); err != nil {
-		return err
-	}
+	r.expel()
 	r.fork()
 	for _, seq := range r.inv.files {
 		h, err := r.headers[seq], r.bad[seq]
@@ -392,12 +399,12 @@ func (r *recovery) sortFiles() error {
 	return nil
 }
 
-// expel moves files away of which a sound header says that they have another number, or are another log's: copies that somebody
-// put here. If there was one of the number that the name says, the mark knows, or the file before it does; without a mark that
-// is not certain enough.
-func (r *recovery) expel() error {
+// expel makes strangers of files of which a sound header says that they have another number, or are another log's: copies that
+// somebody put here. If there was one of the number that the name says, the mark knows, or the file before it does; without a
+// mark that is not certain enough.
+func (r *recovery) expel() {
 	if !r.marked {
-		return nil
+		return
 	}
 	var own []uint64
 	for _, seq := range r.inv.files {
@@ -407,12 +414,9 @@ func (r *recovery) expel() error {
 			continue
 		}
 		delete(r.headers, seq)
-		if err := r.quarantine(fileName(seq)); err != nil {
-			return err
-		}
+		r.strangers = append(r.strangers, fileName(seq))
 	}
 	r.inv.files = own
-	return nil
 }
 
 func (r *recovery) readHeader(seq uint64) (fileHeader, error) {

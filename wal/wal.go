@@ -56,6 +56,9 @@ type Config struct {
 	// HighWater is the name of the file outside of Dir that says how far the log has come, so that a log which was set back
 	// is found out; see docs/FORMAT.md. "" is none. It must be on FS, and nobody else's.
 	HighWater string
+	// Check is asked about each registration that recovery finds, if it is not nil, before anything is begun, moved or put right.
+	// If it refuses one Open fails with its error: the log is somebody else's, or is not understood.
+	Check func(ra.UID, Registration) error
 	// Random supplies the random ids of files, crypto/rand if nil. Two files must never get the same id.
 	Random io.Reader
 }
