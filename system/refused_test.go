@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
 // logAndMark returns what the high-water mark and the files of the write-ahead log hold, by their names.
@@ -61,6 +62,33 @@ func TestLogOfAnotherNode(t *testing.T) {
 		if r := w.open("n1").Report(); len(r.Losses)+len(r.Damaged)+len(r.Suspect)+len(r.Quarantined) > 0 || r.HighWater != nil {
 			t.Errorf("with its own file: %+v", r)
 		}
+		w.healed("c", sum)
+	})
+}
+
+// I20: a node that cannot write its high-water mark does not open, and does not leave more on the disk with each try. When it
+// can it is whole.
+func TestOpenFailsForGood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, nil)
+		sum := w.count(w.cluster("c", "counter", "n1"), 5)
+		w.close("n1")
+		faulty := vfs.NewErrs(w.disks["n1"])
+		faulty.Inject(vfs.Fault{Op: vfs.OpCreate, Name: highWaterName + "*"})
+		cfg := storageConfig(faulty)
+		cfg.Name = "n1"
+		var before map[string]string
+		for i := range 5 {
+			if _, err := Open(w.ctx(), cfg); err == nil {
+				t.Fatal("opened")
+			}
+			now := w.logAndMark("n1")
+			if i > 0 && !maps.Equal(before, now) {
+				t.Fatalf("try %d has changed the directory", i+1)
+			}
+			before = now
+		}
+		w.open("n1")
 		w.healed("c", sum)
 	})
 }

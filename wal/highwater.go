@@ -7,7 +7,6 @@ import (
 	"path"
 	"slices"
 
-	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
@@ -135,7 +134,15 @@ func (l *Log) highWater() highWater {
 // newGauge makes a file with the mark, in the place of one that may be there: written aside, synced, renamed, directory
 // synced.
 func (l *Log) newGauge() error {
-	fs, name, temp := l.cfg.FS, l.cfg.HighWater, l.cfg.HighWater+tempSuffix
+	if err := l.makeGauge(); err != nil {
+		return err
+	}
+	return l.putGauge()
+}
+
+// makeGauge makes a file for the mark, aside, with all the space that it needs.
+func (l *Log) makeGauge() error {
+	fs, temp := l.cfg.FS, l.cfg.HighWater+tempSuffix
 	if err := fs.Remove(temp); err != nil && !errors.Is(err, vfs.ErrNotExist) {
 		return err
 	}
@@ -143,23 +150,38 @@ func (l *Log) newGauge() error {
 	if err != nil {
 		return err
 	}
-	g := gauge{f: f, block: make([]byte, block)}
-	err = g.write(l.highWater(), false)
+	_, err = f.WriteAt(make([]byte, 2*block), 0)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		err = fs.SyncDir(path.Dir(temp))
+	}
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	l.gauge = gauge{f: f, block: make([]byte, block)}
+	return nil
+}
+
+// putGauge writes the mark into the file that makeGauge has made, and puts that in the place of the one that may be there.
+func (l *Log) putGauge() error {
+	fs, g, name := l.cfg.FS, &l.gauge, l.cfg.HighWater
+	err := g.write(l.highWater(), false)
 	if err == nil {
 		g.slot = 1
 		err = g.write(l.highWater(), true)
 	}
 	if err == nil {
-		err = fs.Rename(temp, name)
+		err = fs.Rename(name+tempSuffix, name)
 	}
 	if err == nil {
 		err = fs.SyncDir(path.Dir(name))
 	}
 	if err != nil {
-		return errors.Join(err, f.Close())
+		g.close()
 	}
-	l.gauge = g
-	return nil
+	return err
 }
 
 // readHighWater reads the marks that are sound, at least one.
@@ -299,15 +321,16 @@ func (r *recovery) renewHighWater() error {
 	if name == "" {
 		return nil
 	}
-	if err := r.out.HighWater; err != nil && !errors.Is(err, vfs.ErrNotExist) {
+	if r.uselessMark() {
 		if err := vfs.ToQuarantine(r.l.cfg.FS, path.Dir(name), path.Base(name)); err != nil {
 			return err
 		}
 		r.out.Quarantined = append(r.out.Quarantined, name)
 	}
-	err := r.l.newGauge()
-	if vfs.IsFull(err) {
-		return fmt.Errorf("%w: %w", ra.ErrDiskFull, err)
-	}
-	return err
+	return r.l.putGauge()
+}
+
+// uselessMark reports whether there is a mark that says nothing of this log.
+func (r *recovery) uselessMark() bool {
+	return r.out.HighWater != nil && !errors.Is(r.out.HighWater, vfs.ErrNotExist)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -43,9 +44,13 @@ func (l *Log) recover() (*Recovery, error) {
 	r := &recovery{l: l, out: &Recovery{}, next: 1}
 	for _, step := range []func() error{
 		r.takeInventory, r.loadHighWater, r.identify, r.loadState, r.readFiles, r.collect, r.check, // these change nothing
-		r.expelStrangers, r.tidyStates, r.adoptSpares, r.begin, r.clear, r.renewHighWater,
+		r.expelStrangers, r.tidyStates, r.adoptSpares, r.prepare, r.begin, r.clear, r.renewHighWater,
 	} {
-		if err := step(); err != nil {
+		err := step()
+		if vfs.IsFull(err) {
+			err = fmt.Errorf("%w: %w", ra.ErrDiskFull, err)
+		}
+		if err != nil {
 			return nil, errors.Join(err, l.abandon())
 		}
 	}
@@ -55,6 +60,7 @@ func (l *Log) recover() (*Recovery, error) {
 
 // abandon lets go of the files of a log that was not opened.
 func (l *Log) abandon() error {
+	l.gauge.close()
 	if l.cur == nil {
 		return nil
 	}
@@ -73,6 +79,26 @@ func (r *recovery) check() error {
 		}
 	}
 	return nil
+}
+
+// prepare does before the log goes on to a new file what may fail behind that: a start that fails there leaves the file, and
+// if it fails for good each further one would leave one more.
+func (r *recovery) prepare() error {
+	fs, mark := r.l.cfg.FS, r.l.cfg.HighWater
+	if len(r.condemned) > 0 {
+		if err := vfs.MakeQuarantine(fs, r.l.cfg.Dir); err != nil {
+			return err
+		}
+	}
+	if mark == "" {
+		return nil
+	}
+	if r.uselessMark() {
+		if err := vfs.MakeQuarantine(fs, path.Dir(mark)); err != nil {
+			return err
+		}
+	}
+	return r.l.makeGauge()
 }
 
 // adoptSpares takes over the spares that are large enough, and removes the others.
@@ -170,9 +196,6 @@ func (r *recovery) begin() error {
 		l.next++
 	}
 	cur, err := l.begin(h, 0, first...)
-	if vfs.IsFull(err) {
-		return fmt.Errorf("%w: %w", ra.ErrDiskFull, err)
-	}
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package wal
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -96,4 +97,76 @@ func TestRefusedStateFilesStay(t *testing.T) {
 			t.Errorf("%s: the directory has changed", what)
 		}
 	}
+}
+
+// walCount returns how many WAL files and spares there are.
+func walCount(t *testing.T, disk *vfs.Mem) (files int) {
+	t.Helper()
+	names, err := disk.List("wal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, walSuffix) || strings.Contains(name, spareSuffix) {
+			files++
+		}
+	}
+	return files
+}
+
+// TestFailedStartsLeaveNoMore has the log opened again and again by starts that fail for good when it is to go on in a new file.
+// They leave no more than the first has left, and when a start comes to its end it finds what it would have found (I9, I20).
+func TestFailedStartsLeaveNoMore(t *testing.T) {
+	for _, fault := range []vfs.Fault{
+		{Op: vfs.OpCreate, Name: "HIGHWATER*"}, {Op: vfs.OpWrite, Name: "HIGHWATER*"}, {Op: vfs.OpSync, Name: "HIGHWATER*"},
+		{Op: vfs.OpSyncDir, Name: "."}, {Op: vfs.OpMkdir, Name: "quarantine"},
+	} {
+		for what, c := range map[string]struct {
+			do   func(d *vfs.Mem)
+			lost bool
+		}{
+			"sound":            {func(*vfs.Mem) {}, false},
+			"without its mark": {func(d *vfs.Mem) { remove(t, d, "HIGHWATER") }, false},
+			"with a bad mark":  {func(d *vfs.Mem) { put(t, d, "HIGHWATER", make([]byte, 2*block)) }, false},
+			"with a loss":      {func(d *vfs.Mem) { remove(t, d, walFiles(t, d)[1]) }, true},
+			"with a bad file":  {func(d *vfs.Mem) { put(t, d, walFiles(t, d)[1], []byte("no file of the log")) }, true},
+		} {
+			for _, sealed := range []bool{true, false} {
+				what := fmt.Sprintf("%s fails on %s, a log %s, sealed %v", fault.Op, fault.Name, what, sealed)
+				m, disk := reference(t, 2, sealed)
+				disk = disk.Crash(vfs.CrashKept, m.rng)
+				c.do(disk)
+				if !m.startsFail(t, disk, fault, what) {
+					continue
+				}
+				if got := m.reopen(disk, what, false); got.lost != c.lost || c.lost != (got.marked > 0) {
+					t.Errorf("%s: %+v", what, got)
+				}
+			}
+		}
+	}
+}
+
+// startsFail opens the log several times. It returns false if nothing meets the fault, as where there is nothing to be moved to
+// quarantine.
+func (m *model) startsFail(t *testing.T, disk *vfs.Mem, fault vfs.Fault, what string) bool {
+	t.Helper()
+	faulty := vfs.NewErrs(disk)
+	faulty.Inject(fault)
+	cfg := m.cfg
+	cfg.FS = faulty
+	files := 0
+	for i := range 4 {
+		l, _, err := Open(cfg)
+		if err == nil {
+			m.try(l.Close)
+			return false
+		}
+		n := walCount(t, disk)
+		if i > 0 && n != files {
+			t.Fatalf("%s: %d files are there after %d starts, %d were after the first", what, n, i+1, files)
+		}
+		files = n
+	}
+	return true
 }

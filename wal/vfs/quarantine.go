@@ -35,6 +35,14 @@ func ToQuarantineAs(fs FS, dir, name, as string) error {
 	return moveAway(fs, dir, name, as)
 }
 
+// MakeQuarantine makes the quarantine in dir, for who must not fail for want of it later.
+func MakeQuarantine(fs FS, dir string) error {
+	if err := ToQuarantine(fs, dir, Quarantine); err != nil {
+		return err
+	}
+	return fs.MkdirAll(path.Join(dir, Quarantine))
+}
+
 // moveAway moves a file or directory of another name into the quarantine.
 func moveAway(fs FS, dir, name, as string) error {
 	away := path.Join(dir, Quarantine)
