@@ -76,12 +76,13 @@ const (
 	fitConflict     // another entry is there
 )
 
-// fit compares the entry before those of an append with the log. Below the log's base all is committed and fits.
+// fit compares the entry before those of an append with the log. Below the log's base all is committed and fits, unless
+// it cannot have been there.
 func (r *Raft) fit(m *Message) fit {
 	if m.Index > r.log.last {
 		return fitMissing
 	}
-	if term, known := r.log.at(m.Index); known && term != m.LogTerm {
+	if r.log.excludes(Position{m.Index, m.LogTerm}) {
 		return fitConflict
 	}
 	return fits
@@ -137,7 +138,7 @@ func validEntries(m *Message) bool {
 // newEntries returns the entries from the first on that the log does not have.
 func (r *Raft) newEntries(entries []ra.Entry) []ra.Entry {
 	for len(entries) > 0 && entries[0].Index <= r.log.last {
-		if term, known := r.log.at(entries[0].Index); known && term != entries[0].Term {
+		if r.log.excludes(Position{entries[0].Index, entries[0].Term}) {
 			break
 		}
 		entries = entries[1:]

@@ -156,6 +156,9 @@ func compareTerms(t *testing.T, runs *terms, list *naive) {
 			t.Fatalf("term at %d was %d %v, want %d %v in %v", i, got, known, want, wantKnown, runs)
 		}
 		for term := ra.Term(0); term < 6; term++ {
+			if have, known := list.at(i); runs.excludes(Position{i, term}) != (known && have != term || i < list.base.Index && term > list.base.Term) {
+				t.Fatalf("%d at %d is excluded or not, wrongly, in %v", term, i, runs)
+			}
 			if got, want := runs.lastWithin(i, term), list.lastWithin(i, term); got != want {
 				t.Fatalf("last within %d, term %d is %v, want %v in %v", i, term, got, want, runs)
 			}

@@ -65,6 +65,17 @@ func (t *terms) has(p Position) bool {
 	return known && term == p.Term
 }
 
+// excludes reports whether the log holds, or held, another entry than p at its index. Of those that are not kept it is only
+// known that their terms are at most that of the base: a leader that has a later one there goes on from less than this
+// member has committed, as it may when a loss was accepted.
+func (t *terms) excludes(p Position) bool {
+	if p.Index < t.base.Index {
+		return p.Term > t.base.Term
+	}
+	term, known := t.at(p.Index)
+	return known && term != p.Term
+}
+
 // append adds n entries of one term. The caller has checked that the term does not fall.
 func (t *terms) append(n int, term ra.Term) {
 	if n == 0 {

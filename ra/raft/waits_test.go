@@ -359,6 +359,35 @@ func TestBrokenInvariantsStop(t *testing.T) {
 	}
 }
 
+// I5, I10: a loss was accepted on another member, and the new leader's log ends before what this one has applied, which is
+// in its snapshot and not in its log any more. It stops when it sees an entry that cannot have been there, instead of
+// confirming what it does not have, or taking that for its repair.
+func TestLeaderWithLessThanTheSnapshot(t *testing.T) {
+	noop := func(i ra.Index, term ra.Term) ra.Entry {
+		return ra.Seal(ra.NewBody(nil), ra.Header{Index: i, Term: term, Kind: ra.KindNoop})
+	}
+	for _, suspect := range []bool{false, true} {
+		for _, c := range []struct {
+			m    Message
+			stop bool
+		}{
+			{Message{Index: 5, LogTerm: 1, Last: 5}, false},
+			{Message{Index: 5, LogTerm: 1, Last: 6, Entries: []ra.Entry{noop(6, 1)}}, false},
+			{Message{Index: 5, LogTerm: 1, Last: 6, Entries: []ra.Entry{noop(6, 2)}}, true},
+			{Message{Index: 6, LogTerm: 2, Last: 6}, true},
+		} {
+			r := started(t, Restored{
+				State: ra.HardState{Term: 1}, Snapshot: Position{34, 1}, Last: 34,
+				Configurations: []Configuration{{Members: members("a", "b", "c")}}, Suspect: suspect, Epoch: 50,
+			})
+			c.m.Kind, c.m.From, c.m.Term, c.m.Force = Append, "b", 2, true
+			if o := stepped(r, c.m); (o.Failed != nil) != c.stop || c.stop && len(o.Messages) != 0 {
+				t.Errorf("suspect: %v; %v: %v, %v", suspect, &c.m, o, o.Failed)
+			}
+		}
+	}
+}
+
 // Members that share their scratch have the same orders as members that do not.
 func TestSharedScratch(t *testing.T) {
 	shared := new(Orders)
