@@ -87,10 +87,7 @@ func (f *file) bind(r *row) {
 // write encodes b, writes it and syncs.
 func (f *file) write(b *Batch, seq uint64, flags uint32) error {
 	out := b.encode(f, seq, flags)
-	if _, err := f.f.WriteAt(out, f.off); err != nil {
-		return err
-	}
-	if err := f.f.Sync(); err != nil {
+	if err := vfs.WriteSync(f.f, out, f.off); err != nil {
 		return err
 	}
 	f.off += int64(len(out))

@@ -97,7 +97,7 @@ func (c *campaign) newRound(seed uint64) *round {
 	r := &round{dir: filepath.Join(c.dir, "round-"+strconv.FormatUint(seed, 10)), random: random, ledger: c.ledger}
 	r.plan = journal.Plan{
 		Dir: r.dir, Nodes: nodes, Seed: seed, Load: true, Churn: true,
-		WALFileSize: wal.MinFileSize << random.IntN(5), Buffered: random.IntN(4) == 0,
+		WALFileSize: wal.MinFileSize << random.IntN(5), Buffered: random.IntN(4) == 0, Async: random.IntN(2) == 0,
 		SnapshotEvery: []int{7, 50, 400}[random.IntN(3)], Commands: 50 << random.IntN(6),
 	}
 	for i := range 2 + random.IntN(8) {

@@ -26,11 +26,13 @@ type injecting struct{ plain }
 var alsoFails = map[string][]syscall.Errno{
 	"open": {syscall.EMFILE, syscall.ENOSPC}, "mkdir": {syscall.ENOSPC}, "rename": {syscall.ENOSPC},
 	"write": {syscall.ENOSPC}, "sync": {syscall.ENOSPC}, "syncdir": {syscall.ENOSPC},
+	"async": {syscall.ENOSPC},
 }
 
 // maxNth bounds, for each call, how many succeed before one goes wrong: about as many as a process makes in a second.
 var maxNth = map[string]int{
 	"open": 150, "mkdir": 3, "rename": 40, "remove": 40, "write": 600, "read": 150, "sync": 400, "syncdir": 40, "list": 9,
+	"async": 800,
 }
 
 // draw draws a fault. One that is for good strikes one node, if there are several, or else there is nothing to be seen.
@@ -66,6 +68,9 @@ func (injecting) ready(r *round) error {
 func (injecting) torment(ctx context.Context, r *round) error {
 	f := r.draw()
 	r.plan.Churn = f.Times != 0
+	if f.Call == "async" {
+		r.plan.Buffered, r.plan.Async = false, true
+	}
 	working, err := r.endure(ctx, f)
 	if err != nil {
 		return fmt.Errorf("%v, number %d, %d times, below %s: %w", &f, f.Nth, f.Times, f.Below, err)

@@ -21,7 +21,8 @@ var ErrLocked = errors.New("vfs: locked by another process")
 
 // OS is the operating system's file system below one directory, which no name and no symbolic link can leave.
 type OS struct {
-	root *os.Root
+	root  *os.Root
+	async async
 }
 
 // OpenOS opens the directory dir, which it makes if it does not exist, as the root of a file system.
@@ -37,7 +38,14 @@ func OpenOS(dir string) (*OS, error) {
 }
 
 // Close lets go of the root directory. Open files stay open.
-func (o *OS) Close() error { return o.root.Close() }
+func (o *OS) Close() error {
+	o.async.close()
+	return o.root.Close()
+}
+
+// AlwaysAsync has WriteSync occupy no processor wherever that is possible, also where the disk is so fast that the ordinary
+// way is faster. It is for tests, and must be called before anything is written.
+func (o *OS) AlwaysAsync() { o.async.alwaysOn() }
 
 // Create implements Files.
 func (o *OS) Create(name string, mode Mode) (File, error) {
@@ -53,7 +61,7 @@ func (o *OS) open(name string, flags int, mode Mode) (File, error) {
 	if mode == Direct && directFlag != 0 {
 		f, err := o.root.OpenFile(name, flags|directFlag, filePerm)
 		if err == nil {
-			return newOSFile(f, true), nil
+			return &osFile{f: f, async: &o.async}, nil
 		}
 		if !refusesDirect(err) {
 			return nil, err
@@ -65,7 +73,7 @@ func (o *OS) open(name string, flags int, mode Mode) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newOSFile(f, false), nil
+	return &osFile{f: f}, nil
 }
 
 // Rename implements Files.
@@ -151,19 +159,25 @@ type osLock struct{ file, dir *os.File }
 // Close ends the lock.
 func (l *osLock) Close() error { return errors.Join(l.dir.Close(), l.file.Close()) }
 
-// osFile is a file of the operating system.
+// osFile is a file of the operating system. async is set if it goes round the page cache.
 type osFile struct {
-	f      *os.File
-	direct bool
+	f     *os.File
+	async *async
 }
-
-func newOSFile(f *os.File, direct bool) *osFile { return &osFile{f: f, direct: direct} }
 
 func (f *osFile) ReadAt(b []byte, off int64) (int, error)  { return f.f.ReadAt(b, off) }
 func (f *osFile) WriteAt(b []byte, off int64) (int, error) { return f.f.WriteAt(b, off) }
 func (f *osFile) Close() error                             { return f.f.Close() }
-func (f *osFile) IsDirect() bool                           { return f.direct }
+func (f *osFile) IsDirect() bool                           { return f.async != nil }
 func (f *osFile) Sync() error                              { return syncData(f.f) }
+
+// WriteSync does what the function of that name says.
+func (f *osFile) WriteSync(b []byte, off int64) error {
+	if f.async != nil {
+		return f.async.writeSync(f, b, off)
+	}
+	return writeThenSync(f, b, off)
+}
 
 func (f *osFile) Size() (int64, error) {
 	info, err := f.f.Stat()

@@ -90,6 +90,25 @@ func IsDirect(f File) bool {
 	return ok && d.IsDirect()
 }
 
+// WriteSync writes b at offset off and makes that durable, as WriteAt and Sync would. Nothing else that was written to f
+// since the last Sync need become durable by it. After an error it is as after one of Sync. Where the system can do it no
+// processor is occupied meanwhile.
+func WriteSync(f File, b []byte, off int64) error {
+	if w, ok := f.(interface {
+		WriteSync(b []byte, off int64) error
+	}); ok {
+		return w.WriteSync(b, off)
+	}
+	return writeThenSync(f, b, off)
+}
+
+func writeThenSync(f File, b []byte, off int64) error {
+	if _, err := f.WriteAt(b, off); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
 // Zero writes n zero bytes from offset off on; both are multiples of BlockSize. Afterwards and after a Sync the blocks
 // belong to the file for good: later writes to them need no space and change no metadata.
 func Zero(f File, off, n int64) error {

@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -40,11 +41,12 @@ var calls = map[string][]uintptr{
 	"sync":    {unix.SYS_FDATASYNC},
 	"syncdir": {unix.SYS_FSYNC},
 	"list":    {unix.SYS_GETDENTS64},
+	"async":   {unix.SYS_IO_SUBMIT, unix.SYS_IO_GETEVENTS},
 }
 
 // Calls returns the names of the calls that can be made to fail.
 func Calls() []string {
-	return []string{"open", "mkdir", "rename", "remove", "write", "read", "sync", "syncdir", "list"}
+	return []string{"open", "mkdir", "rename", "remove", "write", "read", "sync", "syncdir", "list", "async"}
 }
 
 // Fault says which calls are to go wrong, and how.
@@ -151,8 +153,9 @@ type Injector struct {
 	struck int
 	ended  bool
 	cmd    *exec.Cmd
-	hit    chan struct{} // closed when the fault strikes first
-	done   chan struct{} // closed when the process asks no more
+	queues map[uint64]bool // queues of asynchronous writes by their number: whether the last write was to a file below
+	hit    chan struct{}   // closed when the fault strikes first
+	done   chan struct{}   // closed when the process asks no more
 }
 
 // NewInjector prepares a fault for a process that is about to be started by cmd, which must run this program and call
@@ -172,7 +175,7 @@ func NewInjector(f Fault, cmd *exec.Cmd) (*Injector, error) {
 	}
 	i := &Injector{
 		fault: f, own: os.NewFile(uintptr(pair[0]), "own"), child: os.NewFile(uintptr(pair[1]), "child"), cmd: cmd,
-		hit: make(chan struct{}), done: make(chan struct{}),
+		queues: make(map[uint64]bool), hit: make(chan struct{}), done: make(chan struct{}),
 	}
 	cmd.ExtraFiles = []*os.File{i.child}
 	cmd.Env = append(cmd.Env, gateVariable+"="+f.Call)
@@ -326,14 +329,45 @@ func (i *Injector) strikes(n *notification) bool {
 }
 
 // below reports whether a call is about a file below the directory of the fault. All calls have a descriptor as their
-// first argument: of the file, or of the directory that the name is in. A lock is none of the files that hold data.
+// first argument: of the file, or of the directory that the name is in. But asynchronous writes have it in memory, and who
+// asks how they ended names their queue.
 func (i *Injector) below(n *notification) bool {
-	path, err := os.Readlink("/proc/" + strconv.Itoa(int(n.pid)) + "/fd/" + strconv.Itoa(int(int32(n.args[0]))))
+	switch n.nr {
+	case unix.SYS_IO_SUBMIT:
+		fd, ok := submitted(n)
+		i.queues[n.args[0]] = ok && i.belowFile(n.pid, fd)
+		return i.queues[n.args[0]]
+	case unix.SYS_IO_GETEVENTS:
+		return i.queues[n.args[0]]
+	}
+	return i.belowFile(n.pid, int32(n.args[0]))
+}
+
+// belowFile reports whether a descriptor of the process is of a file below. A lock is none of the files that hold data.
+func (i *Injector) belowFile(pid uint32, fd int32) bool {
+	path, err := os.Readlink("/proc/" + strconv.Itoa(int(pid)) + "/fd/" + strconv.Itoa(int(fd)))
 	if err != nil {
 		return false
 	}
 	rest, ok := strings.CutPrefix(path, i.fault.Below)
 	return ok && (rest == "" || rest[0] == '/') && !strings.HasSuffix(rest, "/LOCK")
+}
+
+// submitted returns the descriptor in the first of the blocks (struct iocb) that io_submit is given.
+func submitted(n *notification) (fd int32, ok bool) {
+	memory, err := os.Open("/proc/" + strconv.Itoa(int(n.pid)) + "/mem")
+	if err != nil {
+		return 0, false
+	}
+	defer memory.Close()
+	var b [8]byte
+	if _, err := memory.ReadAt(b[:], int64(n.args[2])); err != nil {
+		return 0, false
+	}
+	if _, err := memory.ReadAt(b[:4], int64(binary.NativeEndian.Uint64(b[:]))+20); err != nil {
+		return 0, false
+	}
+	return int32(binary.NativeEndian.Uint32(b[:4])), true
 }
 
 // control is an ioctl that is given a structure.

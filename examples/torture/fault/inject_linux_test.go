@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
 // victimVariable makes this very program write and sync a file until it fails, or three times.
@@ -18,6 +20,9 @@ func TestMain(m *testing.M) {
 	Gate()
 	if name := os.Getenv(victimVariable); name != "" {
 		os.Exit(victim(name))
+	}
+	if name := os.Getenv(asyncVictimVariable); name != "" {
+		os.Exit(asyncVictim(name))
 	}
 	os.Exit(m.Run())
 }
@@ -42,11 +47,39 @@ func victim(name string) int {
 	return 3
 }
 
+// asyncVictimVariable has it written as the log is.
+const asyncVictimVariable = "HELIOPOLIS_FAULT_ASYNC_VICTIM"
+
+func asyncVictim(dir string) int {
+	disk, err := vfs.OpenOS(dir)
+	if err != nil {
+		return 100
+	}
+	disk.AlwaysAsync()
+	f, err := disk.Create("file", vfs.Direct)
+	if err != nil || vfs.Zero(f, 0, 4*vfs.BlockSize) != nil || f.Sync() != nil {
+		return 101
+	}
+	for n := range 3 {
+		switch err := vfs.WriteSync(f, vfs.AlignedBuffer(vfs.BlockSize), int64(n)*vfs.BlockSize); {
+		case errors.Is(err, unix.EIO):
+			return 10 + n
+		case err != nil:
+			return 102
+		}
+	}
+	return 3
+}
+
 // run runs a victim into a fault and returns its exit status, -1 if it was killed.
 func run(t *testing.T, f Fault, name string) (status, seen, struck int) {
+	return runAs(t, f, victimVariable+"="+name)
+}
+
+func runAs(t *testing.T, f Fault, variable string) (status, seen, struck int) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), victimVariable+"="+name)
+	cmd.Env = append(os.Environ(), variable)
 	i, err := NewInjector(f, cmd)
 	if err != nil {
 		t.Fatal(err)
@@ -87,6 +120,38 @@ func TestInjector(t *testing.T) {
 		status, seen, struck := run(t, c.fault, file)
 		if status != c.status || seen != c.seen || struck != c.struck {
 			t.Errorf("%s: status %d, %d calls, %d of them struck", name, status, seen, struck)
+		}
+	}
+}
+
+// The log's writes are two calls each, beside one at first that looks whether there is such a thing: the write is submitted, and
+// it is asked how it ended. What is not begun is done in the ordinary way; of what nobody knows the end has failed.
+func TestInjectorAsync(t *testing.T) {
+	whole := t.TempDir()
+	if _, seen, _ := runAs(t, Fault{Call: "async", Below: whole, Nth: 100, Err: unix.EIO}, asyncVictimVariable+"="+whole); seen != 7 {
+		t.Skipf("%d calls: no asynchronous I/O here", seen)
+	}
+	for name, c := range map[string]struct {
+		fault                Fault
+		status, seen, struck int
+	}{
+		"not begun":    {Fault{Nth: 4, Times: 1, Err: unix.EIO}, 3, 6, 1},
+		"end unknown":  {Fault{Nth: 5, Times: 1, Err: unix.EIO}, 11, 5, 1},
+		"none":         {Fault{Nth: 1, Err: unix.EIO}, 3, 1, 1}, // not even looked for again
+		"all writes":   {Fault{Nth: 2, Err: unix.EIO}, 3, 4, 3},
+		"process ends": {Fault{Nth: 3, Times: 1}, -1, 3, 1},
+		"late":         {Fault{Nth: 2, Times: 3, Delay: time.Millisecond}, 3, 7, 3},
+	} {
+		dir := t.TempDir()
+		c.fault.Call, c.fault.Below = "async", dir
+		status, seen, struck := runAs(t, c.fault, asyncVictimVariable+"="+dir)
+		if status != c.status || seen != c.seen || struck != c.struck {
+			t.Errorf("%s: status %d, %d calls, %d of them struck", name, status, seen, struck)
+		}
+		elsewhere := c.fault
+		elsewhere.Below = filepath.Join(dir, "fi")
+		if status, seen, _ := runAs(t, elsewhere, asyncVictimVariable+"="+t.TempDir()); status != 3 || seen != 0 {
+			t.Errorf("%s elsewhere: status %d, %d calls", name, status, seen)
 		}
 	}
 }

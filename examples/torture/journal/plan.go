@@ -40,9 +40,11 @@ type Plan struct {
 	// Client is the number of the first client of this process. It needs two for each slot and each cluster there.
 	Client uint32
 	Seed   uint64
-	// WALFileSize, Buffered and SnapshotEvery (commands) are the settings of nodes and machines.
+	// WALFileSize, Buffered and SnapshotEvery (commands) are the settings of nodes and machines. Async has the log written
+	// asynchronously, however fast the disk is.
 	WALFileSize   int64
 	Buffered      bool
+	Async         bool
 	SnapshotEvery int
 	// Load has commands sent; otherwise the process only verifies. Churn has clusters deleted and started again, members
 	// stopped and started, and leaders changed meanwhile.

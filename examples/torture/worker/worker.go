@@ -23,6 +23,7 @@ import (
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
 	"github.com/heliopolis-raft/heliopolis/system"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
 // machineName is the name that members are stored with.
@@ -105,8 +106,16 @@ func (w *worker) open() error {
 	fabric, logger := actor.NewFabric(), newLogger()
 	w.nodes = make([]*system.Node, w.plan.Nodes)
 	return together(w.plan.Nodes, func(i int) (err error) {
+		dir := filepath.Join(w.plan.Dir, string(journal.NodeName(i)))
+		disk, err := vfs.OpenOS(dir) // stays open until the process ends
+		if err != nil {
+			return err
+		}
+		if w.plan.Async {
+			disk.AlwaysAsync()
+		}
 		w.nodes[i], err = system.Open(context.Background(), system.Config{
-			Dir: filepath.Join(w.plan.Dir, string(journal.NodeName(i))), Name: journal.NodeName(i), Fabric: fabric,
+			Dir: dir, FS: disk, Name: journal.NodeName(i), Fabric: fabric,
 			Logger: logger.Named(string(journal.NodeName(i))),
 			Machines: map[string]machine.Factory{machineName: func(machine.Init) machine.Machine {
 				return &history{every: max(w.plan.SnapshotEvery, 1)}
