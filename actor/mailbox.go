@@ -7,10 +7,11 @@ import (
 	"go.uber.org/zap"
 )
 
-// How many client messages one batch holds: minBatch, doubled whenever a full batch left some over, up to maxBatch.
+// How many client messages one batch holds: minBatch, doubled whenever a full batch left some over, up to maxBatch. What a
+// batch brings leaves at its end: log and peers would have nothing to do during a longer one.
 const (
 	minBatch = 64
-	maxBatch = 4096
+	maxBatch = 256
 )
 
 // mailbox is a Ref as protoactor sees it: its actor.Mailbox. What comes in here comes from protoactor itself or from
