@@ -32,7 +32,7 @@ func testOptions(t *testing.T) options {
 }
 
 func TestSyncsAreReal(t *testing.T) {
-	if err := exec.Command("strace", "-c", "--seccomp-bpf", "-f", "true").Run(); err != nil {
+	if err := exec.Command("strace", "--seccomp-bpf", "-f", "true").Run(); err != nil {
 		t.Skip("strace does not work here:", err)
 	}
 	o := testOptions(t)
@@ -57,16 +57,17 @@ func TestMeasureInChild(t *testing.T) {
 }
 
 func TestCountCalls(t *testing.T) {
-	const summary = `strace: Process 12 attached
-% time     seconds  usecs/call     calls    errors syscall
------- ----------- ----------- --------- --------- ----------------
- 99.64    0.082144           5     14025           fdatasync
-  0.36    0.000300          33         9           fsync
------- ----------- ----------- --------- --------- ----------------
-100.00    0.082444           5     14034           total
+	const trace = `strace: Process 12 attached
+[pid    12] fsync(9)                    = 0
+[pid    13] fdatasync(7 <unfinished ...>
+[pid    12] io_submit(0x7f01, 1, [{aio_data=0, aio_rw_flags=RWF_DSYNC, aio_lio_opcode=IOCB_CMD_PWRITE, aio_fildes=14}]) = 1
+[pid    12] io_submit(0x7f01, 1, [{aio_data=0, aio_lio_opcode=IOCB_CMD_PWRITE, aio_fildes=14}]) = 1
+[pid    13] <... fdatasync resumed>)    = 0
+[pid    14] io_submit(0x7f01, 1, [{aio_data=0, aio_rw_flags=RWF_DSYNC, aio_lio_opcode=IOCB_CMD_PWRITE, aio_fildes=14}] <unfinished ...>
+[pid    14] <... io_submit resumed>)    = 1
 `
-	if n := countCalls(summary); n != 14034 {
-		t.Errorf("%d calls, should be 14034", n)
+	if n := countCalls(trace); n != 4 {
+		t.Errorf("%d calls, should be 4", n)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"os/exec"
-	"strconv"
 	"strings"
 
 	"github.com/heliopolis-raft/heliopolis/examples/compare/driver"
@@ -18,7 +17,7 @@ func verifySync(o options, points []driver.Point) error {
 	if err != nil {
 		return fmt.Errorf("-verify-sync needs strace: %w", err)
 	}
-	prefix := []string{strace, "-f", "-c", "--seccomp-bpf", "-e", "trace=fdatasync,fsync"}
+	prefix := []string{strace, "-f", "--seccomp-bpf", "-s", "4", "-e", "trace=fdatasync,fsync,io_submit"}
 	bad := 0
 	for _, rival := range strings.Split(o.rivals, ",") {
 		for _, point := range points {
@@ -50,21 +49,18 @@ func leastSyncs(res driver.Result, point driver.Point) int64 {
 	return majority * res.TotalOps / int64(point.Clusters*point.InFlight)
 }
 
-// countCalls adds up the calls in a summary as strace -c prints it: a line for each system call, whose fourth column is
-// the number of calls and whose last is the name.
+// countCalls counts the syncs that strace saw to begin, a line for each: calls that sync a file, and asynchronous writes that
+// are to be durable when they end.
 func countCalls(trace string) int64 {
 	var calls int64
 	lines := bufio.NewScanner(strings.NewReader(trace))
 	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 5 {
-			continue
-		}
-		if name := fields[len(fields)-1]; name != "fdatasync" && name != "fsync" {
-			continue
-		}
-		if n, err := strconv.ParseInt(fields[3], 10, 64); err == nil {
-			calls += n
+		line := lines.Text()
+		switch {
+		case strings.Contains(line, "fdatasync("), strings.Contains(line, "fsync("):
+			calls++
+		case strings.Contains(line, "io_submit("):
+			calls += int64(strings.Count(line, "aio_rw_flags=RWF_DSYNC"))
 		}
 	}
 	return calls
