@@ -83,6 +83,25 @@ const (
 	rwFlagsOffset = 32 // bits
 )
 
+// The file systems, as statfs calls them, that are known to have synced a write with RWF_DSYNC when it has ended. FUSE passes
+// the flag on to a daemon that need not know it, and sends none of the requests that fdatasync would be; 9p and SMB forget it.
+// Nothing that can be asked tells them from those that obey.
+const (
+	typeExt = 0xef53 // ext4
+	typeXFS = 0x58465342
+)
+
+// of returns a if f, which is direct, may be written by it, nil otherwise.
+func (a *async) of(f *os.File) *async {
+	var s syscall.Statfs_t
+	err := syscall.Fstatfs(int(f.Fd()), &s)
+	runtime.KeepAlive(f)
+	if err != nil || s.Type != typeExt && s.Type != typeXFS {
+		return nil
+	}
+	return a
+}
+
 // writeSync is osFile.WriteSync, in whichever way is worth it.
 func (a *async) writeSync(f *osFile, b []byte, off int64) error {
 	if !a.mu.TryLock() {

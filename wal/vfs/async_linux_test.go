@@ -5,7 +5,6 @@ package vfs
 import (
 	"bytes"
 	"errors"
-	"math"
 	"os"
 	"sync"
 	"syscall"
@@ -32,6 +31,9 @@ func directFile(t *testing.T, n int64) (*OS, *osFile) {
 // ready makes the first write, and skips the test where it cannot be asynchronous.
 func ready(t *testing.T, f *osFile) {
 	t.Helper()
+	if f.async == nil {
+		t.Skip("no asynchronous I/O on this file system")
+	}
 	if _, err := f.async.write(f.f, AlignedBuffer(BlockSize), 0); err != nil {
 		t.Fatal(err)
 	}
@@ -99,12 +101,14 @@ func TestAsyncAtOnce(t *testing.T) {
 func TestAsyncFails(t *testing.T) {
 	_, f := directFile(t, 2)
 	ready(t, f)
-	const beyond = math.MaxInt64 &^ (1<<20 - 1) // longer than any file may be
-	if done, err := f.async.write(f.f, blockOf(1), beyond); done && err == nil {
-		t.Error("a write beyond all bounds succeeds")
+	secret, err := syscall.Mmap(-1, 0, BlockSize, syscall.PROT_NONE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	must(t, err)
+	defer func() { must(t, syscall.Munmap(secret)) }()
+	if done, err := f.async.write(f.f, secret, 0); !done || !errors.Is(err, syscall.EFAULT) {
+		t.Errorf("what cannot be read is written: done %v, %v", done, err)
 	}
-	if err := f.WriteSync(blockOf(1), beyond); err == nil {
-		t.Error("a write beyond all bounds succeeds")
+	if err := f.WriteSync(secret, 0); !errors.Is(err, syscall.EFAULT) {
+		t.Errorf("what cannot be read is written: %v", err)
 	}
 	must(t, f.WriteSync(blockOf(2), BlockSize))
 	if f.async.state != asyncReady || !bytes.Equal(readBlock(t, f, BlockSize), blockOf(2)) {
@@ -184,6 +188,49 @@ func TestAsyncObeys(t *testing.T) {
 	}
 	for !f.async.step(0) { // what it took ends
 	}
+}
+
+// I10: a file system that may pass over the flags of a write is not given any, and there the ordinary way is gone.
+func TestAsyncWhere(t *testing.T) {
+	if disk, f := directFile(t, 1); typeOf(t, disk) == typeExt && f.async == nil {
+		t.Error("files on ext4 cannot be written asynchronously")
+	}
+	const typeTemp = 0x01021994
+	dir, err := os.MkdirTemp("/dev/shm", "heliopolis")
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	disk, err := OpenOS(dir)
+	must(t, err)
+	defer disk.Close()
+	if typeOf(t, disk) != typeTemp {
+		t.Skip("no file system in memory")
+	}
+	disk.AlwaysAsync()
+	f, err := disk.Create("f", Direct)
+	must(t, err)
+	defer f.Close()
+	must(t, WriteSync(f, blockOf(1), 0))
+	if f.(*osFile).async != nil || disk.async.state != asyncUntried {
+		t.Error("a file is written asynchronously whose file system is not known to sync")
+	}
+	if !IsDirect(f) {
+		t.Skip("no direct I/O in memory")
+	}
+	if !bytes.Equal(readBlock(t, f, 0), blockOf(1)) {
+		t.Error("nothing is written")
+	}
+}
+
+func typeOf(t *testing.T, disk *OS) int64 {
+	t.Helper()
+	d, err := disk.root.Open(".")
+	must(t, err)
+	defer d.Close()
+	var s syscall.Statfs_t
+	must(t, syscall.Fstatfs(int(d.Fd()), &s))
+	return s.Type
 }
 
 // If nobody can say what became of a write it has failed, and nothing is written that way any more.

@@ -61,7 +61,7 @@ func (o *OS) open(name string, flags int, mode Mode) (File, error) {
 	if mode == Direct && directFlag != 0 {
 		f, err := o.root.OpenFile(name, flags|directFlag, filePerm)
 		if err == nil {
-			return &osFile{f: f, async: &o.async}, nil
+			return &osFile{f: f, direct: true, async: o.async.of(f)}, nil
 		}
 		if !refusesDirect(err) {
 			return nil, err
@@ -159,16 +159,18 @@ type osLock struct{ file, dir *os.File }
 // Close ends the lock.
 func (l *osLock) Close() error { return errors.Join(l.dir.Close(), l.file.Close()) }
 
-// osFile is a file of the operating system. async is set if it goes round the page cache.
+// osFile is a file of the operating system. It is direct if it goes round the page cache; async is set if it is, and can
+// besides be written asynchronously.
 type osFile struct {
-	f     *os.File
-	async *async
+	f      *os.File
+	direct bool
+	async  *async
 }
 
 func (f *osFile) ReadAt(b []byte, off int64) (int, error)  { return f.f.ReadAt(b, off) }
 func (f *osFile) WriteAt(b []byte, off int64) (int, error) { return f.f.WriteAt(b, off) }
 func (f *osFile) Close() error                             { return f.f.Close() }
-func (f *osFile) IsDirect() bool                           { return f.async != nil }
+func (f *osFile) IsDirect() bool                           { return f.direct }
 func (f *osFile) Sync() error                              { return syncData(f.f) }
 
 // WriteSync does what the function of that name says.
