@@ -84,8 +84,8 @@ const (
 )
 
 // The file systems, as statfs calls them, that are known to have synced a write with RWF_DSYNC when it has ended. FUSE passes
-// the flag on to a daemon that need not know it, and sends none of the requests that fdatasync would be; 9p and SMB forget it.
-// Nothing that can be asked tells them from those that obey.
+// the flag on to a daemon that need not know it, and sends none of the requests that fdatasync would be. Nothing that can be asked
+// tells such a file system from one that obeys.
 const (
 	typeExt = 0xef53 // ext4
 	typeXFS = 0x58465342
