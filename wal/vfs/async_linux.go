@@ -169,7 +169,7 @@ func (a *async) write(f *os.File, b []byte, off int64) (done bool, err error) {
 	a.block.buf = nil
 	runtime.KeepAlive(f)
 	switch {
-	case a.refusal != 0:
+	case a.refusal != 0 || n == -int64(syscall.EINTR):
 		return false, nil
 	case a.errno != 0:
 		// What became of the write is unknown, and it may go on: b must not be touched before it has ended.
@@ -220,7 +220,8 @@ func (a *async) setUp(fd uintptr) {
 	}
 	a.event, a.signal = os.NewFile(event, "eventfd"), uint32(event)
 	conn, err := a.event.SyscallConn()
-	if err != nil || !a.obeys(fd) {
+	// A deadline can be set where the poller has taken the eventfd, and nowhere else.
+	if err != nil || a.event.SetReadDeadline(time.Time{}) != nil || !a.obeys(fd) {
 		a.tearDown()
 		return
 	}
