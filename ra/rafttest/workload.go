@@ -96,7 +96,7 @@ func Workloads() []*Workload {
 		{
 			Name: "full", About: "the disk is full for a while, several times", Events: 700, script: fullness,
 			profile: calm(1, func(p *Profile) { p.Payload, p.AskOneIn, p.Interval = 6000, 12, 10 }),
-			reached: func(o Outcome) bool { return o.Flushes > 0 },
+			reached: func(o Outcome) bool { return o.Flushes > 0 && o.Commits > 60 },
 		},
 	}
 }
@@ -183,7 +183,7 @@ func failures(s *sim) {
 
 func fullness(s *sim) {
 	n := s.nodes[0]
-	s.every(40*time.Millisecond, func() { n.disk.SetCapacity(n.disk.Used() + int64(s.dice.IntN(20<<10)) + 1) }, func() {},
+	s.every(53*time.Millisecond, func() { n.disk.SetCapacity(n.disk.Used() + int64(s.dice.IntN(20<<10)) + 1) }, func() {},
 		func() { n.disk.SetCapacity(0) })
 }
 
