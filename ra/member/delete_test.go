@@ -57,7 +57,7 @@ func TestLeaderDeletes(t *testing.T) {
 	behind := w.do("x")
 	w.Flush()
 	w.synced()
-	w.step(raft.Message{Kind: raft.AppendReply, From: "c", Term: 1, Index: 3, Last: 3})
+	w.step(raft.Message{Kind: raft.AppendReply, From: "c", Term: 1, LogTerm: 1, Index: 3, Last: 3})
 	w.want("reply 50 <nil>", "enter eol", "enter terminating_leader")
 	late := w.do("y")
 	w.Flush()
@@ -108,7 +108,7 @@ func TestNoQueryBehindTheEnd(t *testing.T) {
 	w.Command(Command{Proposal: raft.NewProposal(ra.KindDelete, 0, nil), Caller: scribe{w, 50}})
 	w.Flush()
 	w.synced()
-	w.step(raft.Message{Kind: raft.AppendReply, From: "c", Term: 1, Index: 2, Last: 2})
+	w.step(raft.Message{Kind: raft.AppendReply, From: "c", Term: 1, LogTerm: 1, Index: 2, Last: 2})
 	w.synced()
 	w.step(raft.Message{Kind: raft.Departure, From: "c"})
 	w.Query("q", w.calls.caller(1))
@@ -210,7 +210,7 @@ func TestNobodyJoinsBehindTheEnd(t *testing.T) {
 	w.Change(raft.Set, other, scribe{w, 51})
 	w.want("reply 51 error " + ra.ErrChangeNotPermitted.Error())
 	w.synced()
-	w.step(raft.Message{Kind: raft.AppendReply, From: "c", Term: 1, Index: 2, Last: 2})
+	w.step(raft.Message{Kind: raft.AppendReply, From: "c", Term: 1, LogTerm: 1, Index: 2, Last: 2})
 	w.took()
 	w.Change(raft.Set, other, scribe{w, 52})
 	w.want("reply 52 error " + ra.ErrNoProcess.Error())
@@ -227,7 +227,7 @@ func TestRemovedLeaderIsNoHerald(t *testing.T) {
 	w.synced()
 	w.dismissed()
 	for _, from := range []ra.UID{"b", "c"} {
-		w.step(raft.Message{Kind: raft.AppendReply, From: from, Term: 1, Index: 3, Last: 3})
+		w.step(raft.Message{Kind: raft.AppendReply, From: from, Term: 1, LogTerm: 1, Index: 3, Last: 3})
 	}
 	if !errors.Is(w.Failed(), ErrDeleted) {
 		t.Errorf("stopped: %v", w.Failed())

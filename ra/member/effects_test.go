@@ -229,7 +229,7 @@ func TestAppendIsKept(t *testing.T) {
 	w.step(raft.Message{Kind: raft.Transfer, To: "c"})
 	w.took()
 	last := ra.Index(len(w.log))
-	w.step(raft.Message{Kind: raft.AppendReply, From: "c", Term: 1, Index: last, Last: last})
+	w.step(raft.Message{Kind: raft.AppendReply, From: "c", Term: 1, LogTerm: 1, Index: last, Last: last})
 	w.want("apply x", "reply 1 <nil>")
 	for range raft.DefaultLimits.AwaitTicks {
 		w.step(raft.Message{Kind: raft.Tick})
@@ -346,7 +346,7 @@ func TestLeaderAnswersForItsPredecessor(t *testing.T) {
 	w.Flush()
 	w.synced()
 	w.took()
-	w.step(raft.Message{Kind: raft.AppendReply, From: "c", Term: 2, Index: 4, Last: 4})
+	w.step(raft.Message{Kind: raft.AppendReply, From: "c", Term: 2, LogTerm: 2, Index: 4, Last: 4})
 	w.want("apply x", "apply n", "apply y", "send c a: applied 5=2", "send calls a: applied 4=1", "reply 1 3")
 }
 

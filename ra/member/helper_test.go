@@ -196,7 +196,7 @@ func (h *host) lead() {
 // acked brings b's acknowledgement.
 func (h *host) acked(index ra.Index) {
 	h.t.Helper()
-	h.step(raft.Message{Kind: raft.AppendReply, From: "b", Term: 1, Index: index, Last: index})
+	h.step(raft.Message{Kind: raft.AppendReply, From: "b", Term: 1, LogTerm: 1, Index: index, Last: index})
 }
 
 // command takes in a command, and returns the number of its call.

@@ -203,7 +203,7 @@ func TestTimerAndTick(t *testing.T) {
 	if !h.ticking { // b has not said that it knows what is committed
 		t.Error("a leader with a peer behind has no tick")
 	}
-	h.step(raft.Message{Kind: raft.AppendReply, From: "b", Term: 1, Index: 1, Last: 1, Commit: 1})
+	h.step(raft.Message{Kind: raft.AppendReply, From: "b", Term: 1, LogTerm: 1, Index: 1, Last: 1, Commit: 1})
 	if h.ticking {
 		t.Error("an idle leader has a tick")
 	}

@@ -213,8 +213,8 @@ func TestRemovedLeaderStops(t *testing.T) {
 	n := h.command(0)
 	h.Flush()
 	h.step(
-		raft.Message{Kind: raft.AppendReply, From: "b", Term: 1, Index: 2, Last: 3},
-		raft.Message{Kind: raft.AppendReply, From: "c", Term: 1, Index: 2, Last: 3},
+		raft.Message{Kind: raft.AppendReply, From: "b", Term: 1, LogTerm: 1, Index: 2, Last: 3},
+		raft.Message{Kind: raft.AppendReply, From: "c", Term: 1, LogTerm: 1, Index: 2, Last: 3},
 	)
 	if !errors.Is(h.Failed(), ErrRemoved) || h.Status().Applied != 2 {
 		t.Fatalf("%+v, stopped: %v", h.Status(), h.Failed())

@@ -34,7 +34,7 @@ func (w *world) confirm() {
 		n = len(w.log)
 		w.synced()
 		last := ra.Index(n)
-		w.step(raft.Message{Kind: raft.AppendReply, From: "c", Term: w.Status().Term, Index: last, Last: last})
+		w.step(raft.Message{Kind: raft.AppendReply, From: "c", Term: w.Status().Term, LogTerm: w.Status().Term, Index: last, Last: last})
 	}
 }
 

@@ -54,7 +54,7 @@ func (r *Raft) follow(leader ra.UID) bool {
 	r.silent = false
 	r.suspects = 0
 	r.cancelTimer()
-	if r.suspect != nil && r.suspect.goal == 0 {
+	if r.suspect != nil && r.suspect.goal.Index == 0 {
 		r.ackDue = true // it may not know
 	}
 	return true

@@ -19,8 +19,8 @@ const (
 	// Append brings the entries from Index+1 to Last; Index and LogTerm name the entry before them. Commit is the
 	// leader's commit index. In Orders the message has no Entries: the shell reads them (see Sent).
 	Append
-	// AppendReply says that the log equals the leader's up to Last, and that up to Index it is durable. Commit is the
-	// follower's. With Reject: the append whose Index was Last did not fit; the follower's log may fit at Index,
+	// AppendReply says that the log equals the leader's up to Last, where its term is LogTerm, and that up to Index it is
+	// durable. Commit is the follower's. With Reject: the append whose Index was Last did not fit; the follower's log may fit at Index,
 	// where its term is LogTerm. Suspect and Token are those of the follower's episode, Version is that of the machine
 	// which it can run (VER-03).
 	AppendReply
@@ -42,7 +42,7 @@ const (
 	// Index. Token is its episode. Term is its durable one: only a leader of that term or a later one can help it.
 	SuspectNotice
 	// SuspectReply says that the sender leads and counts on the receiver no more, in the episode Token. The receiver is
-	// sound again when it holds the sender's log durably up to Index.
+	// sound again when it holds the sender's log durably up to Index, where its term is LogTerm.
 	SuspectReply
 	// Dismissal says that the cluster is deleted, for certain, and that the sender stays until the receiver has no data
 	// left. It may come from outside of the receiver's configuration, which may be an old one. The shell takes it in, and

@@ -185,9 +185,10 @@ func (r *Raft) closeFollower() {
 	}
 	if r.ackDue {
 		r.ackDue = false
+		term, _ := r.log.at(r.matched)
 		r.send(Message{
-			Kind: AppendReply, To: r.leader, Index: min(r.disk.index, r.matched), Last: r.matched, Commit: r.commit,
-			Suspect: r.suspect != nil, Token: r.episode, Version: r.local,
+			Kind: AppendReply, To: r.leader, Index: min(r.disk.index, r.matched), Last: r.matched, LogTerm: term,
+			Commit: r.commit, Suspect: r.suspect != nil, Token: r.episode, Version: r.local,
 		})
 	}
 }

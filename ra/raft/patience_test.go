@@ -14,7 +14,7 @@ func TestPatience(t *testing.T) {
 	if got := r.Patience(); got != want {
 		t.Errorf("with an entry that nobody has: %+v", got)
 	}
-	stepped(r, Message{Kind: AppendReply, From: "b", Term: 2, Index: 3, Last: 3})
+	stepped(r, Message{Kind: AppendReply, From: "b", Term: 2, LogTerm: 2, Index: 3, Last: 3})
 	want.Written = false
 	if got := r.Patience(); got != want {
 		t.Errorf("with an entry that needs the leader's disk: %+v", got)
@@ -38,7 +38,7 @@ func TestNoPatience(t *testing.T) {
 		"no leadership":         {{Kind: AppendReply, From: "c", Term: 3}},
 	} {
 		r := leading(t, &limits)
-		stepped(r, Message{Kind: AppendReply, From: "c", Term: 2, Index: 2, Last: 2})
+		stepped(r, Message{Kind: AppendReply, From: "c", Term: 2, LogTerm: 2, Index: 2, Last: 2})
 		if r.Patience() == (Patience{}) {
 			t.Fatal("there is none at rest")
 		}

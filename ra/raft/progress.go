@@ -40,7 +40,7 @@ type peer struct {
 	// suspect: what it has confirmed counts for nothing until it says that it holds the log durably up to goal. episode
 	// is the newest that was heard of.
 	suspect bool
-	goal    ra.Index
+	goal    Position
 	episode uint64
 }
 
@@ -119,7 +119,8 @@ func (r *Raft) sendAppend(p *peer, last ra.Index, now bool) {
 }
 
 // appendReply takes a peer's answer (REP-07). It can only confirm what was sent in this leadership: the term is this
-// one, and nothing above what was sent is believed.
+// one, and nothing above what was sent is believed, nor that a peer has another entry than this log there: one that has
+// committed more than the log that a loss was accepted for takes it for granted that its leader has that.
 func (r *Raft) appendReply(m *Message) {
 	p := r.peerOf(m)
 	if m.Version > p.version { // a late answer of an earlier life may say less
@@ -132,7 +133,7 @@ func (r *Raft) appendReply(m *Message) {
 		r.appendRejected(p, m)
 		return
 	}
-	if m.Index > m.Last || m.Last > p.sent {
+	if m.Index > m.Last || m.Last > p.sent || r.log.excludes(Position{m.Last, m.LogTerm}) {
 		return
 	}
 	if !p.suspect || m.Index > p.match { // a suspect peer answers every second

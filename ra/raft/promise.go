@@ -12,14 +12,15 @@ const maxPromised = 4
 // It is no other rule than Written's, only known in advance: between two batches nothing that the answer is made of can
 // change. Whatever else happens to the follower withdraws the Promise before it is decided; see Raft.Promise.
 type Promise struct {
-	from, to        ra.UID
-	term            ra.Term
-	commit, matched ra.Index
-	durable         ra.Index
-	episode         uint64
-	version         uint32
-	orders          [maxPromised]write
-	count           int
+	from, to ra.UID
+	term     ra.Term
+	commit   ra.Index
+	matched  Position
+	durable  ra.Index
+	episode  uint64
+	version  uint32
+	orders   [maxPromised]write
+	count    int
 }
 
 // Given reports whether anything is promised.
@@ -36,7 +37,7 @@ func (p *Promise) Ack(seq, told uint64, m *Message) bool {
 		return false
 	}
 	m.Kind, m.From, m.To, m.Term = AppendReply, p.from, p.to, p.term
-	m.Index, m.Last, m.Commit = min(durable, p.matched), p.matched, p.commit
+	m.Index, m.Last, m.LogTerm, m.Commit = min(durable, p.matched.Index), p.matched.Index, p.matched.Term, p.commit
 	m.Token, m.Version = p.episode, p.version
 	return true
 }
@@ -65,7 +66,8 @@ func (r *Raft) Promise(p *Promise, shift uint64) {
 		return
 	}
 	p.from, p.to, p.term = r.self, r.leader, r.state.Term
-	p.commit, p.matched, p.durable, p.episode = r.commit, r.matched, r.disk.index, r.episode
+	term, _ := r.log.at(r.matched)
+	p.commit, p.matched, p.durable, p.episode = r.commit, Position{r.matched, term}, r.disk.index, r.episode
 	p.version = r.local
 	for i, w := range r.disk.writes {
 		p.orders[i] = write{seq: w.seq + shift, last: w.last}

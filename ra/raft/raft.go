@@ -401,7 +401,7 @@ func (r *Raft) setState(s ra.HardState) {
 		r.grantDue, r.ackDue, r.queryDue, r.requestsDue = false, false, 0, false
 		r.silent = false
 		if r.suspect != nil {
-			r.suspect.goal = 0
+			r.suspect.goal = Position{}
 		}
 	}
 	if s != r.state {

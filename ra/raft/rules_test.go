@@ -146,7 +146,7 @@ func TestUpgradeWaitsForAll(t *testing.T) {
 	} {
 
 		stepped(r, Message{Kind: Written, Seq: seq})
-		o := stepped(r, Message{Kind: AppendReply, From: step.from, Term: 1, Index: last, Last: last, Version: step.version})
+		o := stepped(r, Message{Kind: AppendReply, From: step.from, Term: 1, LogTerm: 1, Index: last, Last: last, Version: step.version})
 		if len(o.Append) != min(1, int(step.want)) {
 			t.Fatalf("%s can do %d: %v", step.from, step.version, o)
 		}
@@ -167,7 +167,7 @@ func TestUpgradeAfterRestart(t *testing.T) {
 		o := elected(r)
 		stepped(r, Message{Kind: Written, Seq: o.Seq})
 		says := func(from ra.UID, version uint32) int {
-			return len(stepped(r, Message{Kind: AppendReply, From: from, Term: 1, Index: 1, Last: 1, Version: version}).Append)
+			return len(stepped(r, Message{Kind: AppendReply, From: from, Term: 1, LogTerm: 1, Index: 1, Last: 1, Version: version}).Append)
 		}
 		says("b", 2)
 		if asks {
@@ -194,7 +194,7 @@ func TestUpgradeDespiteLateAnswer(t *testing.T) {
 	stepped(r, Message{Kind: Written, Seq: o.Seq})
 	version := uint32(0)
 	for _, answer := range []Message{{From: "b", Version: 2}, {From: "b", Version: 1}, {From: "c", Version: 2}} {
-		answer.Kind, answer.Term, answer.Index, answer.Last = AppendReply, 1, 1, 1
+		answer.Kind, answer.Term, answer.LogTerm, answer.Index, answer.Last = AppendReply, 1, 1, 1, 1
 		for _, e := range stepped(r, answer).Append {
 			version, _ = DecodeVersion(e.Payload())
 		}
@@ -209,7 +209,7 @@ func TestUpgradeAfterRemoval(t *testing.T) {
 	r := started(t, Restored{Configurations: []Configuration{{Members: members("a", "b", "c")}}})
 	o := elected(r)
 	stepped(r, Message{Kind: Written, Seq: o.Seq})
-	stepped(r, Message{Kind: AppendReply, From: "b", Term: 1, Index: 1, Last: 1, Version: 7})
+	stepped(r, Message{Kind: AppendReply, From: "b", Term: 1, LogTerm: 1, Index: 1, Last: 1, Version: 7})
 	o = stepped(r, Message{Kind: Change, Op: Remove, Members: members("c")})
 	if len(o.Append) != 2 || o.Append[0].Kind() != ra.KindConfig || o.Append[1].Kind() != ra.KindNoop {
 		t.Fatalf("c is removed: %v", o)
@@ -237,7 +237,7 @@ func TestConflictAfterMissingEntriesIsRefused(t *testing.T) {
 		{12, 5, true, "AppendReply a->b term=6 index=4 logterm=2 last=12 version=2 reject", "missing"},
 		{4, 5, false, "AppendReply a->b term=6 index=3 logterm=2 last=4 version=2 reject", "term_mismatch"},
 		{4, 5, false, "", "term_mismatch"}, {9, 5, false, "", "term_mismatch"},
-		{3, 2, true, "AppendReply a->b term=6 index=3 last=3 version=2", ""},
+		{3, 2, true, "AppendReply a->b term=6 index=3 logterm=2 last=3 version=2", ""},
 	} {
 		o := stepped(r, Message{
 			Kind: Append, From: "b", Term: 6, Index: step.index, LogTerm: step.term, Last: step.index, Force: step.force,

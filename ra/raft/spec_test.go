@@ -231,7 +231,7 @@ func TestChangeGate(t *testing.T) {
 	}
 	o := r.Orders()
 	stepped(r, Message{Kind: Written, Seq: o.Seq})
-	stepped(r, Message{Kind: AppendReply, From: "b", Term: 2, Index: 2, Last: 2})
+	stepped(r, Message{Kind: AppendReply, From: "b", Term: 2, LogTerm: 2, Index: 2, Last: 2})
 	if got := r.Step(&change); got.Refused != Accepted || got.Index != 3 {
 		t.Errorf("after it is committed: %v", got)
 	}
@@ -272,11 +272,11 @@ func TestOnlyVotersCount(t *testing.T) {
 	o = stepped(r, Message{Kind: VoteReply, From: "d", Term: 1})
 	stepped(r, Message{Kind: Written, Seq: o.Seq})
 	for _, uid := range []ra.UID{"b", "c", "z"} {
-		if o = stepped(r, Message{Kind: AppendReply, From: uid, Term: 1, Index: 1, Last: 1}); o.Commit != 0 {
+		if o = stepped(r, Message{Kind: AppendReply, From: uid, Term: 1, LogTerm: 1, Index: 1, Last: 1}); o.Commit != 0 {
 			t.Fatalf("%s counts in a commit", uid)
 		}
 	}
-	if o = stepped(r, Message{Kind: AppendReply, From: "d", Term: 1, Index: 1, Last: 1}); o.Commit != 1 {
+	if o = stepped(r, Message{Kind: AppendReply, From: "d", Term: 1, LogTerm: 1, Index: 1, Last: 1}); o.Commit != 1 {
 		t.Errorf("two voters of two: %v", o)
 	}
 }
@@ -287,8 +287,8 @@ func TestStaleReplies(t *testing.T) {
 	win(r, 2)
 	stepped(r, Message{Kind: Written, Seq: r.Orders().Seq})
 	for _, m := range []Message{
-		{Kind: AppendReply, From: "b", Term: 1, Index: 2, Last: 2}, {Kind: AppendReply, From: "b", Term: 2, Index: 9, Last: 9},
-		{Kind: AppendReply, From: "b", Term: 2, Index: 2, Last: 1},
+		{Kind: AppendReply, From: "b", Term: 1, LogTerm: 1, Index: 2, Last: 2}, {Kind: AppendReply, From: "b", Term: 2, LogTerm: 2, Index: 9, Last: 9},
+		{Kind: AppendReply, From: "b", Term: 2, LogTerm: 2, Index: 2, Last: 1},
 		{Kind: AppendReply, From: "b", Term: 2, Reject: true, Index: 7, Last: 9},
 		{Kind: InstallSnapshotReply, From: "b", Term: 2, Index: 2, Chunk: 1},
 	} {
@@ -303,8 +303,8 @@ func TestOwnDisk(t *testing.T) {
 	r := restored(t, 1, 1)
 	win(r, 2)
 	r.Orders()
-	stepped(r, Message{Kind: AppendReply, From: "b", Term: 2, Index: 2, Last: 2})
-	if o := stepped(r, Message{Kind: AppendReply, From: "c", Term: 2, Index: 2, Last: 2}); o.Commit != 2 {
+	stepped(r, Message{Kind: AppendReply, From: "b", Term: 2, LogTerm: 2, Index: 2, Last: 2})
+	if o := stepped(r, Message{Kind: AppendReply, From: "c", Term: 2, LogTerm: 2, Index: 2, Last: 2}); o.Commit != 2 {
 		t.Errorf("two of three disks: %v", o)
 	}
 	g := newGroup(t, "a")
@@ -357,7 +357,7 @@ func TestRestartedFollowerLearnsCommit(t *testing.T) {
 	g.propose("a", 3)
 	leader := g.members["a"].raft
 	commit := leader.Commit()
-	stepped(leader, Message{Kind: AppendReply, From: "b", Term: 1, Index: commit, Last: commit, Commit: commit})
+	stepped(leader, Message{Kind: AppendReply, From: "b", Term: 1, LogTerm: 1, Index: commit, Last: commit, Commit: commit})
 	for _, c := range []struct {
 		says ra.Index
 		told bool

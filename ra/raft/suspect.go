@@ -20,7 +20,7 @@ import "github.com/heliopolis-raft/heliopolis/ra"
 
 // suspicion is the state of a member that is suspect.
 type suspicion struct {
-	goal  ra.Index // of this term's leader; 0: not known
+	goal  Position // of this term's leader; 0: not known
 	order uint64   // the durable order that ends the suspicion, 0 if that is not given
 }
 
@@ -69,14 +69,14 @@ func (r *Raft) suspectReply(m *Message) {
 	if r.suspect == nil || m.Token != r.episode || m.Index == 0 || !r.follow(m.From) {
 		return
 	}
-	r.suspect.goal = m.Index
+	r.suspect.goal = Position{m.Index, m.LogTerm}
 	r.ackDue = true
 }
 
 // heal orders the end of the suspicion to be stored when the goal is reached. The term is durable.
 func (r *Raft) heal() {
 	s := r.suspect
-	if s.order == 0 && s.goal != 0 && min(r.disk.index, r.matched) >= s.goal {
+	if s.order == 0 && s.goal.Index != 0 && min(r.disk.index, r.matched) >= s.goal.Index && !r.log.excludes(s.goal) {
 		r.out.Repaired = true
 	}
 }
@@ -134,7 +134,7 @@ func (r *Raft) newEpisode(p *peer, m *Message) bool {
 	}
 	p.episode, p.suspect = m.Token, m.Suspect || m.Kind == SuspectNotice
 	if p.suspect {
-		p.goal, p.match = r.log.last, min(p.match, m.Index)
+		p.goal, p.match = r.log.end(), min(p.match, m.Index)
 		r.answerSuspect(p)
 	}
 	return true
@@ -142,7 +142,7 @@ func (r *Raft) newEpisode(p *peer, m *Message) bool {
 
 // answerSuspect tells a peer its goal.
 func (r *Raft) answerSuspect(p *peer) {
-	r.send(Message{Kind: SuspectReply, To: p.uid, Token: p.episode, Index: p.goal})
+	r.send(Message{Kind: SuspectReply, To: p.uid, Token: p.episode, Index: p.goal.Index, LogTerm: p.goal.Term})
 }
 
 // QuorumDamaged reports whether so many voters are suspect, as far as this member knows, that the others are no

@@ -142,18 +142,18 @@ func TestSuspectDoesNotCount(t *testing.T) {
 		o := a.Orders()
 		return o
 	}
-	late := Message{Kind: AppendReply, From: "b", Index: 5, Last: 5, Token: episodeOf(7, false)}
+	late := Message{Kind: AppendReply, From: "b", Index: 5, Last: 5, LogTerm: 1, Token: episodeOf(7, false)}
 	step(Message{Kind: SuspectNotice, From: "b", Index: 1, Token: episodeOf(7, true)})
 	peer := &a.lead.peers[1]
-	if !peer.suspect || peer.goal != 5 || peer.match != 1 {
+	if !peer.suspect || peer.goal.Index != 5 || peer.match != 1 {
 		t.Fatalf("the leader takes the peer for %+v", peer)
 	}
-	for _, m := range []Message{late, {Kind: AppendReply, From: "b", Index: 5, Last: 5, Suspect: true, Token: episodeOf(7, true)}} {
+	for _, m := range []Message{late, {Kind: AppendReply, From: "b", Index: 5, Last: 5, LogTerm: 1, Suspect: true, Token: episodeOf(7, true)}} {
 		if o := step(m); o.Commit != 1 {
 			t.Fatalf("%v commits %d", m, o.Commit)
 		}
 	}
-	if o := step(Message{Kind: AppendReply, From: "b", Index: 5, Last: 5, Token: episodeOf(9, false)}); o.Commit != 5 {
+	if o := step(Message{Kind: AppendReply, From: "b", Index: 5, Last: 5, LogTerm: 1, Token: episodeOf(9, false)}); o.Commit != 5 {
 		t.Fatalf("a peer that is sound again does not count: commit %d", o.Commit)
 	}
 	if o := step(Message{Kind: SuspectNotice, From: "b", Index: 1, Token: episodeOf(7, true)}); len(o.Messages) > 0 || peer.suspect {

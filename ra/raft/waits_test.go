@@ -14,7 +14,7 @@ func leading(t testing.TB, limits *Limits) *Raft {
 	}
 	win(r, 2)
 	stepped(r, Message{Kind: Written, Seq: r.Orders().Seq})
-	stepped(r, Message{Kind: AppendReply, From: "b", Term: 2, Index: 2, Last: 2})
+	stepped(r, Message{Kind: AppendReply, From: "b", Term: 2, LogTerm: 2, Index: 2, Last: 2})
 	return r
 }
 
@@ -38,17 +38,17 @@ func TestWindow(t *testing.T) {
 	if got := ranges(o); len(got) != 3 || got[2] != [2]ra.Index{11, 12} {
 		t.Fatalf("20 entries in a window of 10 are sent as %v", got)
 	}
-	if o = stepped(r, Message{Kind: AppendReply, From: "b", Term: 2, Index: 4, Last: 12}); len(ranges(o)) != 1 || ranges(o)[0] != [2]ra.Index{13, 14} {
+	if o = stepped(r, Message{Kind: AppendReply, From: "b", Term: 2, LogTerm: 2, Index: 4, Last: 12}); len(ranges(o)) != 1 || ranges(o)[0] != [2]ra.Index{13, 14} {
 		t.Errorf("two are confirmed: %v", o)
 	}
 	// Only entry 13 fitted into the message, and it was large: nothing more until it is confirmed.
 	if o = stepped(r, Message{Kind: Sent, To: "b", Last: 14, Index: 13, Bytes: 1200}); len(ranges(o)) != 0 {
 		t.Errorf("the window of bytes is full: %v", o)
 	}
-	if o = stepped(r, Message{Kind: AppendReply, From: "b", Term: 2, Index: 13, Last: 13}); len(ranges(o)) == 0 || ranges(o)[0][0] != 14 {
+	if o = stepped(r, Message{Kind: AppendReply, From: "b", Term: 2, LogTerm: 2, Index: 13, Last: 13}); len(ranges(o)) == 0 || ranges(o)[0][0] != 14 {
 		t.Errorf("all that was sent is confirmed: %v", o)
 	}
-	stepped(r, Message{Kind: AppendReply, From: "b", Term: 2, Index: 22, Last: 22})
+	stepped(r, Message{Kind: AppendReply, From: "b", Term: 2, LogTerm: 2, Index: 22, Last: 22})
 	if p := r.lead.peers[1]; p.bytes != 0 || p.next != 23 || p.match != 22 {
 		t.Errorf("at rest: %+v", p)
 	}
@@ -170,7 +170,7 @@ func TestSnapshotBackoff(t *testing.T) {
 	if o := stepped(r, Message{Kind: NodeUp, From: "c"}); len(o.Messages) == 0 {
 		t.Errorf("the node is back and nothing is sent: %v", o)
 	}
-	stepped(r, Message{Kind: AppendReply, From: "c", Term: 2, Index: 2, Last: 2})
+	stepped(r, Message{Kind: AppendReply, From: "c", Term: 2, LogTerm: 2, Index: 2, Last: 2})
 	if p := r.Status().Peers[1]; p.Match != 2 || p.Status != "replicating" {
 		t.Errorf("installed: %v", p)
 	}
@@ -284,7 +284,7 @@ func TestHandOverEnds(t *testing.T) {
 	if got := asked(r, Message{Kind: Transfer, To: "b"}); got.Refused != Accepted || r.Role() != ra.AwaitCondition {
 		t.Fatalf("%v, %v", got, r.Status())
 	}
-	stepped(r, Message{Kind: AppendReply, From: "b", Term: 2, Index: 2, Last: 2}) // it still listens as the leader
+	stepped(r, Message{Kind: AppendReply, From: "b", Term: 2, LogTerm: 2, Index: 2, Last: 2}) // it still listens as the leader
 	for range DefaultLimits.AwaitTicks {
 		stepped(r, Message{Kind: Tick})
 	}
@@ -305,9 +305,9 @@ func TestDemotedLeader(t *testing.T) {
 	demoted := member("a")
 	demoted.Membership = ra.NonVoter
 	stepped(r, Message{Kind: Change, Members: []ra.Member{demoted}})
-	stepped(r, Message{Kind: AppendReply, From: "b", Term: 2, Index: 3, Last: 3, Commit: 2})
+	stepped(r, Message{Kind: AppendReply, From: "b", Term: 2, LogTerm: 2, Index: 3, Last: 3, Commit: 2})
 	for range 3 {
-		o := stepped(r, Message{Kind: AppendReply, From: "c", Term: 2, Index: 3, Last: 3, Commit: 2})
+		o := stepped(r, Message{Kind: AppendReply, From: "c", Term: 2, LogTerm: 2, Index: 3, Last: 3, Commit: 2})
 		if o.Commit != 3 || o.Role != ra.Leader || o.Removed {
 			t.Fatalf("%v", o)
 		}
@@ -384,6 +384,50 @@ func TestLeaderWithLessThanTheSnapshot(t *testing.T) {
 			if o := stepped(r, c.m); (o.Failed != nil) != c.stop || c.stop && len(o.Messages) != 0 {
 				t.Errorf("suspect: %v; %v: %v, %v", suspect, &c.m, o, o.Failed)
 			}
+		}
+	}
+}
+
+// I5, I10: a loss was accepted while a sound member that had committed more was out of reach. When it comes back it takes it
+// for granted that its leader has all of that, and says so before it has seen an entry. The leader counts it for nothing, as
+// their terms differ there, and the member does not take itself for repaired.
+func TestAcknowledgesAnotherLog(t *testing.T) {
+	for _, suspect := range []bool{false, true} {
+		leader := leading(t, nil) // of term 2, with a no-op at 2
+		stepped(leader, Message{Kind: Propose, Entries: proposals(4)})
+		stepped(leader, Message{Kind: Written, Seq: leader.disk.seq})
+		member, err := New(Config{Self: "c"}, Restored{
+			State: ra.HardState{Term: 1}, Snapshot: Position{3, 1}, Last: 4, Runs: []TermRun{{4, 1}}, Commit: 4,
+			Configurations: []Configuration{{Members: members("a", "b", "c")}}, Suspect: suspect, Epoch: 50,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		member.Orders()
+		stepped(member, Message{Kind: Heartbeat, From: "a", Term: 2, Query: 1})
+		if suspect {
+			o := stepped(leader, Message{Kind: SuspectNotice, From: "c", Term: 1, Index: 4, Token: member.episode})
+			goal, told := sentKind(o, SuspectReply, "c")
+			if !told || goal.Index != 6 || goal.LogTerm != 2 {
+				t.Fatalf("the goal: %v", o)
+			}
+			goal.Index = 4 // as if the notice had come when the leader's log ended there
+			stepped(member, goal)
+		}
+		if o := stepped(member, Message{Kind: Written, Seq: member.disk.seq}); o.Repaired {
+			t.Errorf("repaired by another log: %v", o)
+		}
+		o := stepped(member, Message{Kind: NodeUp, From: "a"})
+		ack, sent := sentKind(o, AppendReply, "a")
+		if !sent || ack.Reject || ack.Index != 4 || ack.LogTerm != 1 || o.Repaired {
+			t.Fatalf("suspect: %v; the member comes back: %v", suspect, o)
+		}
+		if o := stepped(leader, ack); o.Commit != 2 || leader.lead.peers[2].match != 0 {
+			t.Errorf("suspect: %v; %v: %v, %+v", suspect, &ack, o, leader.lead.peers[2])
+		}
+		ack.LogTerm = 2
+		if stepped(leader, ack); leader.lead.peers[2].match != 4 {
+			t.Errorf("suspect: %v; %v: %+v", suspect, &ack, leader.lead.peers[2])
 		}
 	}
 }
