@@ -59,7 +59,7 @@ func (in *inbox) coalesce(l *letter) bool {
 		return false
 	}
 	t := in.tail
-	t.Last, t.Index, t.Commit = l.Last, l.Index, l.Commit
+	t.Last, t.LogTerm, t.Index, t.Commit = l.Last, l.LogTerm, l.Index, l.Commit
 	return true
 }
 

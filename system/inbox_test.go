@@ -1,9 +1,9 @@
 package system
 
 import (
+	"reflect"
 	"testing"
 
-	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
 )
 
@@ -34,12 +34,12 @@ func TestLettersThatCanWait(t *testing.T) {
 // What waits is taken in with what comes next, also if an answer that counts takes its place in the inbox.
 func TestInboxKeepsWhatWaits(t *testing.T) {
 	var in inbox
-	older := &letter{Message: raft.Message{Kind: raft.AppendReply, From: "b", Term: 4, Index: 10, Last: 12}}
-	newer := &letter{Message: raft.Message{Kind: raft.AppendReply, From: "b", Term: 4, Index: 12, Last: 12}}
+	older := &letter{Message: raft.Message{Kind: raft.AppendReply, From: "b", Term: 4, Index: 10, Last: 12, LogTerm: 3, Commit: 9}}
+	newer := &letter{Message: raft.Message{Kind: raft.AppendReply, From: "b", Term: 4, Index: 12, Last: 14, LogTerm: 4, Commit: 10}}
 	if !in.push(older) || !in.any {
 		t.Fatal("no room in an empty inbox")
 	}
-	if !in.coalesce(newer) || in.letters != 1 || in.head.Index != ra.Index(12) {
-		t.Errorf("inbox holds %d letters, the first confirms %d", in.letters, in.head.Index)
+	if !in.coalesce(newer) || in.letters != 1 || !reflect.DeepEqual(in.head.Message, newer.Message) {
+		t.Errorf("inbox holds %d letters, the first says %v", in.letters, &in.head.Message)
 	}
 }
