@@ -8,6 +8,7 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // I11: what is no file must not keep a node from starting. It is listed as a directory is, and goes to quarantine.
@@ -37,5 +38,38 @@ func TestListOfWhatIsNoFile(t *testing.T) {
 	names, err = fs.List(Quarantine)
 	if err != nil || !slices.Equal(names, []string{"pipe/"}) {
 		t.Errorf("in quarantine are %q, %v", names, err)
+	}
+}
+
+// I11: what has the name of a directory and is a pipe is an error. Nobody waits for the pipe's other end.
+func TestPipeIsNoDirectory(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fs, err := OpenOS(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fs.Close()
+	for what, use := range map[string]func() error{
+		"listed": func() error { _, err := fs.List("pipe"); return err },
+		"synced": func() error { return fs.SyncDir("pipe") },
+	} {
+		used := make(chan error, 1)
+		go func() { used <- use() }()
+		select {
+		case err := <-used:
+			if err == nil {
+				t.Errorf("a pipe was %s as a directory", what)
+			}
+		case <-time.After(10 * time.Second):
+			t.Errorf("it is not %s yet", what)
+			if f, err := os.OpenFile(pipe, os.O_WRONLY, 0); err == nil { // lets it end
+				f.Close()
+			}
+			<-used
+		}
 	}
 }

@@ -4,6 +4,8 @@ package vfs
 
 import "os"
 
+const noWaitFlag = 0
+
 // lockFile does nothing where the system has no flock: two processes on one directory then go unnoticed.
 func lockFile(*os.File) error { return nil }
 

@@ -101,9 +101,15 @@ func (o *OS) MkdirAll(name string) error {
 	return o.SyncDir(parent)
 }
 
+// openDir opens a directory. What has its name may be a pipe, and nobody is to wait for that to be written to: it is no
+// directory, as the first use of it shows.
+func (o *OS) openDir(name string) (*os.File, error) {
+	return o.root.OpenFile(name, os.O_RDONLY|noWaitFlag, 0)
+}
+
 // List implements Dirs.
 func (o *OS) List(dir string) ([]string, error) {
-	d, err := o.root.Open(dir)
+	d, err := o.openDir(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +132,7 @@ func (o *OS) List(dir string) ([]string, error) {
 
 // SyncDir implements Dirs.
 func (o *OS) SyncDir(dir string) error {
-	d, err := o.root.Open(dir)
+	d, err := o.openDir(dir)
 	if err != nil {
 		return err
 	}
@@ -143,7 +149,7 @@ func (o *OS) Lock(name string) (io.Closer, error) {
 	if err := lockFile(f); err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: %s: %w", ErrLocked, name, err), f.Close())
 	}
-	dir, err := o.root.Open(path.Dir(name))
+	dir, err := o.openDir(path.Dir(name))
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
