@@ -65,6 +65,20 @@ func (c *Context) Next() any {
 	return nil
 }
 
+// More lets the batch hold further client messages that have come since it began, as many as a batch may: for an actor whose
+// batch takes long and that has a good moment for them. Next returns them.
+func (c *Context) More() {
+	if c.special {
+		return
+	}
+	r := c.ref
+	r.mu.Lock()
+	r.client.putBack(c.lane)
+	c.lane, r.client = r.client, lane{}
+	c.left = int(r.batch)
+	r.mu.Unlock()
+}
+
 // wanted returns what the actor is to see of m; ok is false if it does not want it any more.
 func (c *Context) wanted(m Message) (v any, ok bool) {
 	switch m := m.(type) {

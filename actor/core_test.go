@@ -121,6 +121,64 @@ func TestSendKeepsOrder(t *testing.T) {
 	})
 }
 
+// An actor in the middle of a batch can have what has come meanwhile, in order and as much as a batch may hold; what it leaves
+// comes with the next batch, before what is sent later. The places in the lane are free again when the batch has ended.
+func TestMore(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, n *Node) {
+		const lane = 1000
+		var got, batches []int
+		send := func(r *Ref, count int) {
+			for range count {
+				if err := r.Send(&number{}); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		next := func(ctx *Context) (taken int) {
+			for m := ctx.Next(); m != nil; m = ctx.Next() {
+				got = append(got, m.(*number).n)
+				taken++
+			}
+			return taken
+		}
+		first := true
+		r := mustSpawn(t, n, "a", &scripted{receive: func(ctx *Context) {
+			taken := next(ctx)
+			if first {
+				first = false
+				for i := range 300 {
+					if err := ctx.Ref().Send(&number{n: i + 1}); err != nil {
+						t.Error(err)
+					}
+				}
+				ctx.More()
+				taken += next(ctx)
+				ctx.More()
+				taken += next(ctx)
+				ctx.More()
+				ctx.More() // takes nothing twice
+			}
+			batches = append(batches, taken)
+		}}, WithClientLane(lane))
+		send(r, 1)
+		synctest.Wait()
+		for i := range got {
+			if got[i] != i {
+				t.Fatalf("message %d is %d", i, got[i])
+			}
+		}
+		if len(got) != 301 || batches[0] != 1+2*minBatch {
+			t.Errorf("%d messages in batches of %v", len(got), batches)
+		}
+		first = true
+		send(r, lane-300)
+		synctest.Wait()
+		if len(got) != lane+301 {
+			t.Errorf("%d messages", len(got))
+		}
+	})
+}
+
 func TestNames(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, n *Node) {
 		got := make(chan any, 1)

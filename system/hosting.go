@@ -185,7 +185,7 @@ func (n *Node) load(ctx context.Context, r *record) (*process, error) {
 	round := n.rounds[n.workerOf(r)]
 	cfg := member.Config{
 		Raft:  raft.Config{Limits: &n.limits, Scratch: &round.orders},
-		Store: p, Net: p, Timer: p, Host: (*host)(p),
+		Store: p, Net: p, Timer: p, Batch: p, Host: (*host)(p),
 		Scratch:    &round.scratch,
 		Observer:   p.observer(),
 		ChunkBytes: n.cfg.Limits.ChunkBytes,

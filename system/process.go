@@ -253,6 +253,12 @@ func (p *process) takeClients() {
 	}
 }
 
+// More takes in what clients have sent since the batch began.
+func (p *process) More() {
+	p.ctx.More()
+	p.takeClients()
+}
+
 // down tells the Server that a process has ended: its leader's, or one that machine or aux handler watch.
 func (p *process) down(d *actor.Down) {
 	if d.Ref == p.watching {

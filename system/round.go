@@ -80,17 +80,30 @@ func (r *round) End(last bool) (log *actor.Ref, kept bool) {
 	if !last && !r.pressing && !r.dirty {
 		return nil, len(r.full) > 0
 	}
+	return r.flush(), false
+}
+
+// flush sends everything and returns the log, if that is to be woken.
+func (r *round) flush() (log *actor.Ref) {
 	r.pressing = false
 	for i, o := range r.full {
 		o.leave(r.node)
 		r.full[i] = nil
 	}
 	r.full = r.full[:0]
-	if !r.dirty {
-		return nil, false
+	if r.dirty {
+		r.dirty, log = false, r.node.wal.ref
 	}
-	r.dirty = false
-	return r.node.wal.ref, false
+	return log
+}
+
+// leave is End in the middle of a round, before a member that takes long. Word of a commit index goes, too: who hears of it
+// early applies while others have nothing to do.
+func (r *round) leave() {
+	r.clock = 0
+	if log := r.flush(); log != nil {
+		log.Wake(nil)
+	}
 }
 
 // leave sends the frame and empties it.

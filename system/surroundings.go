@@ -11,11 +11,12 @@ import (
 	"github.com/heliopolis-raft/heliopolis/wal"
 )
 
-// The process is its Server's Store, Net and Timer. The Server calls these only while it is flushed.
+// The process is its Server's Store, Net, Timer and Batch. The Server calls these only while it is flushed.
 var (
 	_ member.Store = (*process)(nil)
 	_ member.Net   = (*process)(nil)
 	_ member.Timer = (*process)(nil)
+	_ member.Batch = (*process)(nil)
 )
 
 // Store gives an order to the node's log, which wakes up at the end of the round.
@@ -48,6 +49,9 @@ func (p *process) Send(*raft.Message) {
 	l.fromSlot, l.fromSpawn = p.rec.slot, p.spawn
 	p.round.send(to.out, l)
 }
+
+// Leave sends what the worker's round has gathered, and wakes the log.
+func (p *process) Leave() { p.round.leave() }
 
 // learnMembers takes in the configuration in force, if it changed.
 func (p *process) learnMembers() {

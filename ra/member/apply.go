@@ -1,6 +1,7 @@
 package member
 
 import (
+	"cmp"
 	"fmt"
 	"runtime/debug"
 
@@ -16,18 +17,50 @@ const (
 	applyEntries = 4096
 )
 
-// apply feeds the machine with everything up to the commit index, and carries out what it asks for.
-func (s *Server) apply(commit ra.Index) {
-	if commit <= s.status.Commit && commit <= s.status.Applied {
+// leaveFrom is how many entries are so many that nobody should wait for them to be applied who need not.
+const leaveFrom = 16
+
+// advance takes note of the commit index and feeds the machine with what is committed. A leader takes a piece of it, as long
+// as a message's entries: Flush comes back for the rest when clients have had a word, unless there are queries that must see
+// all of it. No message of a peer comes in between, so that what a leadership has committed is applied in it.
+func (s *Server) advance(o *raft.Orders) {
+	s.lagging = false
+	if o.Commit <= s.status.Commit && o.Commit <= s.status.Applied {
 		return
 	}
-	if f := s.cfg.Observer.Committed; f != nil && commit > s.status.Commit {
-		f(s.status.Commit, commit)
+	if f := s.cfg.Observer.Committed; f != nil && o.Commit > s.status.Commit {
+		f(s.status.Commit, o.Commit)
 	}
-	s.status.Commit = max(s.status.Commit, commit)
+	s.status.Commit = max(s.status.Commit, o.Commit)
+	upTo := o.Commit
+	if s.cfg.Batch != nil {
+		if upTo >= s.status.Applied+leaveFrom {
+			s.cfg.Batch.Leave()
+		}
+		if s.leading && o.QueriesReady == 0 {
+			upTo = min(upTo, s.status.Applied+ra.Index(s.limits().MaxEntriesPerAppend))
+		}
+	}
+	s.apply(upTo)
+	s.lagging = s.status.Applied < o.Commit && s.mayApply()
+}
+
+// limits returns those of the core.
+func (s *Server) limits() *raft.Limits { return cmp.Or(s.cfg.Raft.Limits, &raft.DefaultLimits) }
+
+// endTerm applies what is left of a leadership that o ends, as what was committed in it: with its effects.
+func (s *Server) endTerm(o *raft.Orders) {
+	if s.lagging && (o.Role != ra.Leader || o.Term != s.ledTerm) {
+		s.lagging = false
+		s.apply(s.status.Commit)
+	}
+}
+
+// apply feeds the machine with everything up to an index that is committed, and carries out what it asks for.
+func (s *Server) apply(upTo ra.Index) {
 	deleting := s.deleting
-	for s.status.Applied < commit && s.mayApply() {
-		first, last := s.status.Applied+1, min(commit, s.status.Applied+applyEntries)
+	for s.status.Applied < upTo && s.mayApply() {
+		first, last := s.status.Applied+1, min(upTo, s.status.Applied+applyEntries)
 		var err error
 		if s.scratch.entries, err = s.cfg.Log.Read(s.scratch.entries[:0], first, last, applyChunk); err != nil {
 			s.fail(fmt.Errorf("cannot read committed entry %d: %w", first, err))

@@ -63,6 +63,18 @@ type Net interface {
 	Send(m *raft.Message)
 }
 
+// Batch is what the member's owner does in a batch, so that others need not wait for the end of a long one. Its methods are
+// called during Flush.
+type Batch interface {
+	// Leave lets what was sent and stored so far go its way now: what comes next may take long, and neither the peers nor
+	// the disk need wait for it.
+	Leave()
+	// More takes in what clients have asked for since the batch began, as before a Flush: by Command, Query and the other
+	// methods for clients, Down and NodeEvent; no messages of peers. A leader calls it between the pieces in which it
+	// applies what is committed.
+	More()
+}
+
 // Timer is the member's one election timer and its share of the node's tick.
 type Timer interface {
 	// Arm sets the timer anew, to a random length of the class; it brings one raft.ElectionTimeout.
@@ -159,6 +171,8 @@ type Config struct {
 	// Background runs what takes long; nil: it is run at once, on the member's
 	// goroutine.
 	Background Background
+	// Batch is told of what takes long; nil: nobody is, and everything that is committed is applied at once.
+	Batch Batch
 	// Host carries out effects; nil: those that need it are dropped.
 	Host Host
 	// Scratch may be shared by members whose batches never overlap, like Raft.Scratch; nil: this member has its own.
@@ -181,7 +195,7 @@ func (c *Config) settings() settings {
 		Raft: c.Raft, ID: c.ID, Cluster: c.Cluster, Factory: c.Factory, InitialVersion: c.InitialVersion,
 		Log: c.Log, Store: c.Store, Net: c.Net, Timer: c.Timer, Snapshots: c.Snapshots, Background: c.Background,
 		Host: c.Host, Scratch: c.Scratch, Policy: c.Policy, Observer: c.Observer,
-		MaxAppendBytes: orElse(c.MaxAppendBytes, 1<<20), MaxHeld: orElse(c.MaxHeld, 4096), ChunkBytes: orElse(c.ChunkBytes, 1<<20),
+		Batch: c.Batch, MaxAppendBytes: orElse(c.MaxAppendBytes, 1<<20), MaxHeld: orElse(c.MaxHeld, 4096), ChunkBytes: orElse(c.ChunkBytes, 1<<20),
 	}
 	if s.Host == nil {
 		s.Host = nowhere{}

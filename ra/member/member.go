@@ -65,6 +65,8 @@ type Server struct {
 	// leading: this member leads, or waits as the leader, in ledTerm. entered is the role that the machine was told of.
 	leading bool
 	entered ra.Role
+	// lagging: of what is committed some is left to be applied before this Flush ends.
+	lagging bool
 	// ticking: the core has a tick. clockRead: it was told the time in this batch.
 	ticking, clockRead bool
 }
@@ -82,6 +84,7 @@ type settings struct {
 	Timer          Timer
 	Snapshots      *snapshot.Store
 	Background     Background
+	Batch          Batch
 	Host           Host
 	Scratch        *Scratch
 	Policy         snapshot.Policy
@@ -172,6 +175,9 @@ func (s *Server) Flush() {
 			s.refuseAll()
 			break
 		}
+		if s.lagging {
+			s.cfg.Batch.More()
+		}
 		s.readClock()
 		if s.tellSent(); s.stopped != nil {
 			break
@@ -211,7 +217,7 @@ func (s *Server) readClock() {
 
 // unfinished reports whether carrying out the orders gave reason for more.
 func (s *Server) unfinished() bool {
-	return len(s.sent) > 0 || len(s.commands) > 0 || len(s.queries) > 0 || len(s.later) > 0 || s.mayRelease()
+	return s.lagging || len(s.sent) > 0 || len(s.commands) > 0 || len(s.queries) > 0 || len(s.later) > 0 || s.mayRelease()
 }
 
 // tellSent tells the core what the last orders led to.

@@ -28,8 +28,9 @@ func (s *Server) carryOut(o *raft.Orders) {
 	for i := range o.Messages {
 		s.send(&o.Messages[i])
 	}
+	s.endTerm(o)
 	s.become(o)
-	s.apply(o.Commit)
+	s.advance(o)
 	s.afterBatch()
 	s.answerQueries(o)
 	s.answerWaiting()

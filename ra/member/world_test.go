@@ -22,6 +22,10 @@ type world struct {
 	refuse map[ra.PID]error
 	// dumb is a member that has no vote.
 	dumb ra.UID
+	// piece is the length of the pieces in which the member applies what is committed, 0 if it has no Batch. more is what
+	// happens between them, call by call.
+	piece int
+	more  []func()
 }
 
 // script is a machine. Commands are words; on says what each does. Every call is written down.
@@ -51,6 +55,11 @@ func (w *world) begin(others ...ra.UID) *world {
 	w.t.Helper()
 	cfg := w.config(func(machine.Init) machine.Machine { return &w.script }, others...)
 	cfg.Host = w
+	if w.piece > 0 {
+		limits := raft.DefaultLimits
+		limits.MaxEntriesPerAppend = w.piece
+		cfg.Raft.Limits, cfg.Batch = &limits, w
+	}
 	for i := range cfg.Initial {
 		if m := &cfg.Initial[i]; m.UID == w.dumb {
 			m.Membership = ra.NonVoter
@@ -141,6 +150,17 @@ func (c scribe) Done(r Result) {
 		c.line("reply %d %v", c.n, r.Reply)
 	}
 	caller{c.calls, c.n}.Done(r)
+}
+
+func (w *world) Leave() { w.line("leave") }
+
+func (w *world) More() {
+	w.line("more")
+	if len(w.more) > 0 {
+		next := w.more[0]
+		w.more = w.more[1:]
+		next()
+	}
 }
 
 func (w *world) Self() ra.PID { return ra.PID{Node: "a", Name: "m", Spawn: 1} }

@@ -144,14 +144,30 @@ func (s *sim) command(c *client, p *peer, probe bool) {
 	p.server.Command(member.Command{Proposal: raft.NewProposal(ra.KindCommand, 0, payload), Caller: cl})
 }
 
-// query asks a member a consistent query.
+// query asks a member a consistent query, and ends the batch.
 func (s *sim) query(c *client, p *peer) {
+	s.ask(c, p)
+	p.end()
+}
+
+// ask asks a member a consistent query.
+func (s *sim) ask(c *client, p *peer) {
 	p.cluster.book.open++
 	cl := &call{sim: s, cluster: p.cluster, client: c, peer: p, life: p.node.life, floor: p.cluster.book.highest}
 	p.node.calls = append(p.node.calls, cl)
 	p.hear()
 	p.server.Query(nil, cl)
-	p.end()
+}
+
+// more is what clients ask of a leader that has not yet applied all that is committed.
+func (s *sim) more(p *peer) {
+	switch {
+	case s.healing || s.profile.Scripted:
+	case s.dice.oneIn(4):
+		s.ask(nil, p)
+	case s.dice.oneIn(2):
+		s.command(nil, p, false)
+	}
 }
 
 // probe sends the command that shows that a cluster serves again.

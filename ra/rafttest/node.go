@@ -217,7 +217,7 @@ func (p *peer) begin() {
 	server, err := member.New(member.Config{
 		Raft: raft.Config{Self: p.uid, Limits: &limits}, ID: p.id(), Cluster: p.cluster.name, Initial: p.initial, State: state, Applied: p.hint,
 		Suspect: p.suspect, Epoch: p.base,
-		Log: peerLog{p}, Store: p, Net: p, Timer: p, Host: peerHost{p}, Snapshots: p.node.snaps, Background: p,
+		Log: peerLog{p}, Store: p, Net: p, Timer: p, Batch: p, Host: peerHost{p}, Snapshots: p.node.snaps, Background: p,
 		Factory:        func(machine.Init) machine.Machine { return &replica{peer: p, code: p.code} },
 		Observer:       member.Observer{Changed: p.changed, Committed: p.committed},
 		Policy:         p.sim.profile.policy(),

@@ -293,6 +293,12 @@ func (p *peer) Send(m *raft.Message) {
 	p.sim.send(p, m)
 }
 
+// Leave does nothing: what is sent and stored here is on its way.
+func (p *peer) Leave() {}
+
+// More has clients ask for more in the middle of a batch.
+func (p *peer) More() { p.sim.more(p) }
+
 // Arm sets the election timer.
 func (p *peer) Arm(class raft.TimerClass) {
 	const b, poll = 100 * time.Millisecond, time.Second

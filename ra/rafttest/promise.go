@@ -50,7 +50,7 @@ func (p *peer) hear() {
 func (p *peer) keeps(m *raft.Message) {
 	if want := p.promise.expect; want != nil {
 		if p.promise.expect = nil; m.Kind != want.Kind || m.From != want.From || m.To != want.To || m.Term != want.Term ||
-			m.Index != want.Index || m.Last != want.Last || m.Commit != want.Commit || m.Token != want.Token || m.Version != want.Version || m.Reject {
+			m.Index != want.Index || m.Last != want.Last || m.LogTerm != want.LogTerm || m.Commit != want.Commit || m.Token != want.Token || m.Version != want.Version || m.Reject {
 			p.cluster.truth.breach("promise", "%s says %+v, and had promised %+v", p.uid, m, want)
 		}
 	}
