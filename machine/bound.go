@@ -94,8 +94,11 @@ func (b *Bound) Upgrade(meta Meta, v Version, fx *Effects) error {
 // Apply applies a user's command and returns the reply, perhaps NoReply. It sets meta.Version (QRK-03).
 func (b *Bound) Apply(meta *Meta, command []byte, fx *Effects) any {
 	fx.BeginEntry(meta.Index)
-	meta.Version = b.version
-	return fx.TakeReply(b.current.Apply(*meta, command, fx))
+	if meta.Version != b.version { // a member has set it long before: what is written in parts cannot be read as a whole at once
+		meta.Version = b.version
+	}
+	reply := b.current.Apply(*meta, command, fx)
+	return fx.TakeReply(reply)
 }
 
 // ApplyEntry applies an entry of any kind that reaches machines, and returns the reply to a command. For the library's

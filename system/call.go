@@ -55,17 +55,20 @@ func (n *Node) call(e *entry, q *request) (*call, error) {
 }
 
 // propose encodes a command.
-func (n *Node) propose(e *entry, command []byte, mode machine.ReplyMode, c *call) (err error) {
+func (n *Node) propose(e *entry, command []byte, mode machine.ReplyMode, c *call) error {
 	if len(command) > n.cfg.MaxCommand {
 		return fmt.Errorf("%w: command of %d bytes, allowed are %d", ra.ErrTooLarge, len(command), n.cfg.MaxCommand)
 	}
-	var from machine.Caller
 	if e.defers.Load() && mode == machine.ModeConsensus {
-		if from, err = n.caller(c); err != nil {
+		from, err := n.caller(c)
+		if err != nil {
 			return err
 		}
+		c.entry, err = member.NewCommand(command, mode, from)
+		return err
 	}
-	c.entry, err = member.NewCommand(command, mode, from)
+	proposal, err := member.NewCommand(command, mode, machine.Caller{})
+	c.entry.Body = proposal.Body
 	return err
 }
 

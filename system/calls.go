@@ -107,7 +107,9 @@ func (c *call) free() {
 	if c.shared {
 		return
 	}
-	c.state.Store(callQueued)
+	if c.done == nil {
+		c.state.Store(callQueued)
+	}
 	if c.kind != callCommand { // what commands do not have
 		c.op, c.question, c.when, c.member, c.number = 0, nil, member.Condition{}, ra.Member{}, 0
 	}
@@ -121,9 +123,13 @@ func (c *call) free() {
 	c.node.calls.pool.Put(c)
 }
 
-// take is called by who hands the call to a Server. It reports false, and the call is gone, if nobody waits any more.
+// take is called by who hands the call to a Server. It reports false, and the call is gone, if nobody waits any more. A call
+// with a function is never abandoned: it stays in its first state.
 func (c *call) take(p *process) bool {
 	c.proc = p
+	if c.done != nil {
+		return true
+	}
 	if c.state.CompareAndSwap(callQueued, callTaken) {
 		return true
 	}

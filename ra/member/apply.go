@@ -117,8 +117,12 @@ func (s *Server) applyOne(e *ra.Entry, fx *machine.Effects) error {
 // applyEntry applies one entry to the machine and returns the reply; what it learns of the entry goes into meta. If the
 // code cannot do what the entry asks for it sets stuck, and nothing is applied any more (VER-07).
 func (s *Server) applyEntry(e *ra.Entry, meta *machine.Meta, fx *machine.Effects) (reply any, err error) {
-	meta.Index, meta.Term, meta.Time = e.Index, e.Term, max(s.clock, e.Time())
 	kind := e.Kind()
+	meta.Version = s.machine.Version()
+	if kind == ra.KindCommand {
+		meta.Mode = machine.ReplyMode(e.Flags() & modeMask)
+	}
+	meta.Index, meta.Term, meta.Time = e.Index, e.Term, max(s.clock, e.Time())
 	if kind == ra.KindCommand {
 		reply = s.applyCommand(e, meta, fx)
 	} else {
@@ -155,7 +159,6 @@ func (s *Server) applyCommand(e *ra.Entry, meta *machine.Meta, fx *machine.Effec
 			return err
 		}
 	}
-	meta.Mode = machine.ReplyMode(e.Flags() & modeMask)
 	return s.machine.Apply(meta, payload, fx)
 }
 

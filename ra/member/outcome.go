@@ -24,17 +24,17 @@ func (s *Server) noteOutcome(caller Caller, reply any, meta *machine.Meta, effec
 		}
 		reply = nil
 	}
-	x := s.scratch
-	result := Result{Reply: reply, Index: meta.Index, Term: meta.Term, Leader: s.core.Leader()}
+	var to *machine.Caller
 	switch {
 	case named && s.leading && meta.Mode == machine.ModeNotify:
-		x.addNote(meta.From, s.resultFor(result))
+		s.scratch.addNote(meta.From, s.resultFor(Result{Reply: reply, Index: meta.Index, Term: meta.Term, Leader: s.core.Leader()}))
 	case named && s.leading && meta.Mode == machine.ModeConsensus && caller == nil:
-		to := meta.From
-		x.outcomes = append(x.outcomes, outcome{effects: effects, to: &to, result: result})
+		to = new(meta.From)
 	}
-	if caller != nil {
-		x.outcomes = append(x.outcomes, outcome{effects: effects, caller: caller, result: result})
+	if caller != nil || to != nil {
+		o := s.scratch.addOutcome()
+		o.effects, o.caller, o.to = effects, caller, to
+		o.result.Reply, o.result.Index, o.result.Term, o.result.Leader = reply, meta.Index, meta.Term, s.core.Leader()
 	}
 }
 

@@ -3,6 +3,7 @@ package member
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 
 	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -59,6 +60,13 @@ type note struct {
 
 // keepScratch bounds how many items of a kind an idle Scratch keeps memory for.
 const keepScratch = 8192
+
+// addOutcome returns a new outcome, to be filled in.
+func (x *Scratch) addOutcome() *outcome {
+	n := len(x.outcomes)
+	x.outcomes = slices.Grow(x.outcomes, 1)[:n+1]
+	return &x.outcomes[n]
+}
 
 // push returns an empty collector of effects.
 func (x *Scratch) push() *machine.Effects {

@@ -1,6 +1,10 @@
 package raft
 
-import "github.com/heliopolis-raft/heliopolis/ra"
+import (
+	"slices"
+
+	"github.com/heliopolis-raft/heliopolis/ra"
+)
 
 // leadership is what a leader knows beyond a follower. It lives from the election to the loss of leadership.
 type leadership struct {
@@ -84,11 +88,15 @@ func (r *Raft) appendNew(kind ra.Kind, payload []byte) ra.Index {
 // appendProposals gives entries their places in the log and seals them. It returns the index of the first.
 func (r *Raft) appendProposals(entries []ra.Entry) ra.Index {
 	first := r.log.last + 1
+	out := slices.Grow(r.out.Append, len(entries))
 	for i := range entries {
 		e := &entries[i]
 		h := ra.Header{Index: first + ra.Index(i), Term: r.state.Term, Kind: e.Kind(), Flags: e.Flags(), Time: r.now}
-		r.out.Append = append(r.out.Append, ra.Seal(e.Body, h))
+		out = out[:len(out)+1]
+		to, sealed := &out[len(out)-1], ra.Seal(e.Body, h)
+		to.Index, to.Term, to.Body = sealed.Index, sealed.Term, sealed.Body // a copy of the whole would wait for its parts
 	}
+	r.out.Append = out
 	r.log.append(len(entries), r.state.Term)
 	return first
 }

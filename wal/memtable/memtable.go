@@ -204,11 +204,15 @@ func (t *Table) Read(dst []ra.Entry, lo, hi ra.Index, maxBytes int) []ra.Entry {
 	for k := t.find(lo); k < len(t.chunks) && lo <= hi; k++ {
 		c, first := t.chunks[k].chunk, t.start(k)
 		end := first + ra.Index(len(c)) // behind the chunk
-		for _, e := range c[lo-first : min(hi+1, end)-first] {
-			if maxBytes -= len(e.Body); maxBytes < 0 && len(dst) > start {
-				return dst
-			}
-			dst = append(dst, e)
+		part := c[lo-first : min(hi+1, end)-first]
+		n := 0
+		for n < len(part) && (len(part[n].Body) <= maxBytes || n == 0 && len(dst) == start) {
+			maxBytes -= len(part[n].Body)
+			n++
+		}
+		dst = append(dst, part[:n]...)
+		if n < len(part) {
+			break
 		}
 		lo = end
 	}
