@@ -117,17 +117,34 @@ func Draft(kind Kind, flags uint8, room int) []byte {
 	return b
 }
 
+// DraftOf is Draft with a copy of payload.
+func DraftOf(kind Kind, flags uint8, payload []byte) []byte {
+	if len(payload) == 0 {
+		return Draft(kind, flags, 0)
+	}
+	b := append(noHeader[:len(noHeader):len(noHeader)], payload...) // allocated anew, and nothing is cleared before
+	b[kindAt], b[flagsAt], b[shapeAt] = byte(kind), flags, byte(wide)
+	return b
+}
+
+var noHeader [MaxHeaderLen]byte
+
 // IsDraft reports whether body can have been made by Draft, so that Seal takes it.
 func IsDraft(body []byte) bool {
 	return len(body) >= MaxHeaderLen && len(body) <= MaxHeaderLen+MaxPayload && shape(body[shapeAt]) == wide
 }
 
 // NewBody returns a draft of no kind with a copy of payload.
-func NewBody(payload []byte) []byte { return append(Draft(0, 0, len(payload)), payload...) }
+func NewBody(payload []byte) []byte { return DraftOf(0, 0, payload) }
 
 // Seal writes h and the checksum into a draft, which nobody else holds, and returns the entry. Its body is the end of the
 // draft, whose kind, flags and payload can still be asked for.
 func Seal(draft []byte, h Header) Entry {
+	return Entry{Index: h.Index, Term: h.Term, Body: SealBody(draft, h)}
+}
+
+// SealBody is Seal for who has a place for the entry: it returns the body.
+func SealBody(draft []byte, h Header) []byte {
 	s := shapeOf(h.Index, h.Term)
 	body := draft[MaxHeaderLen-s.header():] // 0, or at least 8: behind the draft's own kind, flags and shape
 	body[kindAt], body[flagsAt], body[shapeAt] = byte(h.Kind), h.Flags, byte(s)
@@ -136,7 +153,7 @@ func Seal(draft []byte, h Header) Entry {
 	putNumber(numbers[:s.index()], uint64(h.Index))
 	putNumber(numbers[s.index():], uint64(h.Term))
 	binary.LittleEndian.PutUint32(body, Checksum(body[4:]))
-	return Entry{Index: h.Index, Term: h.Term, Body: body}
+	return body
 }
 
 // putNumber fills b with the lowest bytes of v.

@@ -59,16 +59,16 @@ func (n *Node) propose(e *entry, command []byte, mode machine.ReplyMode, c *call
 	if len(command) > n.cfg.MaxCommand {
 		return fmt.Errorf("%w: command of %d bytes, allowed are %d", ra.ErrTooLarge, len(command), n.cfg.MaxCommand)
 	}
+	var from *machine.Caller
 	if e.defers.Load() && mode == machine.ModeConsensus {
-		from, err := n.caller(c)
+		caller, err := n.caller(c)
 		if err != nil {
 			return err
 		}
-		c.entry, err = member.NewCommand(command, mode, from)
-		return err
+		from = &caller
 	}
-	proposal, err := member.NewCommand(command, mode, machine.Caller{})
-	c.entry.Body = proposal.Body
+	body, err := member.DraftCommand(command, mode, from)
+	c.entry.Body = body
 	return err
 }
 

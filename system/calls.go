@@ -87,16 +87,27 @@ type call struct {
 	ready    chan struct{}
 	result   ra.Result
 	err      error
+
+	// rest are further calls that were given back together with this one.
+	rest *call
 }
 
 // callPool is a node's calls to be used again. Each node has its own, since the channels in them belong to the bubble of
-// the test that made them, if it has one (testing/synctest).
+// the test that made them, if it has one (testing/synctest). Workers give them back several at a time: what leaves one
+// processor for another is paid for once then.
 type callPool struct{ pool sync.Pool }
+
+// callsTogether is how many calls are given back at a time.
+const callsTogether = 16
 
 func (n *Node) newCall(kind callKind) *call {
 	c, ok := n.calls.pool.Get().(*call)
 	if !ok {
 		c = &call{node: n, ready: make(chan struct{}, 1)}
+	}
+	if c.rest != nil {
+		n.calls.pool.Put(c.rest)
+		c.rest = nil
 	}
 	c.kind = kind
 	return c
@@ -107,6 +118,12 @@ func (c *call) free() {
 	if c.shared {
 		return
 	}
+	c.reset()
+	c.node.calls.pool.Put(c)
+}
+
+// reset makes the call as good as new.
+func (c *call) reset() {
 	if c.done == nil {
 		c.state.Store(callQueued)
 	}
@@ -120,7 +137,6 @@ func (c *call) free() {
 		c.result, c.err = ra.Result{}, nil
 	}
 	c.entry, c.proc, c.done, c.lost = ra.Entry{}, nil, nil, nil
-	c.node.calls.pool.Put(c)
 }
 
 // take is called by who hands the call to a Server. It reports false, and the call is gone, if nobody waits any more. A call
@@ -143,7 +159,22 @@ func (c *call) Done(r member.Result) {
 	if r.Leader != "" {
 		result.Leader = c.proc.serverID(r.Leader)
 	}
+	if c.done != nil && c.id == 0 && !c.shared { // nobody but this worker knows it any more
+		done, round := c.done, c.proc.round
+		c.miss(r.Err)
+		c.reset()
+		round.giveBack(c)
+		done(result, r.Err)
+		return
+	}
 	c.answer(result, r.Err)
+}
+
+// miss lets the node know that the cluster may have to be looked for anew, if an error is news of that.
+func (c *call) miss(err error) {
+	if err != nil && c.lost != nil {
+		c.node.missed(c.lost, err)
+	}
 }
 
 // Refuse is called if the member's process ended before it took the call. It was certainly not applied.
@@ -165,9 +196,7 @@ func (c *call) finish(r ra.Result, err error) {
 		return
 	}
 	if done := c.done; done != nil {
-		if err != nil && c.lost != nil {
-			c.node.missed(c.lost, err)
-		}
+		c.miss(err)
 		c.free()
 		done(r, err)
 		return

@@ -24,6 +24,9 @@ type round struct {
 	// orders and scratch are memory that a member uses only during its own batch.
 	orders  raft.Orders
 	scratch member.Scratch
+	// spare are calls to be given back, as many as spares.
+	spare  *call
+	spares int
 }
 
 // outbox gathers what the members of one worker say to one node. link is nil for their own node.
@@ -77,10 +80,26 @@ func (r *round) now() int64 {
 // leave together.
 func (r *round) End(last bool) (log *actor.Ref, kept bool) {
 	r.clock = 0
+	r.releaseCalls()
 	if !last && !r.pressing && !r.dirty {
 		return nil, len(r.full) > 0
 	}
 	return r.flush(), false
+}
+
+// giveBack takes in a call that nobody needs any more.
+func (r *round) giveBack(c *call) {
+	c.rest, r.spare = r.spare, c
+	if r.spares++; r.spares == callsTogether {
+		r.releaseCalls()
+	}
+}
+
+func (r *round) releaseCalls() {
+	if r.spare != nil {
+		r.node.calls.pool.Put(r.spare)
+		r.spare, r.spares = nil, 0
+	}
 }
 
 // flush sends everything and returns the log, if that is to be woken.

@@ -21,25 +21,38 @@ const (
 // from unless it is zero: then whichever member leads when the command is applied can answer (CMD-13a). A mode that
 // wants an event needs a caller. It fails with ra.ErrTooLarge or ErrMalformed.
 func NewCommand(payload []byte, mode machine.ReplyMode, from machine.Caller) (ra.Entry, error) {
-	if mode > machine.ModeNotify || mode == machine.ModeNotify && from.IsZero() {
-		return ra.Entry{}, fmt.Errorf("%w: reply mode %v to %v", ErrMalformed, mode, from.PID)
-	}
-	flags, room := byte(mode), 0
-	if !from.IsZero() {
-		flags |= withCaller
-		room = 2 + len(from.PID.Node) + 2 + len(from.PID.Name) + 24
-	}
-	if room+len(payload) > ra.MaxPayload {
-		return ra.Entry{}, fmt.Errorf("%w: command of %d bytes", ra.ErrTooLarge, len(payload))
-	}
-	body := ra.Draft(ra.KindCommand, flags, room+len(payload))
-	if flags&withCaller != 0 {
-		var err error
-		if body, err = machine.AppendCaller(body, from); err != nil {
-			return ra.Entry{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+	body, err := DraftCommand(payload, mode, &from)
+	return ra.Entry{Body: body}, err
+}
+
+// DraftCommand is NewCommand for who has a place for the entry: it returns the body. from may be nil, as if it were zero.
+func DraftCommand(payload []byte, mode machine.ReplyMode, from *machine.Caller) ([]byte, error) {
+	if from == nil || from.IsZero() {
+		switch {
+		case mode >= machine.ModeNotify:
+			return nil, fmt.Errorf("%w: reply mode %v to nobody", ErrMalformed, mode)
+		case len(payload) > ra.MaxPayload:
+			return nil, tooLarge(payload)
 		}
+		return ra.DraftOf(ra.KindCommand, byte(mode), payload), nil
 	}
-	return ra.Entry{Body: append(body, payload...)}, nil
+	if mode > machine.ModeNotify {
+		return nil, fmt.Errorf("%w: reply mode %v to %v", ErrMalformed, mode, from.PID)
+	}
+	room := 2 + len(from.PID.Node) + 2 + len(from.PID.Name) + 24
+	if room+len(payload) > ra.MaxPayload {
+		return nil, tooLarge(payload)
+	}
+	body := ra.Draft(ra.KindCommand, byte(mode)|withCaller, room+len(payload))
+	body, err := machine.AppendCaller(body, *from)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return append(body, payload...), nil
+}
+
+func tooLarge(payload []byte) error {
+	return fmt.Errorf("%w: command of %d bytes", ra.ErrTooLarge, len(payload))
 }
 
 // DecodeCommand returns what NewCommand was given. The payload shares the entry's body. It fails with an error that

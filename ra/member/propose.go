@@ -24,7 +24,11 @@ func (s *Server) takeIn(c Command) {
 	if s.scratch != nil {
 		borrow(&s.commands, &s.scratch.commands)
 	}
-	s.commands = append(s.commands, c)
+	n := len(s.commands)
+	s.commands = slices.Grow(s.commands, 1)[:n+1]
+	to := &s.commands[n] // filled in part by part, as it was made: a copy of the whole would have to wait for that
+	to.Proposal.Index, to.Proposal.Term, to.Proposal.Body = 0, 0, c.Proposal.Body
+	to.Caller, to.own = c.Caller, c.own
 }
 
 // wellFormed reports whether a command from outside makes sense (CMD-06: no other modes).
@@ -50,9 +54,9 @@ func (s *Server) proposeCommands() {
 		return
 	}
 	commands := s.commands
-	s.scratch.propose = s.scratch.propose[:0]
+	s.scratch.propose = slices.Grow(s.scratch.propose[:0], len(commands))[:len(commands)]
 	for i := range commands {
-		s.scratch.propose = append(s.scratch.propose, commands[i].Proposal)
+		s.scratch.propose[i].Body = commands[i].Proposal.Body // which is all that a proposal has
 	}
 	result := raft.Result{Refused: raft.Stopped}
 	if s.deleting == 0 {

@@ -93,8 +93,8 @@ func (r *Raft) appendProposals(entries []ra.Entry) ra.Index {
 		e := &entries[i]
 		h := ra.Header{Index: first + ra.Index(i), Term: r.state.Term, Kind: e.Kind(), Flags: e.Flags(), Time: r.now}
 		out = out[:len(out)+1]
-		to, sealed := &out[len(out)-1], ra.Seal(e.Body, h)
-		to.Index, to.Term, to.Body = sealed.Index, sealed.Term, sealed.Body // a copy of the whole would wait for its parts
+		to := &out[len(out)-1]
+		to.Index, to.Term, to.Body = h.Index, h.Term, ra.SealBody(e.Body, h)
 	}
 	r.out.Append = out
 	r.log.append(len(entries), r.state.Term)

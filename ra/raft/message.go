@@ -208,5 +208,5 @@ type Result struct {
 // NewProposal returns an entry to be proposed, with a copy of payload. Index, term, time and checksum follow when it
 // is appended.
 func NewProposal(kind ra.Kind, flags uint8, payload []byte) ra.Entry {
-	return ra.Entry{Body: append(ra.Draft(kind, flags, len(payload)), payload...)}
+	return ra.Entry{Body: ra.DraftOf(kind, flags, payload)}
 }
