@@ -13,8 +13,9 @@ type Policy struct {
 	// no more disk than it must.
 	MinRecovery ra.Index
 	// Growth and MinBytes are for machines that never ask: a snapshot is due when the log has more bytes than Growth times
-	// the last snapshot, and at least MinBytes; 4 and 16 MiB if 0. A snapshot for a pack is taken whenever a file of the
-	// write-ahead log is full, if it is no longer than the log divided by Growth; MinBytes does not count then.
+	// the last snapshot, and at least MinBytes; 4 and 64 MiB, as long as a file of the write-ahead log, if 0. A snapshot for
+	// a pack is taken whenever such a file is full, if it is no longer than the log divided by Growth; MinBytes does not
+	// count then.
 	Growth   int64
 	MinBytes int64
 }
@@ -74,7 +75,7 @@ func (p Policy) Due(s *State, index ra.Index) bool {
 // Least returns how many bytes the log has at least when Due says yes.
 func (p Policy) Least() int64 {
 	if p.MinBytes == 0 {
-		return 16 << 20
+		return 64 << 20
 	}
 	return p.MinBytes
 }

@@ -404,9 +404,9 @@ func TestPolicy(t *testing.T) {
 		s    State
 		want bool
 	}{
-		{State{LogBytes: 16*mib - 1}, false}, {State{LogBytes: 16 * mib}, true}, {State{LogBytes: 16 * mib, Pending: true}, false},
-		{State{LogBytes: 40 * mib, LastBytes: 10 * mib}, false}, {State{LogBytes: 40*mib + 1, LastBytes: 10 * mib}, true},
-		{State{LogBytes: 16 * mib, Last: 100}, false},
+		{State{LogBytes: 64*mib - 1}, false}, {State{LogBytes: 64 * mib}, true}, {State{LogBytes: 64 * mib, Pending: true}, false},
+		{State{LogBytes: 80 * mib, LastBytes: 20 * mib}, false}, {State{LogBytes: 80*mib + 1, LastBytes: 20 * mib}, true},
+		{State{LogBytes: 64 * mib, Last: 100}, false},
 	} {
 		if got := (Policy{}).Due(&c.s, 100); got != c.want {
 			t.Errorf("%+v: due %v", c.s, got)
