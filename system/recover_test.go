@@ -197,6 +197,35 @@ func TestLostSegmentFile(t *testing.T) {
 	})
 }
 
+// TestLostSegmentFileOfAnother: what is left of a member's entries in segments looks whole, but a file that is lost, of which
+// nobody knows whose it was, may have made it void. So it is suspect, too.
+func TestLostSegmentFileOfAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		n := openStorageNode(t, storageConfig(mem))
+		early, late, good := newLife(t, n, "early"), newLife(t, n, "late"), newLife(t, n, "good")
+		early.append(3, 100)
+		for n.Stats().RollOvers < 4 {
+			late.append(1, 3000)
+		}
+		mustClose(t, n)
+		names, err := mem.List("segments")
+		if err != nil {
+			t.Fatal(err)
+		}
+		mem.Cut("segments/"+names[len(names)-1], 100)
+		n = openStorageNode(t, storageConfig(mem))
+		if len(n.Report().Segments.Lost) != 1 {
+			t.Errorf("report: %+v", n.Report().Segments)
+		}
+		for l, want := range map[*life]bool{early: true, late: true, good: false} {
+			if got := n.Report().Suspect[l.r.uid]; errors.Is(got, ra.ErrDamaged) != want {
+				t.Errorf("%s: reported as %v", l.r.id.Name, got)
+			}
+		}
+	})
+}
+
 // TestLostSnapshot: without the snapshot that stands for its beginning a log is of no use (SNAP-07, FAIL-10).
 func TestLostSnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
