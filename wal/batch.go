@@ -35,6 +35,7 @@ type Batch struct {
 	log   *Log
 	buf   []byte // aligned; ends where the frames end
 	front int    // where the frames begin
+	zero  span   // what is zero of the first block of buf, if the last batch was that one block; see pad
 	rows  []row
 	acks  []Ack
 	table int // upper bound of the table's length
@@ -269,10 +270,28 @@ func (b *Batch) place(head, tail int) (begin, end int) {
 	b.grow(0)
 	begin = (b.front - head) &^ (block - 1)
 	end = begin + alignUp(len(b.buf)-begin+tail)
-	all := b.buf[:cap(b.buf)]
-	clear(all[begin+head : b.front])
-	clear(all[len(b.buf):end])
+	clear(b.buf[begin+head : b.front])
+	b.pad(begin, span{len(b.buf), end - tail})
 	return begin, end
+}
+
+// span is a part of a buffer.
+type span struct{ from, to int }
+
+// pad makes the bytes between the frames and the tail zero. Small batches are all of one block, most of which is padding that
+// the one before has left as it must be: it need not even be looked at. To fill a batch does not touch it, since frames are
+// collected behind the first block, and a new buffer is zero.
+func (b *Batch) pad(begin int, gap span) {
+	all := b.buf[:cap(b.buf)]
+	if gap.from < b.zero.from {
+		clear(all[gap.from:min(b.zero.from, gap.to)])
+	}
+	if from := max(gap.from, b.zero.to); from < gap.to {
+		clear(all[from:gap.to])
+	}
+	if b.zero = gap; begin != 0 || gap.to > block {
+		b.zero = span{}
+	}
 }
 
 // move puts the frames directly behind the room for a head of n bytes.
