@@ -52,7 +52,7 @@ func (s *Server) limits() *raft.Limits { return cmp.Or(s.cfg.Raft.Limits, &raft.
 func (s *Server) endTerm(o *raft.Orders) {
 	if s.lagging && (o.Role != ra.Leader || o.Term != s.ledTerm) {
 		s.lagging = false
-		s.apply(s.status.Commit)
+		s.apply(min(o.Commit, s.status.Commit))
 	}
 }
 
