@@ -287,7 +287,8 @@ func TestStaleReplies(t *testing.T) {
 	win(r, 2)
 	stepped(r, Message{Kind: Written, Seq: r.Orders().Seq})
 	for _, m := range []Message{
-		{Kind: AppendReply, From: "b", Term: 1, LogTerm: 1, Index: 2, Last: 2}, {Kind: AppendReply, From: "b", Term: 2, LogTerm: 2, Index: 9, Last: 9},
+		{Kind: AppendReply, From: "b", Term: 1, LogTerm: 1, Index: 1, Last: 1}, {Kind: AppendReply, From: "b", Term: 1, LogTerm: 1, Index: 2, Last: 2},
+		{Kind: AppendReply, From: "b", Term: 2, LogTerm: 2, Index: 9, Last: 9},
 		{Kind: AppendReply, From: "b", Term: 2, LogTerm: 2, Index: 2, Last: 1},
 		{Kind: AppendReply, From: "b", Term: 2, Reject: true, Index: 7, Last: 9},
 		{Kind: InstallSnapshotReply, From: "b", Term: 2, Index: 2, Chunk: 1},
