@@ -28,14 +28,15 @@ type Cluster struct {
 // Cluster returns the handle on a cluster that has, or had since the node was opened, members here or was started from
 // here. If it has moved away since, its calls look for it on all nodes that are up when nobody answers whom this node
 // knows. It fails with ra.ErrUnknownCluster; with ra.ErrDamaged, too, if the node has lost a part of its log in which the
-// cluster may have stood. StartOrRestartCluster finds one whose members are all elsewhere.
+// cluster may have stood, or has what is left of a member that may have been its. StartOrRestartCluster finds one whose
+// members are all elsewhere.
 func (n *Node) Cluster(name string) (*Cluster, error) {
 	if n.isClosing() {
 		return nil, ra.ErrClosed
 	}
 	e := n.board.get(name)
 	if e == nil {
-		return nil, n.orLost(fmt.Errorf("%w: %s", ra.ErrUnknownCluster, name))
+		return nil, n.orLostOf(name, fmt.Errorf("%w: %s", ra.ErrUnknownCluster, name))
 	}
 	return &Cluster{node: n, entry: e}, nil
 }

@@ -24,7 +24,8 @@ var errMarked = fmt.Errorf("%w: orders of it may be missing in the write-ahead l
 
 // errRegistrationLost says what is to be done about a member of which only the uid is known.
 var errRegistrationLost = errors.New("its registration is lost, so nobody knows of which cluster it was: the member that " +
-	"the cluster misses here must be removed from it (Cluster.RemoveMember) and may be added anew (Cluster.AddMember)")
+	"the cluster misses here must be removed from it (Cluster.RemoveMember) and may be added anew (Cluster.AddMember); what is " +
+	"left of this one Node.DeleteRemains deletes")
 
 // suspicion returns what a member has lost that takes part in nothing until it is repaired; nil for others.
 func (r *record) suspicion() error {
@@ -50,7 +51,7 @@ func (r *record) setLost(cause error) {
 	if !errors.Is(cause, ra.ErrDamaged) {
 		cause = fmt.Errorf("%w: %w", ra.ErrDamaged, cause)
 	}
-	r.lost = fmt.Errorf("member %s (%s) is suspect: %w", r.id.Name, r.uid, cause)
+	r.lost = fmt.Errorf("member %s is suspect: %w", r.called(), cause)
 }
 
 // restoreLog puts a member's log together. It returns why the member must not run. What it has lost of its log, if

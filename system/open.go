@@ -39,6 +39,7 @@ type Node struct {
 	pool      pool
 	registry  registry
 	report    Report
+	strays    []ra.UID     // members that were here without a registration when the node was opened
 	repaired  atomic.Int64 // members that were suspect and are sound again
 	scrubber  scrubber
 	replacing turn // one ReplaceDamaged at a time

@@ -95,12 +95,20 @@ func (r *record) damaged() error {
 	return r.node.storageErr()
 }
 
+// called returns the member's name and uid for errors; one whose registration is lost has no name.
+func (r *record) called() string {
+	if r.id.Name == "" {
+		return string(r.uid)
+	}
+	return fmt.Sprintf("%s (%s)", r.id.Name, r.uid)
+}
+
 // setDamaged notes that the member does not run until the node is opened again. The first reason counts.
 func (r *record) setDamaged(cause error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.damage == nil {
-		r.damage = fmt.Errorf("%w: member %s (%s): %w", ra.ErrDamaged, r.id.Name, r.uid, cause)
+		r.damage = fmt.Errorf("%w: member %s: %w", ra.ErrDamaged, r.called(), cause)
 	}
 	return r.damage
 }

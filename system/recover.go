@@ -91,6 +91,7 @@ func (n *Node) restore(found *wal.Recovery) error {
 			n.report.Orphans = append(n.report.Orphans, uid)
 		}
 	}
+	n.strays = append(n.strays, n.report.Orphans...)
 	return nil
 }
 
@@ -111,10 +112,12 @@ func (n *Node) restoreMember(m *wal.Member) error {
 			return err
 		}
 	}
+	disowned, lost := n.disownSnapshot(r), n.restoreLog(r, m)
 	if err != nil {
-		err = fmt.Errorf("%w: %w", errRegistrationLost, err)
+		n.strays = append(n.strays, r.uid)
+		lost = fmt.Errorf("%w: %w", errRegistrationLost, err) // whatever else it has lost
 	}
-	if err := errors.Join(err, n.disownSnapshot(r), n.restoreLog(r, m)); err != nil {
+	if err := errors.Join(lost, disowned); err != nil {
 		n.report.Damaged[r.uid] = r.setDamaged(err)
 	}
 	if err := r.suspicion(); err != nil {

@@ -143,24 +143,34 @@ func (d *registrationReader) member() ra.Member {
 	return m
 }
 
-// newUID returns a uid that nobody has: up to six characters of source, upper case, and twelve random ones (API-14).
-func newUID(source string) ra.UID {
-	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+// uidAlphabet is what the random part of a uid is made of, uidTail characters.
+const (
+	uidAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	uidTail     = 12
+)
+
+// uidHead returns what the uids begin with that newUID makes from source: up to six characters of it, upper case.
+func uidHead(source string) string {
 	head := strings.Map(func(c rune) rune {
-		if c < 0x80 && strings.ContainsRune(alphabet+"_-=", c) {
+		if c < 0x80 && strings.ContainsRune(uidAlphabet+"_-=", c) {
 			return c
 		}
 		return -1
 	}, strings.ToUpper(source))
-	head = head[:min(len(head), 6)]
-	var random [12]byte
+	return head[:min(len(head), 6)]
+}
+
+// newUID returns a uid that nobody has: the head of source, and random characters (API-14).
+func newUID(source string) ra.UID {
+	head := uidHead(source)
+	var random [uidTail]byte
 	out := []byte(head)
 	for len(out) < len(head)+len(random) {
 		rand.Read(random[:]) // never fails, see its documentation
 		for _, c := range random {
 			// 252 is a multiple of 36: what is above would favour some characters.
 			if c < 252 && len(out) < len(head)+len(random) {
-				out = append(out, alphabet[c%36])
+				out = append(out, uidAlphabet[c%36])
 			}
 		}
 	}

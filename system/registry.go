@@ -229,7 +229,11 @@ func (n *Node) orderDeletion(r *record) error {
 		return nil
 	}
 	seq := n.wal.last(r) + 1
-	err := n.wal.append(r, &wal.Op{Seq: seq, Delete: true})
+	op := wal.Op{Seq: seq, Delete: true}
+	if seq == 1 { // an orphan: the log deletes only what is registered, and no crash may come between
+		op.Register = &wal.Registration{Name: string(r.uid)}
+	}
+	err := n.wal.append(r, &op)
 	if err == nil {
 		r.deleting = seq
 	}

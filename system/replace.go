@@ -22,7 +22,8 @@ import (
 // The others of a cluster must be able to commit that. Where they cannot, it fails for that member when the context ends,
 // or with ra.ErrDamaged, which says what the member has lost, as soon as nobody else is there to be asked. That is also the
 // error of a cluster's only member (see AcceptLoss), of one that has lost its registration, so that nobody knows what
-// it was of, and of one whose cluster is gone, and its name another's: what is left of that one Member.Delete deletes.
+// it was of (see DeleteRemains), and of one whose cluster is gone, and its name another's: what is left of that one
+// Member.Delete deletes.
 func (n *Node) ReplaceDamaged(ctx context.Context) (int, error) {
 	if err := n.mayBegin(ctx); err != nil {
 		return 0, err
@@ -49,7 +50,7 @@ func (n *Node) ReplaceDamaged(ctx context.Context) (int, error) {
 		case errors.Is(err, errSucceeded):
 			errs[i] = nil
 		default:
-			errs[i] = fmt.Errorf("system: replace %s: %w", damaged[i].id, err)
+			errs[i] = fmt.Errorf("system: replace %s: %w", damaged[i].called(), err)
 		}
 	}
 	return replaced, errors.Join(errs...)

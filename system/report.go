@@ -2,6 +2,7 @@ package system
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
@@ -12,7 +13,8 @@ import (
 // Report is what a node found when it was opened that is not as it should be.
 type Report struct {
 	// Damaged are the members that cannot run because they have lost their term and vote, or their registration: calls to
-	// them fail with ra.ErrDamaged. Suspect are those that have lost entries: they run, but take part in nothing until
+	// them fail with ra.ErrDamaged. Those without a registration have no name by which they could be called:
+	// Node.DeleteRemains ends them. Suspect are those that have lost entries: they run, but take part in nothing until
 	// they are repaired from their peers; that they were is not noted here.
 	Damaged, Suspect map[ra.UID]error
 	// NotStarted are sound members that could not be started.
@@ -27,7 +29,8 @@ type Report struct {
 	Snapshots   snapshot.Report
 	// HighWater says why nothing told how far the log had come but the log itself, nil if something did (wal.Recovery).
 	HighWater error
-	// Orphans are members of which there are segments or a snapshot, but no registration. Nothing of them is touched.
+	// Orphans are members of which there are segments or a snapshot, but no registration. Nothing of them is touched, until
+	// Node.DeleteRemains deletes it.
 	Orphans []ra.UID
 }
 
@@ -99,4 +102,31 @@ func (n *Node) orLost(err error) error {
 		}
 	}
 	return err
+}
+
+// orLostOf is orLost for a cluster of which the node does not know a member: one whose registration is lost may have been it.
+func (n *Node) orLostOf(cluster string, err error) error {
+	for _, uid := range n.strays {
+		if n.isLeft(uid) && n.mayBeOf(uid, cluster) {
+			return fmt.Errorf("%w, or it was %s, whose registration is lost (see Report.Orphans and Report.Damaged): %w", err, uid, ra.ErrDamaged)
+		}
+	}
+	return n.orLost(err)
+}
+
+// isLeft reports whether there is still anything of a stray.
+func (n *Node) isLeft(uid ra.UID) bool {
+	_, hasSnapshot := n.snapshots.Newest(uid)
+	return hasSnapshot || n.registry.byUID(uid) != nil || len(n.segments.Runs(uid)) > 0
+}
+
+// mayBeOf reports whether a stray may have been a member of a cluster: its snapshot says so or, if there is none that says
+// anything, its uid begins as those of the cluster's members do. Clusters whose names begin alike are taken for each other
+// then.
+func (n *Node) mayBeOf(uid ra.UID, cluster string) bool {
+	if info, ok := n.snapshots.Newest(uid); ok && info.Cluster != "" {
+		return info.Cluster == cluster
+	}
+	head := uidHead(cluster)
+	return len(uid) == len(head)+uidTail && strings.HasPrefix(string(uid), head)
 }

@@ -15,6 +15,10 @@ import (
 // There is a cluster if any of the members that cfg names or this node knows is registered on its node, or any member on a
 // node that is up; then cfg says no more than where to look, for the cluster may have other members by now. It is never
 // replaced by a new one, also if it has lost a majority: then the call fails when ctx is done, and what it started runs on.
+// Nor is one of which nothing is found, and which may be lost: where a node has lost something that may have been a member
+// (Report.Losses, Report.Orphans, or one of Report.Damaged without a name), and those that certainly have none are no
+// majority of the members that cfg names, it fails with ra.ErrDamaged, and StartCluster begins anew.
+//
 // It fails with ra.ErrNameTaken if the cluster has another machine than cfg.Machine. While several nodes call it for a
 // cluster that is not there yet, it may fail with ra.ErrNameTaken, too, as StartCluster does; the cluster of one of them is
 // there when the call is repeated.
@@ -37,7 +41,9 @@ func (n *Node) StartOrRestartCluster(ctx context.Context, cfg ClusterConfig) (*C
 		}
 	}
 	if !found {
-		return n.StartCluster(ctx, v.cfg)
+		if err = v.lost(); err == nil {
+			return n.StartCluster(ctx, v.cfg)
+		}
 	}
 	var c *Cluster
 	if err == nil {
@@ -53,12 +59,15 @@ func (n *Node) StartOrRestartCluster(ctx context.Context, cfg ClusterConfig) (*C
 type revival struct {
 	node *Node
 	cfg  ClusterConfig
+	// asked are the lists of members that were asked for: each is, as somebody says, the cluster's.
+	asked [][]ra.ServerID
 	// why tells of each member that was tried why it does not run; nil: it does.
 	why map[ra.ServerID]error
 }
 
 // start starts members that were not tried yet.
 func (v *revival) start(ctx context.Context, ids []ra.ServerID) {
+	v.asked = append(v.asked, ids)
 	var todo []ra.ServerID
 	for _, id := range ids {
 		if _, tried := v.why[id]; !tried {
@@ -82,6 +91,38 @@ func (v *revival) found() (bool, error) {
 		found = found || !saysNothing(err)
 	}
 	return found, nil
+}
+
+// errMayBeLost says that a cluster of which nothing is found is not known to be new, and what can be done.
+var errMayBeLost = errors.New("nothing of it is found, and it may be among what these nodes have lost: bring back the nodes " +
+	"that are away, or what was lost, and call again; Node.StartCluster gives it up and begins anew")
+
+// lost returns an error if the cluster, of which nothing was found, may have been there: it wraps ra.ErrDamaged.
+func (v *revival) lost() error {
+	for _, ids := range v.asked {
+		if failed := v.lostAmong(ids); len(failed) > 0 {
+			return fmt.Errorf("%w: %w", errMayBeLost, joined(failed))
+		}
+	}
+	return nil
+}
+
+// lostAmong returns which members of a cluster may have been there. There are none if a majority certainly was not: no
+// cluster began, or goes on, without one.
+func (v *revival) lostAmong(ids []ra.ServerID) (failed []*MemberError) {
+	never := 0
+	for _, id := range ids {
+		switch err := v.why[id]; {
+		case errors.Is(err, ra.ErrDamaged):
+			failed = append(failed, &MemberError{Member: id, Err: err})
+		case errors.Is(err, errAbsent):
+			never++
+		}
+	}
+	if 2*never > len(ids) {
+		return nil
+	}
+	return failed
 }
 
 // saysNothing reports whether the error of errandRevive leaves it open whether the cluster has data on that node, or says
@@ -153,12 +194,13 @@ var (
 	errOtherMachine = fmt.Errorf("%w by a cluster with another machine", ra.ErrNameTaken)
 )
 
-// revive starts a member of this node, unless it runs; nil is one that is not registered. It fails with errAbsent,
-// ra.ErrNameTaken if the member is of another cluster, errOtherMachine, and as startMember does.
+// revive starts a member of this node, unless it runs; nil is one that is not registered. It fails with errAbsent, and
+// ra.ErrDamaged, too, if it may have been registered; with ra.ErrNameTaken if the member is of another cluster,
+// errOtherMachine, and as startMember does.
 func (n *Node) revive(ctx context.Context, r *record, f errandFor) error {
 	switch {
 	case r == nil:
-		return errAbsent
+		return n.orLostOf(f.cluster, errAbsent)
 	case r.reg.cluster != f.cluster:
 		return fmt.Errorf("%w: member %s is of cluster %s", ra.ErrNameTaken, r.id.Name, r.reg.cluster)
 	case r.reg.machine != f.machine:

@@ -48,7 +48,7 @@ func Members(cluster string, nodes ...ra.NodeID) []ra.ServerID {
 // Cluster.NotStarted names those. To leave nothing behind it may go on for some seconds when ctx is done. If this node, or
 // that of a member, is closed, crashes or is out of reach meanwhile, members may be left that were never elected:
 // StartOrRestartCluster goes on with them, unless they are too few. Those keep the name until they are deleted by force
-// (Member.Delete).
+// (Member.Delete). What nodes have lost keeps no name: it begins anew where StartOrRestartCluster would not.
 func (n *Node) StartCluster(ctx context.Context, cfg ClusterConfig) (*Cluster, error) {
 	all, err := n.StartClusters(ctx, []ClusterConfig{cfg})
 	if len(all) == 1 && all[0] != nil {
