@@ -66,10 +66,15 @@ func (n *Node) restoreLog(r *record, m *wal.Member) error {
 		// What was removed may have come back, and nothing shows it.
 		m.Mark.Add(wal.Mark{What: wal.DamagedLog, From: 1})
 	}
+	var stays error
+	if raftlog.Disowns(m, n.segments, snap) {
+		stays, snap = n.disown(r, errStale), raftlog.Position{}
+	}
+	missing := n.missingSnapshots(m)
 	var err error
 	r.log, err = raftlog.Recover(m, n.segments, snap)
 	r.accepted.term, _ = r.log.Term(r.log.Last())
-	err = errors.Join(err, n.missingSnapshot(r.uid, r.log))
+	err = errors.Join(err, heldAll(r.log, missing))
 	switch what := m.Mark.What; {
 	case what&wal.DamagedState != 0:
 		return errVoteLost
@@ -77,34 +82,61 @@ func (n *Node) restoreLog(r *record, m *wal.Member) error {
 		r.setLost(err)
 		r.accepted.mark.Add(wal.Mark{What: wal.DamagedLog, From: r.log.Last() + 1})
 	}
+	return stays
+}
+
+// errStale says that a snapshot is not of the history that its member went on with.
+var errStale = errors.New("it is of a history that was given up: what is committed contradicts it")
+
+// disownSnapshot moves the snapshot of another cluster, which has come to lie under the member's name, to quarantine: what
+// the member had there is lost, as if it could not be read. The cluster may have had the same name.
+func (n *Node) disownSnapshot(r *record) error {
+	info, ok := n.snapshots.Newest(r.uid)
+	switch origin := snapshot.Origin(r.reg.initial); {
+	case !ok || r.reg.cluster == "":
+		return nil
+	case info.Cluster != "" && info.Cluster != r.reg.cluster:
+		return n.disown(r, fmt.Errorf("it is one of cluster %s", info.Cluster))
+	case info.Origin != "" && info.Origin != origin:
+		return n.disown(r, fmt.Errorf("it is one of another cluster %s, which began with %s", info.Cluster, info.Origin))
+	}
 	return nil
 }
 
-// disownSnapshot moves the snapshot of another cluster, which has come to lie under the member's name, to quarantine: what
-// the member had there is lost, as if it could not be read.
-func (n *Node) disownSnapshot(r *record) error {
-	info, ok := n.snapshots.Newest(r.uid)
-	if !ok || info.Cluster == "" || r.reg.cluster == "" || info.Cluster == r.reg.cluster {
-		return nil
-	}
+// disown moves a member's snapshot, which is not its own, to quarantine.
+func (n *Node) disown(r *record, cause error) error {
+	info, _ := n.snapshots.Newest(r.uid)
 	if err := n.snapshots.Condemn(info); err != nil {
-		return fmt.Errorf("the snapshot is one of cluster %s: %w", info.Cluster, err)
+		return fmt.Errorf("the snapshot at %d must go, %w: %w", info.Index, cause, err)
 	}
 	found := &n.report.Snapshots
 	found.Lost = append(found.Lost, info)
 	found.Damaged = append(found.Damaged, snapshot.DamagedSnapshot{
-		UID: r.uid, Index: info.Index, Term: info.Term, Cause: fmt.Errorf("%w: it is one of cluster %s", ra.ErrCorrupt, info.Cluster),
+		UID: r.uid, Index: info.Index, Term: info.Term, Cause: fmt.Errorf("%w: %w", ra.ErrCorrupt, cause),
 	})
 	return nil
 }
 
-// missingSnapshot returns an error if a member once had a snapshot, which now lies in quarantine, and neither a later one
-// nor a log that reaches so far. It may have acknowledged all of it before the write-ahead log heard of it.
-func (n *Node) missingSnapshot(uid ra.UID, log *raftlog.Log) error {
+// missingSnapshots returns the snapshots that a member once had, and which now lie in quarantine. One that its log rules out it
+// never had, or has given up.
+func (n *Node) missingSnapshots(m *wal.Member) []raftlog.Position {
+	var missing []raftlog.Position
 	for i := range n.report.Snapshots.Lost {
 		lost := &n.report.Snapshots.Lost[i]
-		if lost.UID == uid && !log.Holds(raftlog.Position{Index: lost.Index, Term: lost.Term}) {
-			return fmt.Errorf("%w: the snapshot at %d is lost", ra.ErrDamaged, lost.Index)
+		at := raftlog.Position{Index: lost.Index, Term: lost.Term}
+		if lost.UID == m.Writer.UID() && !raftlog.Disowns(m, n.segments, at) {
+			missing = append(missing, at)
+		}
+	}
+	return missing
+}
+
+// heldAll returns an error unless the log has, or a later snapshot stands for, all that snapshots stood for which are missing:
+// the member may have acknowledged it before the write-ahead log heard of it.
+func heldAll(log *raftlog.Log, missing []raftlog.Position) error {
+	for _, p := range missing {
+		if !log.Holds(p) {
+			return fmt.Errorf("%w: the snapshot at %d is lost", ra.ErrDamaged, p.Index)
 		}
 	}
 	return nil

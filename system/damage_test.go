@@ -383,6 +383,155 @@ func TestSwappedSnapshots(t *testing.T) {
 	}
 }
 
+// I11: a snapshot of another cluster that has the same name, of the same index and term, has come to lie under a member's
+// name. That is no different. With such a checkpoint nothing is lost.
+func TestSnapshotOfAnotherClusterOfTheName(t *testing.T) {
+	for _, suffix := range []string{".snap", ".ckpt"} {
+		t.Run(suffix, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var stored [][]byte
+				var files []string
+				var w *world
+				for _, by := range []int64{1, 2} {
+					w = newWorld(t, 1, func(c *Config) { c.Snapshots = snapshot.Policy{MinBytes: 1, Growth: 1, MinRecovery: 1} })
+					w.rest(w.cluster("c", "counter", "n1"), by)
+					files = append(files, w.firstFile("n1", "snapshots", suffix))
+					stored = append(stored, readAll(t, w.disks["n1"], files[len(files)-1]))
+				}
+				if _, first, _ := strings.Cut(files[0], "."); !strings.HasSuffix(files[1], first) {
+					t.Fatalf("%q are not of one index and term", files)
+				}
+				if suffix == ".snap" { // it would take the place of what is in the snapshot
+					if err := w.disks["n1"].Remove(w.firstFile("n1", "snapshots", ".ckpt")); err != nil {
+						t.Fatal(err)
+					}
+				}
+				replaceFile(t, w.disks["n1"], files[1], stored[0])
+				n := w.open("n1")
+				c, err := n.Cluster("c")
+				if err != nil {
+					t.Fatal(err)
+				}
+				switch r := n.Report(); {
+				case suffix == ".ckpt":
+					if sum := w.add(c, 1); sum != 21 || len(r.Suspect)+len(r.Damaged) > 0 {
+						t.Errorf("counts %d: %+v", sum, r)
+					}
+				case len(r.Suspect) != 1 || len(r.Damaged) != 0 || len(r.Snapshots.Damaged) != 1:
+					t.Errorf("%+v", r)
+				default:
+					if sum, ok := w.sumAt(n, "c"); ok && sum != 0 {
+						t.Errorf("a local query answers %d, with what another cluster counted", sum)
+					}
+					if _, err := c.Process(w.ctx(), reference.AppendAdd(nil, 1)); !errors.Is(err, ra.ErrDamaged) {
+						t.Errorf("a command ends with %v", err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// rest has a cluster on n1 take in ten commands and a snapshot, and closes n1 when its log begins behind that.
+func (w *world) rest(c *Cluster, by int64) {
+	w.t.Helper()
+	for range 10 {
+		w.add(c, by)
+		synctest.Wait() // a snapshot that is due is there before the next command
+	}
+	w.close("n1")
+	n := w.open("n1")
+	w.eventually("flush", func() bool { return n.Stats().RollOvers > 0 })
+	w.close("n1")
+}
+
+// I11: a snapshot of its own cluster serves a member, also when nobody is left of those with whom the cluster began, and
+// itself had not been added then.
+func TestSnapshotWithoutTheFirstMembers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, func(c *Config) { c.Snapshots = snapshot.Policy{MinBytes: 1, Growth: 1} })
+		c := w.cluster("c", "counter", "n1")
+		at := func(node ra.NodeID) ra.ServerID { return ra.ServerID{Name: "c", Node: node} }
+		if err := c.AddMember(w.ctx(), at("n2"), ra.Voter); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(c.RemoveMember(w.ctx(), at("n1")), w.n(1).Member(at("n1")).Delete(w.ctx())); err != nil {
+			t.Fatal(err)
+		}
+		for range 10 {
+			w.add(c, 1)
+			synctest.Wait()
+		}
+		if err := c.AddMember(w.ctx(), at("n3"), ra.NonVoter); err != nil {
+			t.Fatal(err)
+		}
+		w.eventually("a snapshot on n3", func() bool { return len(w.n(3).snapshots.UIDs()) == 1 })
+		uid := w.n(3).registry.byName("c").uid
+		w.close("n3")
+		n := w.open("n3")
+		if info, ok := n.snapshots.Newest(uid); !ok || len(n.Report().Snapshots.Damaged)+len(n.Report().Suspect) > 0 {
+			t.Errorf("%+v, %v: %+v", info, ok, n.Report())
+		}
+		w.eventually("the sum on n3", func() bool { sum, ok := w.sumAt(n, "c"); return ok && sum == 10 })
+	})
+}
+
+// I12: what was given up when a loss was accepted does not come back with a snapshot, or a checkpoint, of before the loss: what
+// was committed since contradicts it. Nothing is lost by that.
+func TestStaleSnapshotAfterAcceptLoss(t *testing.T) {
+	for _, suffix := range []string{".snap", ".ckpt"} {
+		t.Run(suffix, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				policy := snapshot.Policy{MinBytes: 1, Growth: 1, MinRecovery: 1}
+				w := newWorld(t, 1, func(c *Config) { c.Snapshots = policy })
+				w.rest(w.cluster("c", "counter", "n1"), 100)
+				file := w.firstFile("n1", "snapshots", suffix)
+				stored := readAll(t, w.disks["n1"], file)
+				names, err := w.disks["n1"].List("snapshots")
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, name := range names {
+					if err := w.disks["n1"].Remove("snapshots/" + name); err != nil {
+						t.Fatal(err)
+					}
+				}
+				policy.MinBytes = 1 << 20
+				n := w.open("n1")
+				if err := n.AcceptLoss(w.ctx(), "c"); err != nil {
+					t.Fatal(err)
+				}
+				c, err := n.Cluster("c")
+				if err != nil {
+					t.Fatal(err)
+				}
+				sum := w.add(c, 1)
+				w.close("n1")
+				replaceFile(t, w.disks["n1"], file, stored)
+				for range 2 {
+					n = w.open("n1")
+					if r := n.Report(); len(r.Suspect)+len(r.Damaged) > 0 {
+						t.Errorf("%+v", r)
+					}
+					c, err := n.Cluster("c")
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got := w.add(c, 1); got != sum+1 {
+						t.Fatalf("the counter goes on with %d, behind %d", got, sum)
+					}
+					sum++
+					w.close("n1")
+				}
+				kept := path.Join("snapshots", vfs.Quarantine, path.Base(file))
+				if got := readAll(t, w.disks["n1"], kept); !bytes.Equal(got, stored) {
+					t.Error("another file is in quarantine")
+				}
+			})
+		})
+	}
+}
+
 // swapSnapshots has the snapshots of two clusters on a node that is closed change places, and returns their names and what
 // is in them now.
 func (w *world) swapSnapshots(node ra.NodeID, clusters ...string) (files []string, contents [][]byte) {

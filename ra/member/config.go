@@ -150,7 +150,8 @@ type Config struct {
 	// Factory makes the machine. InitialVersion is the version that the first commands are applied with (VER-10).
 	Factory        machine.Factory
 	InitialVersion machine.Version
-	// Initial is the configuration as long as log and snapshots say nothing else.
+	// Initial is the configuration as long as log and snapshots say nothing else: that with which the cluster began, the same
+	// for all members, whenever they come.
 	Initial []ra.Member
 	// State is term and vote as recovered. Applied is known to be committed (LOG-07); up to there the log is replayed
 	// without effects (EFF-03).
@@ -192,7 +193,7 @@ type Config struct {
 // settings returns what a Server keeps, with what was left open filled in.
 func (c *Config) settings() settings {
 	s := settings{
-		Raft: c.Raft, ID: c.ID, Cluster: c.Cluster, Factory: c.Factory, InitialVersion: c.InitialVersion,
+		Raft: c.Raft, ID: c.ID, Cluster: c.Cluster, Origin: snapshot.Origin(c.Initial), Factory: c.Factory, InitialVersion: c.InitialVersion,
 		Log: c.Log, Store: c.Store, Net: c.Net, Timer: c.Timer, Snapshots: c.Snapshots, Background: c.Background,
 		Host: c.Host, Scratch: c.Scratch, Policy: c.Policy, Observer: c.Observer,
 		Batch: c.Batch, MaxAppendBytes: orElse(c.MaxAppendBytes, 1<<20), MaxHeld: orElse(c.MaxHeld, 4096), ChunkBytes: orElse(c.ChunkBytes, 1<<20),

@@ -76,6 +76,7 @@ type settings struct {
 	Raft           raft.Config
 	ID             ra.ServerID
 	Cluster        string
+	Origin         ra.UID // of the cluster, see snapshot.Origin
 	Factory        machine.Factory
 	InitialVersion machine.Version
 	Log            Log

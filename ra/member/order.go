@@ -96,7 +96,7 @@ func (s *Server) orderReset(index ra.Index) { s.order(&wal.Op{Reset: index}, tru
 // up to it, or the reset that stands for them, were ordered before, so that the mark is never durable without them.
 func (s *Server) order(op *wal.Op, own bool) {
 	n := &s.orders
-	if applied := s.status.Applied; applied > n.marked && op.Reset == 0 {
+	if applied := s.markable(); applied > n.marked && op.Reset == 0 {
 		if idle := n.written == n.last; idle || applied-n.marked >= markStep {
 			op.Applied, n.marked = applied, applied
 		}
@@ -105,14 +105,19 @@ func (s *Server) order(op *wal.Op, own bool) {
 	s.write(op)
 }
 
+// markable returns up to where the log is known to be committed and applied. A member that was restored from a checkpoint which
+// is ahead of its log has applied more: what its log has below that need not be what was committed.
+func (s *Server) markable() ra.Index { return min(s.status.Applied, s.core.Commit()) }
+
 // Mark returns an order without a number that notes how far the member has applied its log, or nil if there is nothing
 // to note (LOG-07). Stored after an orderly Stop it spares the next start to repeat effects.
 func (s *Server) Mark() *wal.Op {
 	n := &s.orders
-	if s.status.Applied <= n.marked || len(n.backlog) > 0 {
+	applied := s.markable()
+	if applied <= n.marked || len(n.backlog) > 0 {
 		return nil
 	}
-	n.marked = s.status.Applied
+	n.marked = applied
 	return &wal.Op{Applied: n.marked}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/heliopolis-raft/heliopolis/machine"
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
+	"github.com/heliopolis-raft/heliopolis/ra/raftlog"
 	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
 )
 
@@ -43,7 +44,7 @@ func (s *Server) restore(cfg *Config) (*raft.Restored, error) {
 	for first, term := range s.cfg.Log.Runs() {
 		r.Runs = append(r.Runs, raft.TermRun{First: first, Term: term})
 	}
-	if err := s.restoreMachine(r); err != nil {
+	if err := s.restoreMachine(r, min(max(cfg.Applied, r.Snapshot.Index), r.Last)); err != nil {
 		return nil, err
 	}
 	s.beginSnapshots()
@@ -106,13 +107,14 @@ func (s *Server) makeMachine() (b *machine.Bound, err error) {
 	return machine.Bind(m, init.Version)
 }
 
-// restoreMachine makes the machine, from the newest checkpoint or snapshot if there is one (CKPT-02).
-func (s *Server) restoreMachine(r *raft.Restored) (err error) {
+// restoreMachine makes the machine, from the newest checkpoint or snapshot if there is one (CKPT-02). The log is committed up
+// to known at least.
+func (s *Server) restoreMachine(r *raft.Restored, known ra.Index) (err error) {
 	if s.cfg.Snapshots == nil {
 		s.machine, err = s.makeMachine()
 		return err
 	}
-	meta, restored := s.fromCheckpoint()
+	meta, restored := s.fromCheckpoint(known)
 	if !restored {
 		reader, err := s.cfg.Snapshots.OpenReader(s.cfg.Raft.Self)
 		if errors.Is(err, snapshot.ErrNone) {
@@ -141,15 +143,11 @@ func (s *Server) restoreMachine(r *raft.Restored) (err error) {
 
 // fromCheckpoint restores the machine from the newest checkpoint from which that is possible, and reports whether there
 // was one. The log still has what led to them, so one that cannot be read, or that the machine does not understand,
-// gives way to what is older, whatever the reason.
-func (s *Server) fromCheckpoint() (snapshot.Meta, bool) {
+// gives way to what is older, whatever the reason; so does one of a history that was given up, as what is committed shows.
+func (s *Server) fromCheckpoint(known ra.Index) (snapshot.Meta, bool) {
 	store := s.cfg.Snapshots
 	for _, info := range slices.Backward(store.Checkpoints(s.cfg.Raft.Self)) {
-		reader, err := store.OpenCheckpoint(info)
-		var meta snapshot.Meta
-		if err == nil {
-			meta, err = s.load(reader)
-		}
+		meta, err := s.loadCheckpoint(info, known)
 		if err == nil {
 			return meta, true
 		}
@@ -159,6 +157,18 @@ func (s *Server) fromCheckpoint() (snapshot.Meta, bool) {
 		s.problem(fmt.Errorf("no start from the checkpoint at %d: %w", info.Index, err))
 	}
 	return snapshot.Meta{}, false
+}
+
+// loadCheckpoint makes the machine and restores it from one checkpoint.
+func (s *Server) loadCheckpoint(info snapshot.Info, known ra.Index) (snapshot.Meta, error) {
+	if raftlog.RuledOut(Position{Index: info.Index, Term: info.Term}, known, s.cfg.Log.Term) {
+		return snapshot.Meta{}, fmt.Errorf("%w: it is of a history that was given up", ra.ErrCorrupt)
+	}
+	reader, err := s.cfg.Snapshots.OpenCheckpoint(info)
+	if err != nil {
+		return snapshot.Meta{}, err
+	}
+	return s.load(reader)
 }
 
 // load makes the machine and restores it from what reader reads, which it closes.
@@ -176,8 +186,8 @@ func (s *Server) load(reader *snapshot.Reader) (snapshot.Meta, error) {
 // restoredMachine makes a machine with the state that reader reads. It may run on any goroutine.
 func (s *Server) restoredMachine(meta snapshot.Meta, reader *snapshot.Reader) (b *machine.Bound, err error) {
 	defer recoverPanic(&err)
-	if of, named := meta.Fields[clusterField]; named && string(of) != s.cfg.Cluster {
-		return nil, fmt.Errorf("%w: the snapshot is one of cluster %q", ra.ErrCorrupt, of)
+	if err := s.foreign(meta); err != nil {
+		return nil, err
 	}
 	if b, err = s.makeMachine(); err != nil {
 		return nil, err
@@ -190,6 +200,17 @@ func (s *Server) restoredMachine(meta snapshot.Meta, reader *snapshot.Reader) (b
 	}
 	_, err = io.Copy(io.Discard, reader) // what the machine did not want to read must check, too
 	return b, err
+}
+
+// foreign returns an error if a snapshot says that it is another cluster's, perhaps of the same name.
+func (s *Server) foreign(meta snapshot.Meta) error {
+	if of, named := meta.Fields[clusterField]; named && string(of) != s.cfg.Cluster {
+		return fmt.Errorf("%w: the snapshot is one of cluster %q", ra.ErrCorrupt, of)
+	}
+	if of, named := meta.Fields[originField]; named && ra.UID(of) != s.cfg.Origin {
+		return fmt.Errorf("%w: the snapshot is one of another cluster %q, which began with %q", ra.ErrCorrupt, s.cfg.Cluster, of)
+	}
+	return nil
 }
 
 // adopt puts a machine in force whose state is that of a snapshot.
@@ -262,11 +283,13 @@ func (s *Server) replayOne(r *raft.Restored, e *ra.Entry, fx *machine.Effects) (
 	return err
 }
 
-// The names under which snapshots keep the machine's clock, and the name of their cluster: two clusters may well have
-// snapshots of the same index and term, which nothing else would keep apart if their files changed places.
+// The names under which snapshots keep the machine's clock, and whose they are: two clusters, of two names or, one after the
+// other, of one, may well have snapshots of the same index and term, which nothing else would keep apart if their files changed
+// places.
 const (
 	clockField   = "time"
 	clusterField = snapshot.ClusterField
+	originField  = snapshot.OriginField
 )
 
 // clockOf returns the machine's clock as a snapshot has it, in milliseconds since 1970.

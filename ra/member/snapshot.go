@@ -273,6 +273,7 @@ func (s *Server) metaAt(index ra.Index) (snapshot.Meta, error) {
 		Fields: map[string][]byte{
 			clockField:   binary.LittleEndian.AppendUint64(nil, uint64(m.time)),
 			clusterField: []byte(s.cfg.Cluster),
+			originField:  []byte(s.cfg.Origin),
 		},
 	}, err
 }

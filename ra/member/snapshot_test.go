@@ -347,6 +347,26 @@ func TestCheckpointAheadOfTheLog(t *testing.T) {
 	r.check("a", "b", "c")
 }
 
+// CKPT-02, LOG-07: nor does a mark say so, by itself or with an order, which the next start would believe.
+func TestMarkBehindTheCheckpoint(t *testing.T) {
+	_, a, b := checkpointAhead(t, func(*rigNode, machine.Meta) {})
+	a.start()
+	if mark := a.server.Mark(); mark != nil && mark.Applied > 4 {
+		t.Errorf("the log is marked as applied up to %d", mark.Applied)
+	}
+	a.crash(vfs.CrashKept)
+	a.start()
+	later := b.server.Status().Term + 1
+	a.server.Step(&raft.Message{Kind: raft.Append, From: "b", To: "a", Term: later, Index: 100, LogTerm: later, Last: 100})
+	a.server.Flush() // an order with the term
+	a.sync()
+	a.crash(vfs.CrashKept)
+	a.start()
+	if st := a.server.Status(); st.Term != later || st.Applied != 8 || st.Commit > 4 {
+		t.Errorf("begins with %+v", st)
+	}
+}
+
 // CKPT-02, SNAP-03: a state that came with a checkpoint from ahead of the log is that of no entry that the log has until that
 // is committed. No snapshot is made of it before, neither for want of room nor to rescue anything.
 func TestNoSnapshotAheadOfTheLog(t *testing.T) {

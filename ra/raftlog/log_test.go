@@ -483,3 +483,25 @@ func TestConcurrentUse(t *testing.T) {
 		t.Fatalf("%v: is all flushed", l)
 	}
 }
+
+// TestRuledOut: what is committed keeps its term, and terms never fall along a log; what is not known says nothing.
+func TestRuledOut(t *testing.T) {
+	terms := []ra.Term{3: 2, 4: 2, 5: 4, 6: 4, 7: 5} // the first two are not kept, 6 is committed, 7 is not
+	term := func(i ra.Index) (ra.Term, bool) {
+		if i < 3 || i > 7 {
+			return 0, false
+		}
+		return terms[i], true
+	}
+	for p, want := range map[Position]bool{
+		{2, 9}: false, {3, 2}: false, {3, 1}: true, {3, 4}: true, {6, 4}: false, {6, 3}: true, {6, 5}: true,
+		{7, 4}: false, {7, 3}: true, {7, 5}: false, {9, 4}: false, {9, 3}: true, {9, 8}: false,
+	} {
+		if got := RuledOut(p, 6, term); got != want {
+			t.Errorf("%+v is ruled out: %v", p, got)
+		}
+	}
+	if RuledOut(Position{9, 1}, 0, term) || RuledOut(Position{9, 1}, 2, term) {
+		t.Error("something is ruled out by nothing")
+	}
+}

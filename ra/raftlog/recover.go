@@ -41,6 +41,34 @@ func Recover(m *wal.Member, segs *segment.Set, snap Position) (*Log, error) {
 	return l, err
 }
 
+// Disowns reports whether a snapshot cannot be of the log that m and the segments have, as is so for one of a history that was
+// given up, which has come back from a backup. Nothing is known of that if the log is damaged, or if none of it is known to be
+// committed. It changes nothing, and is to be asked before Recover.
+func Disowns(m *wal.Member, segs *segment.Set, snap Position) bool {
+	if m.Mark.What != 0 || snap.Index == 0 {
+		return false
+	}
+	return RuledOut(snap, min(m.Applied, m.Writer.Last()), func(i ra.Index) (ra.Term, bool) {
+		term, ok := m.Entries.Term(i)
+		if void := m.Reset != 0 || m.Truncated != 0 && i >= m.Truncated; !ok && !void {
+			term, ok = segs.Term(m.Writer.UID(), i)
+		}
+		return term, ok
+	})
+}
+
+// RuledOut reports whether nothing committed stands at p in a log that is committed up to known, by what term knows of it:
+// what is committed keeps its term, and no term is lower than one before it. What is not committed rules out nothing, since it
+// may be of a later term than what takes its place.
+func RuledOut(p Position, known ra.Index, term func(ra.Index) (ra.Term, bool)) bool {
+	if p.Index <= known {
+		at, ok := term(p.Index)
+		return ok && at != p.Term
+	}
+	before, ok := term(known)
+	return ok && before > p.Term
+}
+
 // marked returns from where on entries are known to be lost, and an error if any are. That is so, too, if segments are ahead
 // of the write-ahead log: then one of them is not what it was.
 func (l *Log) marked(m *wal.Member, snap Position) (ra.Index, error) {

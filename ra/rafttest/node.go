@@ -261,6 +261,9 @@ func (p *peer) restore(found *wal.Recovery) error {
 		}
 		info, _ := p.node.snaps.Newest(p.uid)
 		snap := raft.Position{Index: info.Index, Term: info.Term}
+		if raftlog.Disowns(m, p.node.segs, raftlog.Position(snap)) {
+			p.cluster.truth.breach("I9", "%s takes its own snapshot %+v for one of another history", p.uid, snap)
+		}
 		var err error
 		p.log, err = raftlog.Recover(m, p.node.segs, raftlog.Position(snap))
 		if p.assess(m, err); err != nil && !p.unmarked {

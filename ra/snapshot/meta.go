@@ -40,8 +40,24 @@ type Meta struct {
 	Fields map[string][]byte
 }
 
-// ClusterField is the name of the field that holds the name of the cluster whose state it is.
-const ClusterField = "cluster"
+// The names of the fields that say whose state it is: ClusterField has the name of the cluster, OriginField its Origin, which
+// an earlier cluster of the name, or that of another installation, does not have.
+const (
+	ClusterField = "cluster"
+	OriginField  = "origin"
+)
+
+// Origin names a cluster for good, by the configuration that it began with: the lowest of its uids, which are never reused.
+// All members know that configuration, whenever they came, and whoever is left of it. It is "" for no members.
+func Origin(initial []ra.Member) ra.UID {
+	var lowest ra.UID
+	for i := range initial {
+		if uid := initial[i].UID; i == 0 || uid < lowest {
+			lowest = uid
+		}
+	}
+	return lowest
+}
 
 // encode returns the meta as it is stored. Equal metas have equal encodings.
 //

@@ -70,8 +70,10 @@ type Info struct {
 	Size, State int64
 	// Recovery says that it is a recovery checkpoint.
 	Recovery bool
-	// Cluster is the name of the cluster whose state it is, if it was found when the store was opened and says so.
+	// Cluster is the name of the cluster whose state it is, and Origin that of OriginField, if it was found when the store was
+	// opened and says so.
 	Cluster string
+	Origin  ra.UID
 
 	at place
 }
@@ -318,7 +320,7 @@ func (l *layout) info(n id) Info {
 	_, recovery := l.meta.Fields[recoveryField]
 	return Info{
 		UID: n.uid, Index: n.index, Term: n.term, Size: l.size, State: int64(l.foot.raw), Recovery: recovery && n.checkpoint,
-		Cluster: string(l.meta.Fields[ClusterField]),
+		Cluster: string(l.meta.Fields[ClusterField]), Origin: ra.UID(l.meta.Fields[OriginField]),
 	}
 }
 
