@@ -6,9 +6,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"path"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/heliopolis-raft/heliopolis/machine/reference"
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -168,6 +171,52 @@ func TestDamagedBody(t *testing.T) {
 		wantErr(t, err, func(err error) bool { return errors.Is(err, ra.ErrDamaged) })
 		if r := n.Report(); len(r.Suspect) != 1 || len(r.NotStarted) != 0 || n.Stats().Suspect != 1 {
 			t.Errorf("report %+v, stats %+v", r, n.Stats())
+		}
+	})
+}
+
+// TestMarkBeforeQuarantine: what may be void since a file of segments is lost is marked, durably, before that file moves to
+// quarantine, however slow the log's syncs are, and nothing but its batch has the mark because no segment can be written.
+// The power fails in that moment: the next start knows of the loss by the mark alone (I10).
+func TestMarkBeforeQuarantine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		n := openStorageNode(t, storageConfig(mem))
+		early, late := newLife(t, n, "early"), newLife(t, n, "late")
+		early.append(3, 100)
+		for n.Stats().RollOvers < 4 {
+			late.append(1, 3000)
+		}
+		mustClose(t, n)
+		names, err := mem.List("segments")
+		if err != nil {
+			t.Fatal(err)
+		}
+		lost := names[len(names)-1]
+		mem.Cut("segments/"+lost, 100)
+		slow, left := vfs.NewErrs(mem), (*vfs.Mem)(nil)
+		slow.Inject(vfs.Fault{Op: vfs.OpCreate, Name: "*.seg.tmp"})
+		slow.Judge(func(op vfs.Op, name string) *vfs.Fault {
+			switch log, _ := path.Match(walFile, path.Base(name)); {
+			case log && op == vfs.OpSync:
+				time.Sleep(time.Second) // of the bubble's clock: all else that can happen comes first
+			case op == vfs.OpRename && name == path.Join("segments", vfs.Quarantine, lost) && left == nil:
+				left = mem.Crash(vfs.CrashLost, rand.New(rand.NewPCG(1, 1)))
+			}
+			return nil
+		})
+		n = openStorageNode(t, storageConfig(slow))
+		synctest.Wait()
+		mustClose(t, n)
+		if left == nil {
+			t.Fatal("what cannot be read has stayed where it was")
+		}
+		if err := left.Remove("segments/" + lost); err != nil { // the move will be durable
+			t.Fatal(err)
+		}
+		n = openStorageNode(t, storageConfig(left))
+		if r := n.Report(); !errors.Is(r.Suspect[early.r.uid], ra.ErrDamaged) {
+			t.Errorf("nobody knows of the loss any more: %+v", r)
 		}
 	})
 }
