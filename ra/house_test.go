@@ -32,12 +32,13 @@ var mayImport = map[string][]string{
 	"system": {"ra", "ra/raft", "ra/warm", "ra/raftlog", "ra/member", "ra/snapshot", "actor", "machine", "segment", "wal",
 		"wal/vfs", "wal/memtable"},
 
-	"machine/reference":    {"ra", "machine"},
-	"system/damagetest":    {}, // tests only
-	"system/monkeytest":    {}, // tests only
-	"ra/fuzztest":          {},
-	"ra/fuzztest/fuzzall":  {},
-	"ra/rafttest/campaign": {"ra/rafttest"},
+	"machine/reference":     {"ra", "machine"},
+	"system/damagetest":     {}, // tests only
+	"system/monkeytest":     {}, // tests only
+	"ra/fuzztest":           {},
+	"ra/fuzztest/fuzzall":   {},
+	"ra/rafttest/campaign":  {"ra/rafttest"},
+	"ra/rafttest/corecover": {},
 }
 
 // forbidden lists imports that would break a promise of the package: the core is deterministic, storage reaches the

@@ -52,6 +52,7 @@ type peer struct {
 	leading     ra.Term
 	term        ra.Term // of the newest order; it may not be durable yet
 	promise     promised
+	patient     patient
 	maybe       *durable // after a crash: what was durable and what was just being made so
 
 	// ghosts are acknowledgements of the past; see haunt.
@@ -74,8 +75,11 @@ func (p *peer) alive() bool { return p.node.up && !p.gone && p.server != nil }
 
 // step takes a message in. Some batches end at once, others gather for a moment.
 func (p *peer) step(m *raft.Message) {
+	canWait := p.canWait(m)
 	p.hear()
+	p.nonsense(m)
 	p.server.Step(m)
+	p.patient.alone = canWait
 	p.end()
 }
 
@@ -94,12 +98,16 @@ func (p *peer) end() {
 
 func (p *peer) flush() {
 	p.open = false
+	quiet := p.patient.alone
 	if p.promise.expect == nil {
 		p.hear()
 	}
+	p.patient.quiet = quiet
 	p.server.Flush()
+	p.patient = patient{}
 	if p.alive() {
 		p.server.Promise(&p.promise.Promise)
+		p.patient.Patience = p.server.Patience()
 	}
 	p.look()
 }
@@ -252,6 +260,7 @@ func (p *peer) recentConfigs() [][]ra.Member {
 
 // Store puts an order of the member into the batch of the node's log.
 func (p *peer) Store(op *wal.Op) error {
+	p.acts(op)
 	numbered := *op
 	numbered.Seq += p.base
 	if op.State != nil {
@@ -278,6 +287,7 @@ func (p *peer) NewMessage() *raft.Message { return new(raft.Message) }
 
 // Send sends a message through the weather.
 func (p *peer) Send(m *raft.Message) {
+	p.acts(m)
 	p.keeps(m)
 	t := p.cluster.truth
 	switch {

@@ -18,8 +18,10 @@ func (p *peer) wrote(seq uint64) {
 	}
 	m := p.NewMessage()
 	if p.open || !p.promise.Ack(seq, p.promise.told, m) {
+		canWait := p.patient.Written
 		p.hear()
 		p.server.Written(seq)
+		p.patient.alone = canWait
 		p.end()
 		return
 	}
@@ -37,10 +39,11 @@ func (p *peer) wrote(seq uint64) {
 	}
 }
 
-// hear tells the member what was said in its name. It comes before everything else that it is told, and ends the promise.
+// hear tells the member what was said in its name. It comes before everything else that it is told, and ends the promise
+// and the patience.
 func (p *peer) hear() {
 	told := p.promise.told
-	p.promise = promised{}
+	p.promise, p.patient = promised{}, patient{}
 	if told != 0 {
 		p.server.Acknowledged(told)
 	}

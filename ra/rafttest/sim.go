@@ -40,6 +40,8 @@ type Options struct {
 	Skip    []int
 	// tripwire, if not nil, is a test's own invariant.
 	tripwire func(*sim) error
+	// sober: no nonsense.
+	sober bool
 	// Strike, if not nil, is what happens beside what the profile brings.
 	Strike *Strike
 }
@@ -88,6 +90,7 @@ type sim struct {
 	opts    Options
 	profile Profile
 	dice    dice
+	jester  jester
 	queue   queue
 	now     time.Duration
 	events  int
@@ -128,7 +131,7 @@ type cluster struct {
 }
 
 func newSim(o Options) *sim {
-	s := &sim{opts: o, dice: newDice(o.Seed), digest: fnv.New64a()}
+	s := &sim{opts: o, dice: newDice(o.Seed), jester: jester{newDice(^o.Seed)}, digest: fnv.New64a()}
 	if o.Profile != nil {
 		s.profile = *o.Profile
 	} else {

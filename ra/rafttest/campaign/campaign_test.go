@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/heliopolis-raft/heliopolis/ra/rafttest"
@@ -58,5 +59,19 @@ func TestViolations(t *testing.T) {
 	}
 	if s := again.ledger.workload("test", 1); s.Done != 0 {
 		t.Errorf("another workload of that name has %+v", s)
+	}
+}
+
+// TestCounts: what a series does not count is not told as if there were none of it.
+func TestCounts(t *testing.T) {
+	var l ledger
+	l.Core = series{Done: 2, Outcome: rafttest.Outcome{Events: 3000}}
+	l.Storage = series{Done: 3, Outcome: rafttest.Outcome{Events: 5000}}
+	lines := strings.Split(l.String(), "\n")
+	if want := "core: 2 in 0 s, 0 violations: 3000 events"; lines[0] != want {
+		t.Errorf("%q, want %q", lines[0], want)
+	}
+	if !strings.HasPrefix(lines[1], "storage: 3 in 0 s, 0 violations: 5000 events, 0 elections, ") {
+		t.Errorf("%q", lines[1])
 	}
 }

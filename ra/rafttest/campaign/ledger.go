@@ -104,6 +104,14 @@ func (l *ledger) violations() (n int) {
 	return n
 }
 
+// counts tells what a series came to. The schedules of the core alone count their events and nothing else.
+func (l *ledger) counts(s *series) string {
+	if s == &l.Core {
+		return fmt.Sprintf("%d events", s.Outcome.Events)
+	}
+	return s.Outcome.String()
+}
+
 // String lists the figures, and every violation.
 func (l *ledger) String() string {
 	var b strings.Builder
@@ -116,7 +124,7 @@ func (l *ledger) String() string {
 		if s.Of > 0 {
 			fmt.Fprintf(&b, " of %d", s.Of)
 		}
-		fmt.Fprintf(&b, " in %.0f s, %d violations: %s\n", s.Seconds, len(s.Violations), &s.Outcome)
+		fmt.Fprintf(&b, " in %.0f s, %d violations: %s\n", s.Seconds, len(s.Violations), l.counts(s))
 		for _, v := range s.Violations {
 			fmt.Fprintf(&b, "\t%s\n", strings.ReplaceAll(v, "\n", "\n\t"))
 		}

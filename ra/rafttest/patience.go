@@ -1,0 +1,26 @@
+package rafttest
+
+import "github.com/heliopolis-raft/heliopolis/ra/raft"
+
+// patient checks what a leader says of news that can wait (raft.Patience): a batch of nothing else gives it nothing to do.
+type patient struct {
+	raft.Patience
+	// alone: what was taken in since the last batch can wait. quiet: such a batch ends now.
+	alone, quiet bool
+}
+
+// canWait reports whether a peer's message can, and gives the leader nothing to do when its time has come: it does not say of
+// newer code than is in force, nor that the peer is suspect.
+func (p *peer) canWait(m *raft.Message) bool {
+	able := p.patient.Patience
+	return m.Kind == raft.AppendReply && !m.Reject && !m.Suspect && m.Term == able.Term && m.Index <= able.Acks &&
+		m.Version <= uint32(p.machine.state.version)
+}
+
+// acts takes note that the member sends or stores something.
+func (p *peer) acts(what any) {
+	if p.patient.quiet {
+		p.patient.quiet = false
+		p.cluster.truth.breach("patience", "%s has %v, and had patience %+v", p.uid, what, p.patient.Patience)
+	}
+}
