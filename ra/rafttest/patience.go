@@ -21,6 +21,6 @@ func (p *peer) canWait(m *raft.Message) bool {
 func (p *peer) acts(what any) {
 	if p.patient.quiet {
 		p.patient.quiet = false
-		p.cluster.truth.breach("patience", "%s has %v, and had patience %+v", p.uid, what, p.patient.Patience)
+		p.cluster.truth.breach("patience", "%s has %+v for news that could have waited", p.uid, what)
 	}
 }

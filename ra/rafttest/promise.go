@@ -17,13 +17,16 @@ func (p *peer) wrote(seq uint64) {
 		return // late news
 	}
 	m := p.NewMessage()
-	if p.open || !p.promise.Ack(seq, p.promise.told, m) {
+	if p.open || !p.promise.Given() || !p.promise.Ack(seq, p.promise.told, m) {
 		canWait := p.patient.Written
 		p.hear()
 		p.server.Written(seq)
 		p.patient.alone = canWait
 		p.end()
 		return
+	}
+	if m.To != p.promise.Leader() {
+		p.cluster.truth.breach("promise", "%s promised %+v to %s", p.uid, m, p.promise.Leader())
 	}
 	if seq%2 == 0 {
 		p.promise.told = seq
