@@ -9,7 +9,7 @@ import (
 
 // REP-07: of the answers to a leader's appends only those can wait that confirm nothing new, in its own term.
 func TestLettersThatCanWait(t *testing.T) {
-	patience := raft.Patience{Term: 4, Acks: 10, Written: true}
+	patience := raft.Patience{Term: 4, Acks: 10, Version: 2, Written: true}
 	reply := raft.Message{Kind: raft.AppendReply, Term: 4, Index: 10, Last: 12}
 	for what, c := range map[string]struct {
 		change   func(*raft.Message)
@@ -21,6 +21,9 @@ func TestLettersThatCanWait(t *testing.T) {
 		"a refusal":                  {func(m *raft.Message) { m.Reject = true }, patience, false},
 		"of a higher term":           {func(m *raft.Message) { m.Term = 5 }, patience, false},
 		"a vote":                     {func(m *raft.Message) { m.Kind = raft.VoteReply }, patience, false},
+		"of a suspect member":        {func(m *raft.Message) { m.Suspect = true }, patience, false},
+		"of a newer machine":         {func(m *raft.Message) { m.Version = 3 }, patience, false},
+		"of the machine that all do": {func(m *raft.Message) { m.Version = 2 }, patience, true},
 		"to somebody impatient":      {func(*raft.Message) {}, raft.Patience{}, false},
 	} {
 		l := &letter{Message: reply}

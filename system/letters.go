@@ -50,7 +50,7 @@ func (l *letter) supersedes(older *letter) bool {
 
 // canWait reports whether a leader of that patience need not take the letter in at once.
 func (l *letter) canWait(p *raft.Patience) bool {
-	return l.Kind == raft.AppendReply && !l.Reject && l.Term == p.Term && l.Index <= p.Acks
+	return p.CanWait(&l.Message)
 }
 
 // bare reports whether the letter brings word of a commit index and nothing else.

@@ -41,6 +41,7 @@ func (q *quiet) NeedsReset() bool                   { return false }
 func (q *quiet) Runs() iter.Seq2[ra.Index, ra.Term] { return func(func(ra.Index, ra.Term) bool) {} }
 func (q *quiet) Release(ra.Index)                   {}
 func (q *quiet) Install(Position, bool)             {}
+func (q *quiet) Overtaken(Position)                 {}
 func (q *quiet) Bytes() int64                       { return 0 }
 func (q *quiet) FirstSegment() ra.Index             { return 0 }
 func (q *quiet) Snapshot() Position                 { return Position{} }

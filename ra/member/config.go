@@ -41,6 +41,9 @@ type Log interface {
 	Release(upTo ra.Index)
 	// Install says that a received snapshot is in force. The entries above it stay if keep.
 	Install(p Position, keep bool)
+	// Overtaken says at the beginning of a life that a snapshot is in place of which the log was not told. The entries above it
+	// stay if the log has its last entry; otherwise nothing stays, and NeedsReset.
+	Overtaken(p Position)
 	// Bytes is the length of the entries above the snapshot, FirstSegment the lowest index in segments or 0.
 	Bytes() int64
 	FirstSegment() ra.Index

@@ -90,6 +90,7 @@ func (h log) Snapshot() Position        { return Position{} }
 func (h log) NeedsReset() bool          { return false }
 func (h log) Release(ra.Index)          {}
 func (h log) Install(Position, bool)    {}
+func (h log) Overtaken(Position)        {}
 func (h log) Bytes() int64              { return 0 }
 func (h log) FirstSegment() ra.Index    { return 0 }
 

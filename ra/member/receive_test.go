@@ -238,6 +238,44 @@ func TestStopWhileReceiving(t *testing.T) {
 	}
 }
 
+// I8, SNX-04: a life may end when a received snapshot has its place and the log was not told. On the same node the next one
+// begins with that snapshot, log and configuration included, as it would if the node was opened anew.
+func TestSnapshotInPlaceAtTheEndOfALife(t *testing.T) {
+	r := lagging(t)
+	a, c := r.node("a"), r.node("c")
+	for len(c.works) == 0 || !c.server.snaps.receiving.busyWithLast() {
+		c.work()
+		c.sync()
+		a.work()
+		if !r.deliver() && len(c.works) == 0 {
+			a.server.Step(&raft.Message{Kind: raft.Tick})
+			a.server.Flush()
+		}
+	}
+	c.sync()
+	c.works[0].run() // and its end is not told any more
+	state := c.server.Core().State
+	c.server.Stop(ra.ErrClosed)
+	c.base, c.works = c.writer.Seq(), nil
+	var err error
+	if c.server, err = New(c.config(state, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if got, last := c.server.Configuration(), c.log.Last(); got.Index != 201 || last != 201 || !c.log.NeedsReset() || c.server.Status().Applied != 201 {
+		t.Fatalf("begins with configuration %v, the log ends at %d, %+v", got, last, c.server.Status())
+	}
+	c.server.Flush()
+	r.settle()
+	a.propose(3)
+	r.tick(7)
+	r.check("a", "b", "c")
+	c.crash(vfs.CrashLost)
+	c.start()
+	a.propose(3)
+	r.tick(7)
+	r.check("a", "b", "c")
+}
+
 // FSM-06: a transfer that a new leader interrupts is given up, and its own begins.
 func TestNewLeaderInterruptsTheTransfer(t *testing.T) {
 	for chunk := uint32(1); chunk < 7; chunk++ {

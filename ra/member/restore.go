@@ -15,8 +15,9 @@ import (
 )
 
 // New makes a running member of what was recovered: the machine from the newest checkpoint or snapshot, and the log
-// replayed up to what is known to be committed, without effects (FSM-02, EFF-03). It reads the disk, may take long, and
-// uses nothing of the configuration that other members share, nor Store, Net, Timer and Host. The first Flush does.
+// replayed up to what is known to be committed, without effects (FSM-02, EFF-03). It reads the disk, may take long, tells
+// the log of a snapshot of which that has not heard, and uses nothing of the configuration that other members share, nor
+// Store, Net, Timer and Host. The first Flush does.
 func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg.settings(), members: cfg.Initial, entered: ra.Recovered, scratch: new(Scratch)}
 	restored, err := s.restore(&cfg)
@@ -35,21 +36,16 @@ func New(cfg Config) (*Server, error) {
 
 // restore brings the machine to what is known to be committed, and describes the log for the core.
 func (s *Server) restore(cfg *Config) (*raft.Restored, error) {
-	base, baseTerm := s.cfg.Log.Base()
 	r := &raft.Restored{
-		State: cfg.State, Snapshot: raft.Position(s.cfg.Log.Snapshot()), Base: raft.Position{Index: base, Term: baseTerm},
-		Last: s.cfg.Log.Last(), Configurations: []raft.Configuration{{Members: cfg.Initial}},
-		Suspect: cfg.Suspect, Epoch: cfg.Epoch,
+		State: cfg.State, Configurations: []raft.Configuration{{Members: cfg.Initial}}, Suspect: cfg.Suspect, Epoch: cfg.Epoch,
 	}
-	for first, term := range s.cfg.Log.Runs() {
-		r.Runs = append(r.Runs, raft.TermRun{First: first, Term: term})
-	}
+	s.describeLog(r)
 	if err := s.restoreMachine(r, min(max(cfg.Applied, r.Snapshot.Index), r.Last)); err != nil {
 		return nil, err
 	}
 	s.beginSnapshots()
-	if s.status.Applied < base {
-		return nil, fmt.Errorf("%w: the log begins behind %d, the state of the machine is that of %d", ra.ErrDamaged, base, s.status.Applied)
+	if s.status.Applied < r.Base.Index {
+		return nil, fmt.Errorf("%w: the log begins behind %d, the state of the machine is that of %d", ra.ErrDamaged, r.Base.Index, s.status.Applied)
 	}
 	r.State = withTerm(r.State, r.Snapshot.Term)
 	r.Commit = min(max(cfg.Applied, r.Snapshot.Index, r.Commit), r.Last)
@@ -66,6 +62,16 @@ func (s *Server) restore(cfg *Config) (*raft.Restored, error) {
 	r.Version = uint32(s.machine.Version())
 	s.cfg.Raft.MachineVersion = uint32(s.machine.Local())
 	return r, nil
+}
+
+// describeLog tells the core what the log has.
+func (s *Server) describeLog(r *raft.Restored) {
+	base, term := s.cfg.Log.Base()
+	r.Base, r.Last = raft.Position{Index: base, Term: term}, s.cfg.Log.Last()
+	r.Snapshot, r.Runs = raft.Position(s.cfg.Log.Snapshot()), nil
+	for first, term := range s.cfg.Log.Runs() {
+		r.Runs = append(r.Runs, raft.TermRun{First: first, Term: term})
+	}
 }
 
 // tellEarly tells the machine of a role before the first batch (MAC-06). What it asks for then is kept. When all is
@@ -128,9 +134,13 @@ func (s *Server) restoreMachine(r *raft.Restored, known ra.Index) (err error) {
 			return err
 		}
 	}
-	if err := s.configurationAt(r, meta); err != nil {
-		return err
+	snap := meta
+	if restored {
+		if snap, err = s.belowCheckpoint(r, &meta); err != nil {
+			return err
+		}
 	}
+	s.beginLog(r, snap)
 	if term, known := s.cfg.Log.Term(meta.Index); known && term == meta.Term {
 		r.Commit = meta.Index
 		if meta.Index > r.Snapshot.Index {
@@ -219,24 +229,33 @@ func (s *Server) adopt(b *machine.Bound, meta snapshot.Meta) {
 	s.status.Applied, s.stuck = meta.Index, false
 }
 
-// configurationAt makes that of the snapshot the first of the configurations. If a checkpoint was loaded, the snapshot
-// below it must be asked.
-func (s *Server) configurationAt(r *raft.Restored, loaded snapshot.Meta) error {
-	if r.Snapshot.Index == 0 {
-		return nil
+// belowCheckpoint returns what is known of the snapshot below the checkpoint that was loaded, the zero Meta if there is
+// none. A snapshot that has taken its place just now, as the last work of an earlier life, may be above: then its state is
+// loaded instead.
+func (s *Server) belowCheckpoint(r *raft.Restored, loaded *snapshot.Meta) (snapshot.Meta, error) {
+	reader, err := s.cfg.Snapshots.OpenReader(s.cfg.Raft.Self)
+	switch {
+	case errors.Is(err, snapshot.ErrNone) && r.Snapshot.Index == 0:
+		return snapshot.Meta{}, nil
+	case err != nil:
+		return snapshot.Meta{}, err
+	case reader.Meta().Index > loaded.Index:
+		*loaded, err = s.load(reader)
+		return *loaded, err
 	}
-	if loaded.Index != r.Snapshot.Index {
-		reader, err := s.cfg.Snapshots.OpenReader(s.cfg.Raft.Self)
-		if err != nil {
-			return err
-		}
-		loaded = reader.Meta()
-		if err := reader.Close(); err != nil {
-			return err
-		}
+	return reader.Meta(), reader.Close()
+}
+
+// beginLog makes the configuration of the snapshot the first one. The log may not have heard of it: it may have taken its
+// place when the life before this one ended (I8).
+func (s *Server) beginLog(r *raft.Restored, snap snapshot.Meta) {
+	if p := (Position{Index: snap.Index, Term: snap.Term}); p.Index > r.Snapshot.Index {
+		s.cfg.Log.Overtaken(p)
+		s.describeLog(r)
 	}
-	r.Configurations[0] = raft.Configuration{Index: r.Snapshot.Index, Members: loaded.Members}
-	return nil
+	if r.Snapshot.Index > 0 {
+		r.Configurations[0] = raft.Configuration{Index: r.Snapshot.Index, Members: snap.Members}
+	}
 }
 
 // replay goes through the log once: it finds the configurations and applies what is known to be committed. It begins

@@ -68,6 +68,22 @@ func (l *Log) Install(p Position, keep bool) {
 	}
 }
 
+// Overtaken says that a snapshot is in place of which the log has not heard, because the member's life ended before. It is
+// for the beginning of the next one, when all orders are durable: the log then is what Recover would make of it. If it does
+// not have the snapshot's last entry nothing of it stays, and it NeedsReset.
+func (l *Log) Overtaken(p Position) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case p.Index <= l.base.Index:
+	case l.has(p):
+		l.release(p)
+	default:
+		l.replace(p)
+		l.reset = true
+	}
+}
+
 // replace puts a snapshot in place of the whole log.
 func (l *Log) replace(p Position) {
 	l.cuts = append(l.cuts, cut{from: 1, reset: p.Index, base: l.base.Index, tail: l.table.View(1, math.MaxUint64)})

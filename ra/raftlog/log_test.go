@@ -357,6 +357,35 @@ func TestInstall(t *testing.T) {
 	}
 }
 
+// TestOvertaken: a snapshot of which the log was not told is what it begins with in the next life, below its end or in place
+// of all of it, as after Recover (I8).
+func TestOvertaken(t *testing.T) {
+	segs := newSet(t)
+	l := New("a", segs)
+	add(t, l, 2, entries(1, 1, 6))
+	for _, p := range []Position{{4, 1}, {3, 1}} {
+		l.Overtaken(p)
+		want(t, l, "5/1 6/1")
+		if l.NeedsReset() || l.Snapshot() != (Position{4, 1}) {
+			t.Fatalf("%v, after a snapshot at %v", l, p)
+		}
+	}
+	for range 2 { // the life in between did not get as far as to order
+		l.Overtaken(Position{20, 3})
+		if !l.NeedsReset() || l.Last() != 20 || l.Bytes() != 0 {
+			t.Fatalf("%v, want an empty one at 20", l)
+		}
+	}
+	flush(t, l, segs, wal.Span{UID: "a", First: 1, Last: 6, Seq: 2}) // a file from before
+	must(t, l.Order(&wal.Op{Seq: 3, Reset: 20}))
+	if l.NeedsReset() {
+		t.Fatal("ordered, and still needed")
+	}
+	add(t, l, 4, entries(3, 21, 22))
+	flush(t, l, segs, wal.Span{UID: "a", First: 21, Last: 22, Reset: 20, Seq: 4})
+	want(t, l, "21/3 22/3")
+}
+
 // TestLoseBeforeFlush: when the snapshot is lost its log ends, and files that were full before are still to be flushed. They
 // bring what the table had kept of them above the snapshot, and the next file takes it away (F23).
 func TestLoseBeforeFlush(t *testing.T) {

@@ -59,6 +59,19 @@ func (p peerLog) Install(at member.Position, keep bool) {
 	p.log.Install(at, keep)
 }
 
+// Overtaken has the log begin with a snapshot of which the last life did not tell it.
+func (p peerLog) Overtaken(at member.Position) {
+	t := p.cluster.truth
+	t.covers(p.uid, raft.Position(at))
+	if d := t.members[p.uid]; d.snap.Index < at.Index {
+		t.breach("I9", "%s begins with a snapshot at %d, its durable one is at %d", p.uid, at.Index, d.snap.Index)
+	}
+	if !p.log.Holds(at) && p.log.Last() > at.Index {
+		t.removes(p.uid, p.term, at.Index+1)
+	}
+	p.log.Overtaken(at)
+}
+
 // Read reads entries of the log.
 func (p peerLog) Read(into []ra.Entry, lo, hi ra.Index, maxBytes int) ([]ra.Entry, error) {
 	return p.log.Read(into, lo, hi, maxBytes)

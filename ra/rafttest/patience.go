@@ -9,13 +9,8 @@ type patient struct {
 	alone, quiet bool
 }
 
-// canWait reports whether a peer's message can, and gives the leader nothing to do when its time has come: it does not say of
-// newer code than is in force, nor that the peer is suspect.
-func (p *peer) canWait(m *raft.Message) bool {
-	able := p.patient.Patience
-	return m.Kind == raft.AppendReply && !m.Reject && !m.Suspect && m.Term == able.Term && m.Index <= able.Acks &&
-		m.Version <= uint32(p.machine.state.version)
-}
+// canWait reports whether a peer's message can, and gives the leader nothing to do when its time has come.
+func (p *peer) canWait(m *raft.Message) bool { return p.patient.CanWait(m) }
 
 // acts takes note that the member sends or stores something.
 func (p *peer) acts(what any) {

@@ -117,7 +117,7 @@ func TestSameSeedSameRun(t *testing.T) {
 // stepped down unheard and was followed for ever when its node was back; and 21078 a snapshot that was received and not put
 // in force, and kept those of the next leader out, which were older.
 func TestOldFailures(t *testing.T) {
-	for _, s := range []uint64{1228, 1463, 1581, 3301, 13434, 1005818, 255, 16142, 160731, 376914, 21078} {
+	for _, s := range []uint64{1228, 1463, 1581, 3301, 13434, 1005818, 255, 16142, 160731, 376914, 21078, 2202480} {
 		if _, err := Run(Options{Seed: s, Events: 1000}); err != nil {
 			t.Error(err)
 		}
