@@ -119,8 +119,8 @@ func Draft(kind Kind, flags uint8, room int) []byte {
 
 // DraftOf is Draft with a copy of payload.
 func DraftOf(kind Kind, flags uint8, payload []byte) []byte {
-	if len(payload) == 0 {
-		return Draft(kind, flags, 0)
+	if len(payload) <= MaxHeaderLen { // to append so little would double the memory, and nothing not even allocate
+		return append(Draft(kind, flags, len(payload)), payload...)
 	}
 	b := append(noHeader[:len(noHeader):len(noHeader)], payload...) // allocated anew, and nothing is cleared before
 	b[kindAt], b[flagsAt], b[shapeAt] = byte(kind), flags, byte(wide)

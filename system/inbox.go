@@ -58,8 +58,9 @@ func (in *inbox) coalesce(l *letter) bool {
 	if in.tail == nil || !l.supersedes(in.tail) {
 		return false
 	}
-	t := in.tail
-	t.Last, t.LogTerm, t.Index, t.Commit = l.Last, l.LogTerm, l.Index, l.Commit
+	room := in.tail.Entries
+	in.tail.Message = l.Message
+	in.tail.Entries = room
 	return true
 }
 

@@ -175,6 +175,23 @@ func TestDamagedBody(t *testing.T) {
 	})
 }
 
+// cutSegments has a member write until it has segments, closes the node, and cuts short the newest of their files, which it
+// returns: nobody can tell any more whose that was.
+func cutSegments(t *testing.T, mem *vfs.Mem, n *Node, l *life) (name string) {
+	t.Helper()
+	for n.Stats().RollOvers < 4 {
+		l.append(1, 3000)
+	}
+	mustClose(t, n)
+	names, err := mem.List("segments")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name = names[len(names)-1]
+	mem.Cut("segments/"+name, 100)
+	return name
+}
+
 // TestMarkBeforeQuarantine: what may be void since a file of segments is lost is marked, durably, before that file moves to
 // quarantine, however slow the log's syncs are, and nothing but its batch has the mark because no segment can be written.
 // The power fails in that moment: the next start knows of the loss by the mark alone (I10).
@@ -184,16 +201,7 @@ func TestMarkBeforeQuarantine(t *testing.T) {
 		n := openStorageNode(t, storageConfig(mem))
 		early, late := newLife(t, n, "early"), newLife(t, n, "late")
 		early.append(3, 100)
-		for n.Stats().RollOvers < 4 {
-			late.append(1, 3000)
-		}
-		mustClose(t, n)
-		names, err := mem.List("segments")
-		if err != nil {
-			t.Fatal(err)
-		}
-		lost := names[len(names)-1]
-		mem.Cut("segments/"+lost, 100)
+		lost := cutSegments(t, mem, n, late)
 		slow, left := vfs.NewErrs(mem), (*vfs.Mem)(nil)
 		slow.Inject(vfs.Fault{Op: vfs.OpCreate, Name: "*.seg.tmp"})
 		slow.Judge(func(op vfs.Op, name string) *vfs.Fault {
@@ -228,16 +236,7 @@ func TestLostSegmentFile(t *testing.T) {
 		mem := vfs.NewMem()
 		n := openStorageNode(t, storageConfig(mem))
 		bad, good := newLife(t, n, "bad"), newLife(t, n, "good")
-		for n.Stats().RollOvers < 4 {
-			bad.append(1, 3000)
-		}
-		mustClose(t, n)
-		names, err := mem.List("segments")
-		if err != nil {
-			t.Fatal(err)
-		}
-		last := "segments/" + names[len(names)-1]
-		mem.Cut(last, 100)
+		cutSegments(t, mem, n, bad)
 		n = openStorageNode(t, storageConfig(mem))
 		if len(n.Report().Segments.Lost) != 1 {
 			t.Errorf("report: %+v", n.Report().Segments)
@@ -254,15 +253,7 @@ func TestLostSegmentFileOfAnother(t *testing.T) {
 		n := openStorageNode(t, storageConfig(mem))
 		early, late, good := newLife(t, n, "early"), newLife(t, n, "late"), newLife(t, n, "good")
 		early.append(3, 100)
-		for n.Stats().RollOvers < 4 {
-			late.append(1, 3000)
-		}
-		mustClose(t, n)
-		names, err := mem.List("segments")
-		if err != nil {
-			t.Fatal(err)
-		}
-		mem.Cut("segments/"+names[len(names)-1], 100)
+		cutSegments(t, mem, n, late)
 		n = openStorageNode(t, storageConfig(mem))
 		if len(n.Report().Segments.Lost) != 1 {
 			t.Errorf("report: %+v", n.Report().Segments)
