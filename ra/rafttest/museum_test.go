@@ -112,7 +112,7 @@ func (ex *exhibit) check(t *testing.T, root string) *finding {
 	return f
 }
 
-var killedBy = regexp.MustCompile(`(?m)seed (\d+).*?: (I\d+|panic|promise)`)
+var killedBy = regexp.MustCompile(`(?m)seed (\d+).*?: (I\d+|panic|promise|patience)`)
 
 // autopsy checks that what noticed the bug is what was meant to.
 func (ex *exhibit) autopsy(t *testing.T, run string, named bool, out []byte) *finding {
