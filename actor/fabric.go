@@ -33,9 +33,12 @@ type Fabric struct {
 	nodes map[ra.NodeID]*Node
 	links map[pair]*Link
 	apart map[pair]bool // pairs, in both orders, that Disconnect has parted
-	// events wait to be told, one after the other and outside the lock.
-	events  []nodeChange
-	telling bool
+	// events wait to be told, one after the other and outside the lock. happened counts all that there ever were, and told
+	// those that were told; progress is signalled when that grows.
+	events         []nodeChange
+	telling        bool
+	happened, told uint64
+	progress       sync.Cond
 }
 
 type pair struct{ from, to ra.NodeID }
@@ -49,7 +52,9 @@ type nodeChange struct {
 
 // NewFabric returns a network without nodes.
 func NewFabric() *Fabric {
-	return &Fabric{nodes: make(map[ra.NodeID]*Node), links: make(map[pair]*Link), apart: make(map[pair]bool)}
+	f := &Fabric{nodes: make(map[ra.NodeID]*Node), links: make(map[pair]*Link), apart: make(map[pair]bool)}
+	f.progress.L = &f.mu
+	return f
 }
 
 // Link is the way from one node to another, whether or not they are connected. Keep it: to look it up costs more than
@@ -147,15 +152,33 @@ func (f *Fabric) has(node ra.NodeID) bool {
 	return f.nodes[node] != nil
 }
 
-// join puts a node into the network.
+// join puts a node into the network, and returns when that is told: then it sees all that were there before, and they see it.
+// What waits to be told may be waited for, so that whoever is being told must not call it.
 func (f *Fabric) join(n *Node) error {
 	f.mu.Lock()
-	defer f.unlockAndTell()
+	if err := f.joinLocked(n); err != nil {
+		f.mu.Unlock()
+		return err
+	}
+	until := f.happened
+	f.tellLocked()
+	for f.told < until {
+		f.progress.Wait()
+	}
+	f.mu.Unlock()
+	return nil
+}
+
+func (f *Fabric) joinLocked(n *Node) error {
 	name := n.cfg.Name
 	if f.nodes[name] != nil {
 		return fmt.Errorf("actor: node %s is open already: %w", name, ra.ErrNameTaken)
 	}
 	f.nodes[name] = n
+	n.links.Range(func(to, l any) bool { // of before
+		f.links[pair{name, to.(ra.NodeID)}] = l.(*Link)
+		return true
+	})
 	for peer := range f.nodes {
 		f.settle(name, peer)
 		f.settle(peer, name)
@@ -163,11 +186,14 @@ func (f *Fabric) join(n *Node) error {
 	return nil
 }
 
-// leave takes a node out of the network; the others see it go down.
+// leave takes a node out of the network, if it is in it; the others see it go down.
 func (f *Fabric) leave(n *Node) {
 	f.mu.Lock()
 	defer f.unlockAndTell()
 	name := n.cfg.Name
+	if f.nodes[name] != n {
+		return
+	}
 	delete(f.nodes, name)
 	for peer := range f.nodes {
 		f.settle(peer, name)
@@ -213,28 +239,33 @@ func (f *Fabric) settle(from, to ra.NodeID) {
 	was := l.peer.Swap(want)
 	if was != want {
 		f.events = append(f.events, nodeChange{node: n, peer: to, up: want != nil})
+		f.happened++
 	}
 }
 
 // unlockAndTell releases f.mu and tells of what has changed, in order. Whoever is telling goes on until all is told,
 // so a caller that finds it so may return a little before its own change is told.
 func (f *Fabric) unlockAndTell() {
+	f.tellLocked()
+	f.mu.Unlock()
+}
+
+// tellLocked is unlockAndTell for who needs the lock afterwards. It is not held meanwhile.
+func (f *Fabric) tellLocked() {
 	if f.telling {
-		f.mu.Unlock()
 		return
 	}
 	f.telling = true
 	for len(f.events) > 0 {
-		events := f.events
-		f.events = nil
+		e := f.events[0]
+		f.events = f.events[1:]
 		f.mu.Unlock()
-		for _, e := range events {
-			e.node.peerChanged(e.peer, e.up)
-		}
+		e.node.peerChanged(e.peer, e.up)
 		f.mu.Lock()
+		f.told++
+		f.progress.Broadcast()
 	}
-	f.telling = false
-	f.mu.Unlock()
+	f.events, f.telling = nil, false
 }
 
 // Disconnect parts two nodes, and both notice: monitors say ra.ErrNodeDown and sends fail, until Connect.

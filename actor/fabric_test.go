@@ -307,3 +307,38 @@ func TestMonitorsUnderChaos(t *testing.T) {
 		<-done
 	})
 }
+
+// A node that was opened apart is alone until it joins, and what it knows of others is true then. One whose name is taken never
+// joins, and takes nobody's place when it is closed.
+func TestJoin(t *testing.T) {
+	nodes(t, 2, func(t *testing.T, fab *Fabric, ns []*Node) {
+		open := func(name ra.NodeID) *Node {
+			n, err := Open(Config{Name: name, Fabric: fab, Apart: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		late := open("late")
+		link := late.Link("n0")
+		if err := link.Send("early"); !errors.Is(err, ra.ErrNodeDown) || len(late.Peers())+len(ns[0].Peers()) != 1 {
+			t.Errorf("before: %v, it sees %v", err, late.Peers())
+		}
+		if err := late.Join(); err != nil || len(late.Peers())+len(ns[0].Peers()) != 4 || !link.Up() {
+			t.Errorf("after: %v, it sees %v, is seen by %v", err, late.Peers(), ns[0].Peers())
+		}
+		second := open("n1")
+		if err := second.Join(); !errors.Is(err, ra.ErrNameTaken) {
+			t.Errorf("a second one of the name: %v", err)
+		}
+		if err := second.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := ns[0].Link("n1").Send("still"); err != nil {
+			t.Errorf("the first one of the name: %v", err)
+		}
+		if err := late.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}

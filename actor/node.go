@@ -46,8 +46,10 @@ type Config struct {
 	Tick time.Duration
 	// Logger gets the few events worth telling; nil is silent.
 	Logger *zap.Logger
-	// Fabric connects the node to the others that are opened with it; nil is alone.
+	// Fabric connects the node to the others that are opened with it; nil is alone. When Open returns they see each other.
 	Fabric *Fabric
+	// Apart: that is left to Node.Join. Until then nobody can be reached.
+	Apart bool
 	// NewRound makes the per-worker state that the actors of that worker share during a round. It may be nil.
 	NewRound func(worker int) Round
 }
@@ -126,14 +128,24 @@ func Open(cfg Config) (*Node, error) {
 		n.workers = append(n.workers, w)
 		w.start()
 	}
-	if cfg.Fabric != nil {
-		if err := cfg.Fabric.join(n); err != nil {
+	if !cfg.Apart {
+		if err := n.Join(); err != nil {
 			n.shutdown()
 			n.running.Wait()
 			return nil, err
 		}
 	}
 	return n, nil
+}
+
+// Join connects a node that was opened apart to the others of its Fabric, once: for who first has to prepare for what they
+// send. When it returns all have been told by HandleNodes and MonitorNode, one of whose functions must not call it. It fails
+// with ra.ErrNameTaken if one of the name is open.
+func (n *Node) Join() error {
+	if n.cfg.Fabric == nil {
+		return nil
+	}
+	return n.cfg.Fabric.join(n)
 }
 
 // newIncarnation draws the number that tells this opening of the node from all others.

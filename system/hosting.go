@@ -68,7 +68,8 @@ func (n *Node) newRound(worker int) actor.Round {
 	return r
 }
 
-// openHosting prepares for members. The actors run, no member does.
+// openHosting prepares for members, and only then lets other nodes see this one: what they send to it would be lost before.
+// The actors run, no member does.
 func (n *Node) openHosting() (err error) {
 	n.quit = make(chan struct{})
 	n.pending.begin(n.actors.Incarnation())
@@ -87,7 +88,7 @@ func (n *Node) openHosting() (err error) {
 	}
 	n.actors.HandleFrames(n.arrivedFrame)
 	n.actors.HandleNodes(n.nodeChanged)
-	return nil
+	return n.actors.Join()
 }
 
 // enter puts the cluster of a member on the board, whether or not the member will be started.

@@ -121,7 +121,7 @@ func (n *Node) openActors() error {
 	var err error
 	n.actors, err = actor.Open(actor.Config{
 		Name: n.cfg.Name, Workers: n.cfg.Workers, ClientLane: n.cfg.ClientLane, Logger: n.cfg.Logger, Fabric: n.cfg.Fabric,
-		NewRound: n.newRound,
+		Apart: true, NewRound: n.newRound,
 	})
 	if err != nil {
 		return err

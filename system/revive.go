@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
 )
@@ -15,9 +16,11 @@ import (
 // There is a cluster if any of the members that cfg names or this node knows is registered on its node, or any member on a
 // node that is up; then cfg says no more than where to look, for the cluster may have other members by now. It is never
 // replaced by a new one, also if it has lost a majority: then the call fails when ctx is done, and what it started runs on.
-// Nor is one of which nothing is found, and which may be lost: where a node has lost something that may have been a member
-// (Report.Losses, Report.Orphans, or one of Report.Damaged without a name), and those that certainly have none are no
-// majority of the members that cfg names, it fails with ra.ErrDamaged, and StartCluster begins anew.
+// Nor does one begin where nothing is found and somebody may have it: a majority of the members that cfg names, and of
+// those that this node knows, must have been asked and have nothing, and all nodes that are up must have answered. Otherwise
+// it fails: with ra.ErrDamaged if a node has lost something that may have been a member (Report.Losses, Report.Orphans, or one
+// of Report.Damaged without a name), so that only StartCluster begins anew; with ra.ErrNodeDown, or what else kept these from
+// being asked, if that may be done later.
 //
 // It fails with ra.ErrNameTaken if the cluster has another machine than cfg.Machine. While several nodes call it for a
 // cluster that is not there yet, it may fail with ra.ErrNameTaken, too, as StartCluster does; the cluster of one of them is
@@ -34,14 +37,15 @@ func (n *Node) StartOrRestartCluster(ctx context.Context, cfg ClusterConfig) (*C
 	}
 	found, err := v.found()
 	if !found { // neither where cfg says nor where this node knows of
-		w := n.askAround(ctx, cfg.Name, "")
+		w, silent := n.askAround(ctx, cfg.Name, "")
+		v.silent = silent
 		v.start(ctx, w.members)
 		if found, err = v.found(); found && err == nil {
 			n.board.open(cfg.Name, cfg.Machine).adopt(n, w)
 		}
 	}
 	if !found {
-		if err = v.lost(); err == nil {
+		if err = v.unknown(ctx); err == nil {
 			return n.StartCluster(ctx, v.cfg)
 		}
 	}
@@ -61,13 +65,17 @@ type revival struct {
 	cfg  ClusterConfig
 	// asked are the lists of members that were asked for: each is, as somebody says, the cluster's.
 	asked [][]ra.ServerID
+	// silent are the nodes that are up and were asked whether they have any, and have not answered.
+	silent []ra.NodeID
 	// why tells of each member that was tried why it does not run; nil: it does.
 	why map[ra.ServerID]error
 }
 
 // start starts members that were not tried yet.
 func (v *revival) start(ctx context.Context, ids []ra.ServerID) {
-	v.asked = append(v.asked, ids)
+	if !slices.ContainsFunc(v.asked, func(before []ra.ServerID) bool { return slices.Equal(before, ids) }) {
+		v.asked = append(v.asked, ids)
+	}
 	var todo []ra.ServerID
 	for _, id := range ids {
 		if _, tried := v.why[id]; !tried {
@@ -93,36 +101,58 @@ func (v *revival) found() (bool, error) {
 	return found, nil
 }
 
-// errMayBeLost says that a cluster of which nothing is found is not known to be new, and what can be done.
-var errMayBeLost = errors.New("nothing of it is found, and it may be among what these nodes have lost: bring back the nodes " +
-	"that are away, or what was lost, and call again; Node.StartCluster gives it up and begins anew")
+var (
+	// errMayBeLost says that a cluster of which nothing is found is not known to be new, and what can be done.
+	errMayBeLost = errors.New("nothing of it is found, and it may be among what these nodes have lost: bring back the nodes " +
+		"that are away, or what was lost, and call again; Node.StartCluster gives it up and begins anew")
+	// errNotAsked says that of others.
+	errNotAsked = errors.New("nothing of it is found, and these, who may have it, could not be asked: call again when they can; " +
+		"Node.StartCluster begins anew without them")
+)
 
-// lost returns an error if the cluster, of which nothing was found, may have been there: it wraps ra.ErrDamaged.
-func (v *revival) lost() error {
+// unknown returns an error if the cluster, of which nothing was found, may be there all the same: it wraps ra.ErrDamaged if that
+// is because something is lost. Who does not say that he has nothing is not taken for somebody who has nothing.
+func (v *revival) unknown(ctx context.Context) error {
+	var open []*MemberError
 	for _, ids := range v.asked {
-		if failed := v.lostAmong(ids); len(failed) > 0 {
-			return fmt.Errorf("%w: %w", errMayBeLost, joined(failed))
+		lost, others := v.uncertain(ids)
+		if len(lost) > 0 {
+			return fmt.Errorf("%w: %w", errMayBeLost, joined(lost))
 		}
+		open = append(open, others...)
+	}
+	err := joined(open)
+	for _, node := range v.silent {
+		why := ctx.Err()
+		if why == nil {
+			why = ra.ErrNodeDown
+		}
+		err = errors.Join(err, fmt.Errorf("node %s has not answered: %w", node, why))
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNotAsked, err)
 	}
 	return nil
 }
 
-// lostAmong returns which members of a cluster may have been there. There are none if a majority certainly was not: no
-// cluster began, or goes on, without one.
-func (v *revival) lostAmong(ids []ra.ServerID) (failed []*MemberError) {
+// uncertain returns which members of a cluster may be there: those that may be lost, and those that could not be asked. There
+// are none if a majority certainly is not: no cluster began, or goes on, without one.
+func (v *revival) uncertain(ids []ra.ServerID) (lost, others []*MemberError) {
 	never := 0
 	for _, id := range ids {
 		switch err := v.why[id]; {
 		case errors.Is(err, ra.ErrDamaged):
-			failed = append(failed, &MemberError{Member: id, Err: err})
+			lost = append(lost, &MemberError{Member: id, Err: err})
 		case errors.Is(err, errAbsent):
 			never++
+		default:
+			others = append(others, &MemberError{Member: id, Err: err})
 		}
 	}
 	if 2*never > len(ids) {
-		return nil
+		return nil, nil
 	}
-	return failed
+	return lost, others
 }
 
 // saysNothing reports whether the error of errandRevive leaves it open whether the cluster has data on that node, or says

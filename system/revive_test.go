@@ -3,9 +3,12 @@ package system
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"github.com/heliopolis-raft/heliopolis/actor"
 	"github.com/heliopolis-raft/heliopolis/ra"
 )
 
@@ -129,5 +132,145 @@ func TestNoNewClusterOverAnOldOne(t *testing.T) {
 		}
 		_, err = w.n(1).StartOrRestartCluster(w.ctx(), ClusterConfig{Name: "a/b", Machine: "counter"})
 		wantErr(t, err, func(err error) bool { return errors.Is(err, ra.ErrInvalidName) && errors.As(err, &start) })
+	})
+}
+
+// elsewhere is a world of three nodes and a cluster a on the last two of them, whose sum is 1.
+func elsewhere(t *testing.T) *world {
+	w := newWorld(t, 3, nil)
+	w.add(w.cluster("a", "counter", "n2", "n3"), 1)
+	return w
+}
+
+// fresh is what a node that knows nothing asks for: a cluster of its own, if there is none of the name.
+var fresh = ClusterConfig{Name: "a", Machine: "counter", Members: Members("a", "n4")}
+
+// API-05: when Open returns the node sees those that were there before, and they see it, also if news of other nodes is being
+// told just then. So it finds a cluster of theirs.
+func TestOpenedAmongOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := elsewhere(t)
+		release := make(chan struct{})
+		w.n(2).Actors().HandleNodes(func(peer ra.NodeID, up bool) {
+			if !up {
+				<-release // slow to hear that n1 is gone
+			}
+		})
+		go w.fabric.Disconnect("n1", "n2")
+		synctest.Wait()
+		type outcome struct {
+			sees []ra.NodeID
+			err  error
+		}
+		started := make(chan outcome, 1)
+		go func() {
+			n := w.open("n4")
+			sees := n.actors.Peers()
+			_, err := n.StartOrRestartCluster(w.ctx(), fresh)
+			started <- outcome{sees, err}
+		}()
+		synctest.Wait()
+		close(release)
+		got := <-started
+		if got.err != nil || !slices.Equal(got.sees, []ra.NodeID{"n1", "n2", "n3"}) {
+			t.Errorf("it sees %v, and starts: %v", got.sees, got.err)
+		}
+		if size := w.n(4).registry.size(); size != 0 || w.add(w.on("n2", "a"), 1) != 2 {
+			t.Errorf("%d members are registered on n4", size)
+		}
+	})
+}
+
+// API-05: a node that others see answers: what is asked of it while it is being opened does not get lost.
+func TestSeenWhenItAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := elsewhere(t)
+		w.close("n3")
+		w.n(1).Actors().HandleNodes(func(peer ra.NodeID, up bool) {
+			if peer != "n3" || !up {
+				return
+			}
+			if has, answered := w.n(1).askNode(w.ctx(), "n3", "a"); !answered || !slices.Equal(has.members, Members("a", "n3")) {
+				t.Errorf("n3 says %v, %+v", answered, has)
+			}
+		})
+		w.open("n3")
+	})
+}
+
+// API-05: a node that is up and does not answer may have a cluster of the name. It is waited for, but not for ever; a new cluster
+// begins when it has answered that it has none, and not before.
+func TestSilentNodeIsNotTakenForOneWithout(t *testing.T) {
+	for name, cut := range map[string]func(f *actor.Fabric){
+		"question": func(f *actor.Fabric) { f.Cut("n4", "n2"); f.Cut("n4", "n3") },
+		"answer":   func(f *actor.Fabric) { f.Cut("n2", "n4"); f.Cut("n3", "n4") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := elsewhere(t)
+				n := w.open("n4")
+				cut(w.fabric)
+				began := time.Now()
+				_, err := n.StartOrRestartCluster(context.Background(), fresh)
+				wantErr(t, err, func(err error) bool { return notAsked(err) && errors.Is(err, ra.ErrNodeDown) })
+				if d := time.Since(began); d > 2*seekTime {
+					t.Errorf("it took %v", d)
+				}
+				_, err = n.StartOrRestartCluster(w.short(), fresh)
+				wantErr(t, err, func(err error) bool { return notAsked(err) && errors.Is(err, context.DeadlineExceeded) })
+				if n.registry.size() != 0 {
+					t.Error("a new cluster was begun")
+				}
+				for _, node := range []ra.NodeID{"n2", "n3"} {
+					w.fabric.Heal("n4", node)
+					w.fabric.Heal(node, "n4")
+				}
+				c, err := n.StartOrRestartCluster(w.ctx(), fresh)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if sum := w.add(c, 1); sum != 2 || n.registry.size() != 0 {
+					t.Errorf("sum is %d, %d members are registered on n4", sum, n.registry.size())
+				}
+			})
+		})
+	}
+}
+
+// notAsked reports whether StartOrRestartCluster does not know whether there is such a cluster.
+func notAsked(err error) bool {
+	var start *StartError
+	return errors.Is(err, errNotAsked) && errors.As(err, &start)
+}
+
+// API-05, I10: two of three nodes have lost their logs and get connected just after they could not be asked. That they can be
+// started on does not mean that they never had anything.
+func TestNodesThatComeWhileTheyAreMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 4, nil)
+		w.add(w.ensure("n1"), 1)
+		lost := []ra.NodeID{"n2", "n3"}
+		for _, node := range []ra.NodeID{"n1", "n2", "n3"} {
+			w.close(node)
+		}
+		for _, node := range lost {
+			w.removeFiles(node, "wal", "")
+			w.open(node)
+			w.fabric.Disconnect("n4", node)
+		}
+		n5 := w.open("n5")
+		n5.actors.HandleFrames(func(from ra.NodeID, f actor.Frame) {
+			for _, node := range lost {
+				w.fabric.Connect("n4", node)
+			}
+			n5.arrivedFrame(from, f)
+		})
+		_, err := w.n(4).StartOrRestartCluster(w.ctx(), three)
+		wantErr(t, err, func(err error) bool { return notAsked(err) && errors.Is(err, ra.ErrNodeDown) })
+		_, err = w.n(4).StartOrRestartCluster(w.ctx(), three)
+		wantErr(t, err, mayBeLost)
+		if running := w.running(); running != 0 {
+			t.Errorf("%d members run", running)
+		}
 	})
 }

@@ -73,39 +73,43 @@ func union(a, b []ra.ServerID) []ra.ServerID {
 	return all
 }
 
-// askAround asks all nodes that are up for a cluster with that machine; any machine will do if that is empty.
-func (n *Node) askAround(ctx context.Context, cluster, machine string) whereabouts {
+// askAround asks all nodes that are up for a cluster with that machine; any machine will do if that is empty. silent are those
+// that have not answered, of which nobody knows what they have.
+func (n *Node) askAround(ctx context.Context, cluster, machine string) (sum whereabouts, silent []ra.NodeID) {
 	ctx, cancel := context.WithTimeout(ctx, seekTime)
 	defer cancel()
 	nodes := append(n.actors.Peers(), n.Name())
-	said := make([]whereabouts, len(nodes))
+	said, answered := make([]whereabouts, len(nodes)), make([]bool, len(nodes))
 	var all sync.WaitGroup
 	for i, node := range nodes {
-		all.Go(func() { said[i] = n.askNode(ctx, node, cluster) })
+		all.Go(func() { said[i], answered[i] = n.askNode(ctx, node, cluster) })
 	}
 	all.Wait()
-	sum := whereabouts{machine: machine}
-	for _, w := range said {
+	sum.machine = machine
+	for i, w := range said {
+		if !answered[i] {
+			silent = append(silent, nodes[i])
+		}
 		if len(w.members) > 0 && (machine == "" || w.machine == machine) {
 			sum = sum.and(w)
 		}
 	}
-	return sum
+	return sum, silent
 }
 
-// askNode asks one node for a cluster. If it does not answer it has said nothing.
-func (n *Node) askNode(ctx context.Context, node ra.NodeID, cluster string) whereabouts {
+// askNode asks one node for a cluster. It reports whether that has answered.
+func (n *Node) askNode(ctx context.Context, node ra.NodeID, cluster string) (w whereabouts, answered bool) {
 	if node == n.Name() {
-		return n.whereabouts(cluster)
+		return n.whereabouts(cluster), true
 	}
 	c := n.newCall(callSeek)
 	if err := n.submitThere(ra.ServerID{Name: cluster, Node: node}, c); err != nil {
 		c.discard()
-		return whereabouts{}
+		return whereabouts{}, false
 	}
 	r, _ := c.wait(ctx)
-	w, _ := r.Reply.(whereabouts)
-	return w
+	w, answered = r.Reply.(whereabouts)
+	return w, answered
 }
 
 // search is a look round for a cluster that is under way. Everybody who misses the cluster meanwhile shares it.
@@ -123,7 +127,7 @@ func (n *Node) search(e *entry) *search {
 	}
 	s := &search{over: make(chan struct{})}
 	begun := n.chore(func() {
-		w := n.askAround(context.Background(), e.cluster, e.machine)
+		w, _ := n.askAround(context.Background(), e.cluster, e.machine)
 		e.adopt(n, w)
 		e.mu.Lock()
 		e.search = nil
