@@ -92,13 +92,11 @@ var errStale = errors.New("it is of a history that was given up: what is committ
 // the member had there is lost, as if it could not be read. The cluster may have had the same name.
 func (n *Node) disownSnapshot(r *record) error {
 	info, ok := n.snapshots.Newest(r.uid)
-	switch origin := snapshot.Origin(r.reg.initial); {
-	case !ok || r.reg.cluster == "":
+	if !ok || r.reg.cluster == "" {
 		return nil
-	case info.Cluster != "" && info.Cluster != r.reg.cluster:
-		return n.disown(r, fmt.Errorf("it is one of cluster %s", info.Cluster))
-	case info.Origin != "" && info.Origin != origin:
-		return n.disown(r, fmt.Errorf("it is one of another cluster %s, which began with %s", info.Cluster, info.Origin))
+	}
+	if cause := info.Contradicts(snapshot.Owner{Cluster: r.reg.cluster, Origin: snapshot.Origin(r.reg.initial)}); cause != nil {
+		return n.disown(r, cause)
 	}
 	return nil
 }

@@ -196,8 +196,8 @@ func (s *Server) load(reader *snapshot.Reader) (snapshot.Meta, error) {
 // restoredMachine makes a machine with the state that reader reads. It may run on any goroutine.
 func (s *Server) restoredMachine(meta snapshot.Meta, reader *snapshot.Reader) (b *machine.Bound, err error) {
 	defer recoverPanic(&err)
-	if err := s.foreign(meta); err != nil {
-		return nil, err
+	if err := meta.Owner().Contradicts(snapshot.Owner{Cluster: s.cfg.Cluster, Origin: s.cfg.Origin}); err != nil {
+		return nil, fmt.Errorf("%w: %w", ra.ErrCorrupt, err)
 	}
 	if b, err = s.makeMachine(); err != nil {
 		return nil, err
@@ -210,17 +210,6 @@ func (s *Server) restoredMachine(meta snapshot.Meta, reader *snapshot.Reader) (b
 	}
 	_, err = io.Copy(io.Discard, reader) // what the machine did not want to read must check, too
 	return b, err
-}
-
-// foreign returns an error if a snapshot says that it is another cluster's, perhaps of the same name.
-func (s *Server) foreign(meta snapshot.Meta) error {
-	if of, named := meta.Fields[clusterField]; named && string(of) != s.cfg.Cluster {
-		return fmt.Errorf("%w: the snapshot is one of cluster %q", ra.ErrCorrupt, of)
-	}
-	if of, named := meta.Fields[originField]; named && ra.UID(of) != s.cfg.Origin {
-		return fmt.Errorf("%w: the snapshot is one of another cluster %q, which began with %q", ra.ErrCorrupt, s.cfg.Cluster, of)
-	}
-	return nil
 }
 
 // adopt puts a machine in force whose state is that of a snapshot.
@@ -302,14 +291,8 @@ func (s *Server) replayOne(r *raft.Restored, e *ra.Entry, fx *machine.Effects) (
 	return err
 }
 
-// The names under which snapshots keep the machine's clock, and whose they are: two clusters, of two names or, one after the
-// other, of one, may well have snapshots of the same index and term, which nothing else would keep apart if their files changed
-// places.
-const (
-	clockField   = "time"
-	clusterField = snapshot.ClusterField
-	originField  = snapshot.OriginField
-)
+// clockField is the name under which snapshots keep the machine's clock.
+const clockField = "time"
 
 // clockOf returns the machine's clock as a snapshot has it, in milliseconds since 1970.
 func clockOf(meta snapshot.Meta) int64 {

@@ -271,9 +271,9 @@ func (s *Server) metaAt(index ra.Index) (snapshot.Meta, error) {
 	return snapshot.Meta{
 		Index: index, Term: term, MachineVersion: uint32(m.version), Members: m.members,
 		Fields: map[string][]byte{
-			clockField:   binary.LittleEndian.AppendUint64(nil, uint64(m.time)),
-			clusterField: []byte(s.cfg.Cluster),
-			originField:  []byte(s.cfg.Origin),
+			clockField:            binary.LittleEndian.AppendUint64(nil, uint64(m.time)),
+			snapshot.ClusterField: []byte(s.cfg.Cluster),
+			snapshot.OriginField:  []byte(s.cfg.Origin),
 		},
 	}, err
 }

@@ -47,6 +47,30 @@ const (
 	OriginField  = "origin"
 )
 
+// Owner says whose state it is, as those fields do; what is not said is "".
+type Owner struct {
+	Cluster string
+	Origin  ra.UID
+}
+
+// Owner returns whose state the snapshot says it has.
+func (m *Meta) Owner() Owner {
+	return Owner{Cluster: string(m.Fields[ClusterField]), Origin: ra.UID(m.Fields[OriginField])}
+}
+
+// Contradicts returns an error, of no type, if a state of o's is certainly not one of own's: it is of another cluster, perhaps
+// of the same name. Two clusters may well have snapshots of the same index and term, which nothing else would keep apart if
+// their files changed places. What o does not say may be as own has it.
+func (o Owner) Contradicts(own Owner) error {
+	switch {
+	case o.Cluster != "" && o.Cluster != own.Cluster:
+		return fmt.Errorf("it is one of cluster %q", o.Cluster)
+	case o.Origin != "" && o.Origin != own.Origin:
+		return fmt.Errorf("it is one of another cluster %q, which began with %q", o.Cluster, o.Origin)
+	}
+	return nil
+}
+
 // Origin names a cluster for good, by the configuration that it began with: the lowest of its uids, which are never reused.
 // All members know that configuration, whenever they came, and whoever is left of it. It is "" for no members.
 func Origin(initial []ra.Member) ra.UID {

@@ -70,10 +70,8 @@ type Info struct {
 	Size, State int64
 	// Recovery says that it is a recovery checkpoint.
 	Recovery bool
-	// Cluster is the name of the cluster whose state it is, and Origin that of OriginField, if it was found when the store was
-	// opened and says so.
-	Cluster string
-	Origin  ra.UID
+	// Owner is whose state it is, if it was found when the store was opened and says so.
+	Owner
 
 	at place
 }
@@ -320,7 +318,7 @@ func (l *layout) info(n id) Info {
 	_, recovery := l.meta.Fields[recoveryField]
 	return Info{
 		UID: n.uid, Index: n.index, Term: n.term, Size: l.size, State: int64(l.foot.raw), Recovery: recovery && n.checkpoint,
-		Cluster: string(l.meta.Fields[ClusterField]), Origin: ra.UID(l.meta.Fields[OriginField]),
+		Owner: l.meta.Owner(),
 	}
 }
 
