@@ -15,11 +15,11 @@ const (
 	// warmSteps is how often an actor that is about to run is warmed, the Ref itself included, and warmGap how many others
 	// run between two steps, so that the loads of one have arrived when the next follows their pointers.
 	warmSteps = 7
-	warmGap   = 2
+	warmGap   = 1
 	// crowd is how many actors must be ready before they are warmed. The memory of fewer stays in the cache anyway.
 	crowd = 16
 	// How much is loaded of a client message, and of what protoactor has of an actor.
-	warmMessage = 256
+	warmMessage = 128
 	warmInvoker = 128
 )
 

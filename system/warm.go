@@ -9,7 +9,7 @@ import (
 // How many peers of a member, and entries of a letter, are loaded.
 const (
 	warmPeers   = 4
-	warmEntries = 8
+	warmEntries = 4
 )
 
 var _ actor.Warmer = (*process)(nil)

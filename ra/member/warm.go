@@ -7,9 +7,9 @@ import (
 
 // How many callers are loaded, and how much of each.
 const (
-	warmCallers = 8
-	warmCaller  = 256
-	warmBody    = 128
+	warmCallers = 4
+	warmCaller  = 128
+	warmBody    = 64
 	applyAhead  = 4
 )
 

@@ -4,7 +4,7 @@ import "github.com/heliopolis-raft/heliopolis/ra/warm"
 
 // How many of the newest entries are loaded, how many places behind them, and how much of each body.
 const (
-	warmNewest = 8
+	warmNewest = 4
 	warmFree   = 4
 	warmBody   = 64
 )

@@ -91,10 +91,8 @@ func (h *Host) StartClusters(groups int) error {
 
 // Propose sends a command to a group's leader; done is called when it is durable on two nodes and applied there.
 func (h *Host) Propose(group int, payload []byte, done func(error)) {
-	c := commands.Get().(*command)
-	c.body, c.done = ra.NewBody(payload), done
-	if err := h.groups[group][group%replicas].ref.Send(c); err != nil {
-		c.finish(err)
+	if err := h.groups[group][group%replicas].ref.Send(newCommand(payload, done)); err != nil {
+		done(err)
 	}
 }
 

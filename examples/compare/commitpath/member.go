@@ -2,12 +2,14 @@ package commitpath
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/heliopolis-raft/heliopolis/actor"
 	"github.com/heliopolis-raft/heliopolis/examples/compare/driver"
 	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/warm"
 	"github.com/heliopolis-raft/heliopolis/wal"
 )
 
@@ -16,19 +18,23 @@ type command struct {
 	actor.Item
 	body []byte
 	done func(error)
+	rest *command // given back together with this one
 }
 
 var commands = sync.Pool{New: func() any { return new(command) }}
 
-// Refuse is called if the member ended before it took the command.
-func (c *command) Refuse(err error) { c.finish(err) }
-
-func (c *command) finish(err error) {
-	done := c.done
-	c.body, c.done = nil, nil
-	commands.Put(c)
-	done(err)
+func newCommand(payload []byte, done func(error)) *command {
+	c := commands.Get().(*command)
+	if c.rest != nil {
+		commands.Put(c.rest)
+		c.rest = nil
+	}
+	c.body, c.done = ra.NewBody(payload), done
+	return c
 }
+
+// Refuse is called if the member ended before it took the command.
+func (c *command) Refuse(err error) { c.done(err) }
 
 // appendMessage carries entries from a leader to one follower.
 type appendMessage struct {
@@ -50,12 +56,12 @@ type table []ra.Entry
 
 func (t table) at(i ra.Index) *ra.Entry { return &t[int(i)&(len(t)-1)] }
 
-// put adds an entry in the place of the oldest one, which must be applied.
-func (t table) put(e ra.Entry, applied ra.Index) {
-	if e.Index > applied+ra.Index(len(t)) {
+// place returns the place for an entry, which is that of the oldest one. That must be applied.
+func (t table) place(i, applied ra.Index) *ra.Entry {
+	if i > applied+ra.Index(len(t)) {
 		panic("commitpath: more commands are in flight than the table holds")
 	}
-	*t.at(e.Index) = e
+	return t.at(i)
 }
 
 // inbox is a member's internal lane: numbers that coalesce, and a list of appends, which the window of the driver
@@ -70,10 +76,11 @@ type inbox struct {
 
 // member is one member of a group. It does what a Raft member does on the path of a commit, and nothing else.
 type member struct {
-	in, batch inbox
+	ref *actor.Ref
+	in  inbox
 
+	batch  inbox
 	node   *node
-	ref    *actor.Ref
 	writer *wal.Writer
 	peers  [replicas]*member
 	leader int
@@ -92,6 +99,8 @@ type member struct {
 
 	waiting  []*command // for applied+1 and so on
 	answered int        // of them, in this batch
+
+	soon *appendMessage // being warmed
 }
 
 // order remembers what an order given to the log makes durable.
@@ -140,10 +149,17 @@ func (m *member) Receive(ctx *actor.Context) {
 // leads reports whether the member plays the leader.
 func (m *member) leads() bool { return m.node.id == m.leader }
 
-// accept makes a command an entry.
+// accept makes a command an entry, in both places: a copy of what was just written field by field would have to wait until
+// the processor has put the pieces together.
 func (m *member) accept(c *command) {
 	m.last++
-	m.fresh = append(m.fresh, ra.Seal(c.body, ra.Header{Index: m.last, Term: 1, Kind: ra.KindCommand}))
+	body := ra.SealBody(c.body, ra.Header{Index: m.last, Term: 1, Kind: ra.KindCommand})
+	c.body = nil
+	e := m.table.place(m.last, m.applied)
+	e.Index, e.Term, e.Body = m.last, 1, body
+	m.fresh = slices.Grow(m.fresh, 1)[:len(m.fresh)+1]
+	e = &m.fresh[len(m.fresh)-1]
+	e.Index, e.Term, e.Body = m.last, 1, body
 	m.waiting = append(m.waiting, c)
 }
 
@@ -152,15 +168,15 @@ func (m *member) take(a *appendMessage) {
 	if a.prev != m.last {
 		panic("commitpath: append does not follow; the order of messages was not kept")
 	}
+	for i := range a.entries {
+		*m.table.place(a.entries[i].Index, m.applied) = a.entries[i]
+	}
 	m.fresh = append(m.fresh, a.entries...)
 	m.last += ra.Index(len(a.entries))
 }
 
 // store gives new entries to the log and, if we lead, to the peers.
 func (m *member) store(r *round) {
-	for i := range m.fresh {
-		m.table.put(m.fresh[i], m.applied)
-	}
 	if m.leads() {
 		for i, p := range m.peers {
 			if i != m.node.id {
@@ -169,6 +185,7 @@ func (m *member) store(r *round) {
 				r.out[i] = append(r.out[i], letter{to: p, entries: a, commit: m.commit})
 			}
 		}
+		r.pressing = true
 	}
 	m.order++
 	m.orders = append(m.orders, order{m.order, m.last})
@@ -206,7 +223,7 @@ func (m *member) decide(r *round) {
 		return
 	}
 	m.commit = commit
-	m.apply(commit)
+	m.apply(r, commit)
 	n := copy(m.waiting, m.waiting[m.answered:])
 	clear(m.waiting[n:])
 	m.waiting, m.answered = m.waiting[:n], 0
@@ -218,13 +235,20 @@ func (m *member) decide(r *round) {
 }
 
 // apply feeds the machine, and answers on the leader.
-func (m *member) apply(to ra.Index) {
+func (m *member) apply(r *round, to ra.Index) {
 	for m.applied < to {
 		m.applied++
+		if ahead := m.applied + applyAhead; ahead <= to {
+			warm.Slice(m.table.at(ahead).Body, warmBody)
+		}
 		m.machine.Apply(m.table.at(m.applied).Payload())
 		if m.leads() {
-			m.waiting[m.answered].finish(nil)
+			c := m.waiting[m.answered]
 			m.answered++
+			done := c.done
+			c.done = nil
+			r.giveBack(c)
+			done(nil)
 		}
 	}
 }
@@ -232,10 +256,11 @@ func (m *member) apply(to ra.Index) {
 // follow applies what is committed and acknowledges what is durable.
 func (m *member) follow(r *round, commit ra.Index) {
 	m.commit = max(m.commit, commit)
-	m.apply(min(m.commit, m.last))
+	m.apply(r, min(m.commit, m.last))
 	if mine := m.durable[m.node.id]; mine > m.acked {
 		m.acked = mine
 		r.out[m.leader] = append(r.out[m.leader], letter{to: m.peers[m.leader], from: m.node.id, acked: mine})
+		r.pressing = true
 	}
 }
 

@@ -1,6 +1,8 @@
 package commitpath
 
 import (
+	"slices"
+
 	"github.com/heliopolis-raft/heliopolis/actor"
 	"github.com/heliopolis-raft/heliopolis/ra"
 )
@@ -20,16 +22,47 @@ type round struct {
 	node  *node
 	out   [replicas][]letter
 	dirty bool
-	wake  actor.Wakeups
+	// pressing: some of it may not wait.
+	pressing bool
+	wake     actor.Wakeups
+	// spare are commands to be given back, as many as spares.
+	spare  *command
+	spares int
 }
 
-// End hands the letters over, then wakes the log: the peers can sync while we do.
-func (r *round) End(bool) (*actor.Ref, bool) {
+// together is how many commands are given back at a time.
+const together = 16
+
+// giveBack takes in a command that nobody needs any more.
+func (r *round) giveBack(c *command) {
+	c.rest, r.spare = r.spare, c
+	if r.spares++; r.spares == together {
+		r.release()
+	}
+}
+
+// release gives back what giveBack has taken in.
+func (r *round) release() {
+	if r.spare != nil {
+		commands.Put(r.spare)
+		r.spare, r.spares = nil, 0
+	}
+}
+
+// End hands the letters over, then wakes the log: the peers can sync while we do. Nothing but word of new commit indexes may
+// wait for what the answers that were just given bring.
+func (r *round) End(last bool) (*actor.Ref, bool) {
+	r.release()
+	if !last && !r.pressing && !r.dirty {
+		return nil, slices.ContainsFunc(r.out[:], func(out []letter) bool { return len(out) > 0 })
+	}
+	r.pressing = false
 	for i, out := range r.out {
 		if len(out) == 0 {
 			continue
 		}
 		for j := range out {
+			warmReceivers(out, j)
 			out[j].deliver(&r.wake)
 		}
 		r.wake.Wake()

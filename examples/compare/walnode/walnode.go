@@ -12,6 +12,7 @@ import (
 
 	"github.com/heliopolis-raft/heliopolis/actor"
 	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/warm"
 	"github.com/heliopolis-raft/heliopolis/wal"
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
@@ -34,6 +35,8 @@ type Node struct {
 type Owner interface {
 	// Written says that all orders up to seq are durable. It is called on a worker of the node, and must only post.
 	Written(seq uint64, ws *actor.Wakeups)
+	// WarmPost loads what Written will need: of the owner itself, then what that points to. See package warm.
+	WarmPost(step int)
 }
 
 // Open opens a node with its log below dir. round makes what the actors of a worker share.
@@ -137,9 +140,33 @@ var notices = sync.Pool{New: func() any { return new(notice) }}
 
 // Run posts to the members.
 func (n *notice) Run(ws *actor.Wakeups) {
-	for _, a := range n.acks {
+	for i, a := range n.acks {
+		warmOwners(n.acks, i)
 		a.Writer.Owner.(Owner).Written(a.Seq, ws)
 	}
 	clear(n.acks)
 	notices.Put(n)
+}
+
+// WarmPosts is how many receivers are warmed together, in WarmPostSteps steps, before they are posted to. Fewer than that are
+// not warmed at all: their memory stays in the cache anyway.
+const (
+	WarmPosts     = 16
+	WarmPostSteps = 2
+)
+
+// warmOwners loads what it takes to tell the owners behind the first done ones.
+func warmOwners(acks []wal.Ack, done int) {
+	if done%WarmPosts != 0 || len(acks) < WarmPosts {
+		return
+	}
+	next := acks[done:min(done+WarmPosts, len(acks))]
+	for i := range next {
+		warm.Value(&next[i].Writer.Owner)
+	}
+	for step := range WarmPostSteps {
+		for i := range next {
+			next[i].Writer.Owner.(Owner).WarmPost(step)
+		}
+	}
 }
