@@ -22,7 +22,8 @@ import (
 // and not while a sound member is only out of reach. What cannot be read stays in quarantine.
 //
 // A member that has lost its term and vote is accepted only if it is its cluster's only one: it must not vote again, and
-// others can replace it. AcceptLoss fails with ra.ErrUnknownCluster if the cluster has no member here, and with
+// others can replace it. Nor is one accepted in whose place a snapshot lies that is not its own and cannot be moved away: it
+// would begin with that. AcceptLoss fails with ra.ErrUnknownCluster if the cluster has no member here, and with
 // ErrNothingLost if those that it has are sound. If it fails for another reason a member may be left stopped, and it may be
 // called again.
 func (n *Node) AcceptLoss(ctx context.Context, cluster string) error {
@@ -80,6 +81,9 @@ func (n *Node) acceptLossOf(ctx context.Context, r *record) error {
 	defer l.Unlock()
 	if !r.hasLost() {
 		return ErrNothingLost
+	}
+	if err := r.damaged(); errors.Is(err, errInPlace) {
+		return err
 	}
 	if err := n.stopLocked(ctx, r); err != nil {
 		return err

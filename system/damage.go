@@ -58,15 +58,11 @@ func (r *record) setLost(cause error) {
 // anything, makes it suspect, which markSuspects makes durable. A registration that may be older than another one is as
 // good as that: it is written once, and whether it is there at all the caller knows.
 func (n *Node) restoreLog(r *record, m *wal.Member) error {
-	var snap raftlog.Position
-	if info, ok := n.snapshots.Newest(r.uid); ok {
-		snap = raftlog.Position{Index: info.Index, Term: info.Term}
-	}
+	snap, stays := n.ownSnapshot(r)
 	if _, last := n.segments.Bounds(r.uid); last > snap.Index && len(n.report.Segments.Lost) > 0 {
 		// What was removed may have come back, and nothing shows it.
 		m.Mark.Add(wal.Mark{What: wal.DamagedLog, From: 1})
 	}
-	var stays error
 	if raftlog.Disowns(m, n.segments, snap) {
 		stays, snap = n.disown(r, errStale), raftlog.Position{}
 	}
@@ -77,7 +73,7 @@ func (n *Node) restoreLog(r *record, m *wal.Member) error {
 	err = errors.Join(err, heldAll(r.log, missing))
 	switch what := m.Mark.What; {
 	case what&wal.DamagedState != 0:
-		return errVoteLost
+		return errors.Join(errVoteLost, stays)
 	case err != nil || what != 0:
 		r.setLost(err)
 		r.accepted.mark.Add(wal.Mark{What: wal.DamagedLog, From: r.log.Last() + 1})
@@ -88,24 +84,27 @@ func (n *Node) restoreLog(r *record, m *wal.Member) error {
 // errStale says that a snapshot is not of the history that its member went on with.
 var errStale = errors.New("it is of a history that was given up: what is committed contradicts it")
 
-// disownSnapshot moves the snapshot of another cluster, which has come to lie under the member's name, to quarantine: what
-// the member had there is lost, as if it could not be read. The cluster may have had the same name.
-func (n *Node) disownSnapshot(r *record) error {
+// ownSnapshot returns where the member's snapshot stands, zero if there is none. One of another cluster, which has come to lie
+// under the member's name, it moves to quarantine: what the member had there is lost, as if it could not be read. The cluster
+// may have had the same name. If that fails the member must not run; its log lets go of nothing for that snapshot all the same.
+func (n *Node) ownSnapshot(r *record) (raftlog.Position, error) {
 	info, ok := n.snapshots.Newest(r.uid)
-	if !ok || r.reg.cluster == "" {
-		return nil
+	own := snapshot.Owner{Cluster: r.reg.cluster, Origin: snapshot.Origin(r.reg.initial)}
+	if cause := info.Contradicts(own); ok && r.reg.cluster != "" && cause != nil {
+		return raftlog.Position{}, n.disown(r, cause)
 	}
-	if cause := info.Contradicts(snapshot.Owner{Cluster: r.reg.cluster, Origin: snapshot.Origin(r.reg.initial)}); cause != nil {
-		return n.disown(r, cause)
-	}
-	return nil
+	return raftlog.Position{Index: info.Index, Term: info.Term}, nil
 }
 
-// disown moves a member's snapshot, which is not its own, to quarantine.
+// errInPlace says that a snapshot which is not its member's own could not be moved to quarantine.
+var errInPlace = errors.New("a snapshot that is not its own cannot be moved away, which is tried again when the node is opened")
+
+// disown moves a member's snapshot, which is not its own, to quarantine. It fails with errInPlace, and then the member must not
+// run, whatever else it has lost: it would begin with that snapshot.
 func (n *Node) disown(r *record, cause error) error {
 	info, _ := n.snapshots.Newest(r.uid)
 	if err := n.snapshots.Condemn(info); err != nil {
-		return fmt.Errorf("the snapshot at %d must go, %w: %w", info.Index, cause, err)
+		return fmt.Errorf("%w: the one at %d, %w: %w", errInPlace, info.Index, cause, err)
 	}
 	found := &n.report.Snapshots
 	found.Lost = append(found.Lost, info)

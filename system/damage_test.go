@@ -482,46 +482,11 @@ func TestStaleSnapshotAfterAcceptLoss(t *testing.T) {
 	for _, suffix := range []string{".snap", ".ckpt"} {
 		t.Run(suffix, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				policy := snapshot.Policy{MinBytes: 1, Growth: 1, MinRecovery: 1}
-				w := newWorld(t, 1, func(c *Config) { c.Snapshots = policy })
-				w.rest(w.cluster("c", "counter", "n1"), 100)
-				file := w.firstFile("n1", "snapshots", suffix)
+				w, file, sum := stale(t, suffix)
 				stored := readAll(t, w.disks["n1"], file)
-				names, err := w.disks["n1"].List("snapshots")
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, name := range names {
-					if err := w.disks["n1"].Remove("snapshots/" + name); err != nil {
-						t.Fatal(err)
-					}
-				}
-				policy.MinBytes = 1 << 20
-				n := w.open("n1")
-				if err := n.AcceptLoss(w.ctx(), "c"); err != nil {
-					t.Fatal(err)
-				}
-				c, err := n.Cluster("c")
-				if err != nil {
-					t.Fatal(err)
-				}
-				sum := w.add(c, 1)
-				w.close("n1")
-				replaceFile(t, w.disks["n1"], file, stored)
 				for range 2 {
-					n = w.open("n1")
-					if r := n.Report(); len(r.Suspect)+len(r.Damaged) > 0 {
-						t.Errorf("%+v", r)
-					}
-					c, err := n.Cluster("c")
-					if err != nil {
-						t.Fatal(err)
-					}
-					if got := w.add(c, 1); got != sum+1 {
-						t.Fatalf("the counter goes on with %d, behind %d", got, sum)
-					}
 					sum++
-					w.close("n1")
+					w.goesOn(sum)
 				}
 				kept := path.Join("snapshots", vfs.Quarantine, path.Base(file))
 				if got := readAll(t, w.disks["n1"], kept); !bytes.Equal(got, stored) {
@@ -530,6 +495,182 @@ func TestStaleSnapshotAfterAcceptLoss(t *testing.T) {
 			})
 		})
 	}
+}
+
+// stale is a world in which n1, which is closed, has accepted a loss of counter c and gone on to sum. Then a snapshot, or
+// checkpoint, from before that has come back.
+func stale(t *testing.T, suffix string) (w *world, file string, sum int64) {
+	policy := snapshot.Policy{MinBytes: 1, Growth: 1, MinRecovery: 1}
+	w = newWorld(t, 1, func(c *Config) { c.Snapshots = policy })
+	w.rest(w.cluster("c", "counter", "n1"), 100)
+	file = w.firstFile("n1", "snapshots", suffix)
+	stored := readAll(t, w.disks["n1"], file)
+	names, err := w.disks["n1"].List("snapshots")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if err := w.disks["n1"].Remove("snapshots/" + name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	policy.MinBytes = 1 << 20
+	n := w.open("n1")
+	if err := n.AcceptLoss(w.ctx(), "c"); err != nil {
+		t.Fatal(err)
+	}
+	c, err := n.Cluster("c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum = w.add(c, 1)
+	w.close("n1")
+	replaceFile(t, w.disks["n1"], file, stored)
+	return w, file, sum
+}
+
+// goesOn opens n1, fails unless all is sound there and the next command to counter c makes sum of it, and closes it.
+func (w *world) goesOn(sum int64) {
+	w.t.Helper()
+	n := w.open("n1")
+	if r := n.Report(); len(r.Suspect)+len(r.Damaged) > 0 {
+		w.t.Errorf("%+v", r)
+	}
+	c, err := n.Cluster("c")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if got := w.add(c, 1); got != sum {
+		w.t.Fatalf("the counter goes on with %d, not %d", got, sum)
+	}
+	w.close("n1")
+}
+
+// I11, I12: a snapshot that is not the member's own cannot be moved away. Then the member does not run, and its error says why;
+// nothing is believed of the snapshot, and nothing of the log is taken for what it stands for. When it can be moved nothing is
+// lost.
+func TestSnapshotThatCannotBeCondemned(t *testing.T) {
+	for name, prepare := range map[string]func(*testing.T) (*world, string, int64){
+		"of a history that was given up": func(t *testing.T) (*world, string, int64) { return stale(t, ".snap") },
+		"of another cluster":             foreign,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, file, sum := prepare(t)
+				healthy := w.stuck(path.Base(file))
+				for range 2 {
+					n := w.open("n1")
+					lost := n.Report().Damaged[n.registry.byName("c").uid]
+					if !errors.Is(lost, ra.ErrDamaged) || !errors.Is(lost, errNoDisk) {
+						t.Fatalf("%+v", n.Report())
+					}
+					if got, ok := w.sumAt(n, "c"); ok {
+						t.Errorf("a local query answers %d", got)
+					}
+					c, err := n.Cluster("c")
+					if err != nil {
+						t.Fatal(err)
+					}
+					if _, err = c.Process(w.ctx(), reference.AppendAdd(nil, 1)); !errors.Is(err, ra.ErrDamaged) {
+						t.Errorf("a command ends with %v", err)
+					}
+					w.eventually("flush", func() bool { return n.Stats().RollOvers > 0 })
+					w.close("n1")
+				}
+				w.config = healthy
+				for range 2 {
+					sum++
+					w.goesOn(sum)
+				}
+			})
+		})
+	}
+}
+
+// I12: such a snapshot lies where the member's own is lost. Nor does a loss that is accepted then bring it into force.
+func TestNoLossIsAcceptedForAStaleSnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, file, _ := stale(t, ".snap")
+		stored := readAll(t, w.disks["n1"], file)
+		healthy := w.config
+		w.config = func(c *Config) {
+			healthy(c)
+			c.Snapshots = snapshot.Policy{MinBytes: 1, Growth: 1}
+		}
+		w.open("n1")
+		w.add(w.on("n1", "c"), 1) // and has a snapshot of its own, below the other one
+		synctest.Wait()
+		w.close("n1")
+		w.config = healthy
+		w.open("n1")
+		for range 10 {
+			w.add(w.on("n1", "c"), 1)
+		}
+		w.close("n1")
+		w.removeFiles("n1", "snapshots", ".snap")
+		replaceFile(t, w.disks["n1"], file, stored)
+		w.stuck(path.Base(file) + ".[0-9]*") // one of the name is there
+		n := w.open("n1")
+		if len(n.Report().Damaged)+len(n.Report().Suspect) != 2 {
+			t.Fatalf("%+v", n.Report())
+		}
+		err := n.AcceptLoss(w.ctx(), "c")
+		wantErr(t, err, func(err error) bool { return errors.Is(err, ra.ErrDamaged) && errors.Is(err, errNoDisk) })
+		if got, ok := w.sumAt(n, "c"); ok {
+			t.Errorf("a local query answers %d", got)
+		}
+		w.close("n1")
+		w.config = healthy
+		n = w.open("n1")
+		if err := n.AcceptLoss(w.ctx(), "c"); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.add(w.on("n1", "c"), 1); got > 100 {
+			t.Errorf("the counter goes on with %d, with what was given up", got)
+		}
+	})
+}
+
+// errNoDisk is what a disk says that does not work.
+var errNoDisk = errors.New("no disk")
+
+// stuck has n1 be opened on a disk, from now on, on which no file can get a name of that pattern, and returns the configuration
+// of before.
+func (w *world) stuck(pattern string) (before func(*Config)) {
+	before = w.config
+	w.config = func(c *Config) {
+		before(c)
+		disk := vfs.NewErrs(w.disks["n1"])
+		disk.Inject(vfs.Fault{Op: vfs.OpRename, Name: pattern, Err: errNoDisk})
+		c.FS = disk
+	}
+	return before
+}
+
+// foreign is a world in which a snapshot of another cluster of the name has come to lie under the name of counter c of n1, which
+// is closed: of an index and term that its log has, too. That has all of it, in a segment that ends below the snapshot, and behind.
+func foreign(t *testing.T) (w *world, file string, sum int64) {
+	grown := func(policy snapshot.Policy) (*world, *Cluster) {
+		w := newWorld(t, 1, func(c *Config) { c.Snapshots = policy })
+		w.add(w.cluster("c", "counter", "n1"), 1)
+		w.close("n1")
+		n := w.open("n1")
+		w.eventually("flush", func() bool { return n.Stats().RollOvers > 0 })
+		return w, w.on("n1", "c")
+	}
+	other, c := grown(snapshot.Policy{MinBytes: 1, Growth: 1})
+	other.rest(c, 100)
+	strange := other.firstFile("n1", "snapshots", ".snap")
+	w, c = grown(snapshot.Policy{MinBytes: 1 << 40})
+	for range 20 {
+		sum = w.add(c, 1)
+	}
+	uid := w.n(1).registry.byName("c").uid
+	w.close("n1")
+	_, place, _ := strings.Cut(path.Base(strange), ".")
+	file = "snapshots/" + string(uid) + "." + place
+	replaceFile(t, w.disks["n1"], file, readAll(t, other.disks["n1"], strange))
+	return w, file, sum
 }
 
 // swapSnapshots has the snapshots of two clusters on a node that is closed change places, and returns their names and what

@@ -112,13 +112,13 @@ func (n *Node) restoreMember(m *wal.Member) error {
 			return err
 		}
 	}
-	disowned, lost := n.disownSnapshot(r), n.restoreLog(r, m)
+	lost := n.restoreLog(r, m)
 	if err != nil {
 		n.strays = append(n.strays, r.uid)
 		lost = fmt.Errorf("%w: %w", errRegistrationLost, err) // whatever else it has lost
 	}
-	if err := errors.Join(lost, disowned); err != nil {
-		n.report.Damaged[r.uid] = r.setDamaged(err)
+	if lost != nil {
+		n.report.Damaged[r.uid] = r.setDamaged(lost)
 	}
 	if err := r.suspicion(); err != nil {
 		n.report.Suspect[r.uid] = err
