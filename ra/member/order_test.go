@@ -108,24 +108,7 @@ func (h *host) lead1() {
 func TestResetComesFirst(t *testing.T) {
 	r := lagging(t)
 	a, c := r.node("a"), r.node("c")
-	in, err := a.store.OpenSource("a", 1<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, _, err := in.ReadChunk(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	to, err := c.store.Receive("c", 201, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err = to.Add(1, data); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err = to.Finish(); err != nil { // and then the crash
-		t.Fatal(err)
-	}
+	c.fetch(a)() // and then the crash
 	for model := range vfs.CrashModels {
 		c.crash(model)
 		c.start()

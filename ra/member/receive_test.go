@@ -25,11 +25,21 @@ func releaseAfter(n int) func(*rigNode, machine.Meta, uint64, *machine.Effects) 
 }
 
 // lagging returns a cluster in which c has missed what a's snapshot covers, and is back.
-func lagging(t testing.TB) *rig {
+func lagging(t testing.TB) *rig { return laggingBehind(t, 0) }
+
+// laggingBehind is lagging after c has seen the first commands, with a checkpoint of the last of them.
+func laggingBehind(t testing.TB, seen int) *rig {
 	r := newRig(t, "a", "b", "c")
 	a := r.elect("a")
-	r.cut = away("c")
-	a.propose(150)
+	r.onApply = func(n *rigNode, _ machine.Meta, _ uint64, fx *machine.Effects) {
+		if n.uid == "c" && len(n.machine.ids) == seen {
+			fx.Checkpoint()
+		}
+	}
+	a.propose(seen)
+	r.settle()
+	r.onApply, r.cut = nil, away("c")
+	a.propose(150 - seen)
 	r.settle()
 	r.onApply = releaseAfter(200)
 	a.propose(50)
@@ -42,6 +52,24 @@ func lagging(t testing.TB) *rig {
 	}
 	r.cut = nil
 	return r
+}
+
+// receive lets c receive the snapshot until enough says so, which is asked before each of c's works.
+func (r *rig) receive(enough func(c *rigNode) bool) {
+	a, b, c := r.node("a"), r.node("b"), r.node("c")
+	for len(c.works) == 0 || !enough(c) {
+		c.work()
+		c.sync()
+		for _, n := range []*rigNode{a, b} {
+			n.sync()
+			n.work()
+		}
+		if !r.deliver() && len(c.works) == 0 {
+			a.server.Step(&raft.Message{Kind: raft.Tick})
+			a.server.Flush()
+		}
+	}
+	c.sync()
 }
 
 // SNX-01 to SNX-05, MAC-12, SNAP-05: a member that lags behind the leader's log is caught up by a snapshot, chunk by
@@ -93,17 +121,7 @@ func TestAnswerWaitsForTheChunk(t *testing.T) {
 		}
 		return false
 	}
-	for len(c.works) == 0 { // until c has a chunk to store
-		for _, n := range r.nodes[:2] {
-			n.sync()
-			n.work()
-		}
-		c.sync()
-		if !r.deliver() {
-			r.node("a").server.Step(&raft.Message{Kind: raft.Tick})
-			r.node("a").server.Flush()
-		}
-	}
+	r.receive(func(*rigNode) bool { return true }) // until c has a chunk to store
 	again := raft.Message{Kind: raft.InstallSnapshot, From: "a", To: "c", Term: 1, Index: 201, LogTerm: 1, Chunk: 1}
 	c.server.Step(&again)
 	c.server.Flush()
@@ -242,27 +260,45 @@ func TestStopWhileReceiving(t *testing.T) {
 // begins with that snapshot, log and configuration included, as it would if the node was opened anew.
 func TestSnapshotInPlaceAtTheEndOfALife(t *testing.T) {
 	r := lagging(t)
-	a, c := r.node("a"), r.node("c")
-	for len(c.works) == 0 || !c.server.snaps.receiving.busyWithLast() {
-		c.work()
-		c.sync()
-		a.work()
-		if !r.deliver() && len(c.works) == 0 {
-			a.server.Step(&raft.Message{Kind: raft.Tick})
-			a.server.Flush()
-		}
-	}
-	c.sync()
+	c := r.node("c")
+	r.receive(func(c *rigNode) bool { return c.server.snaps.receiving.busyWithLast() })
 	c.works[0].run() // and its end is not told any more
-	state := c.server.Core().State
+	r.begins(c)
+}
+
+// I5, I8: the last work of a life puts its snapshot in place while the next one loads a checkpoint below it. What counts then is
+// the snapshot, its state included.
+func TestSnapshotOvertakesTheCheckpoint(t *testing.T) {
+	r := laggingBehind(t, 10)
+	a, c := r.node("a"), r.node("c")
+	if all := c.store.Checkpoints("c"); len(all) != 1 || all[0].Index != 11 {
+		t.Fatalf("checkpoints are %v", all)
+	}
+	overtake := c.fetch(a)
+	c.onRestore = func() error {
+		c.onRestore = nil
+		overtake()
+		return nil
+	}
+	r.begins(c)
+	if c.onRestore != nil {
+		t.Error("no checkpoint was loaded")
+	}
+}
+
+// begins gives c, whose log was not told of the leader's snapshot, a further life, and fails unless that begins with the
+// snapshot and is a sound member's.
+func (r *rig) begins(c *rigNode) {
+	r.t.Helper()
+	a, state := r.node("a"), c.server.Core().State
 	c.server.Stop(ra.ErrClosed)
 	c.base, c.works = c.writer.Seq(), nil
 	var err error
 	if c.server, err = New(c.config(state, 0)); err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
 	if got, last := c.server.Configuration(), c.log.Last(); got.Index != 201 || last != 201 || !c.log.NeedsReset() || c.server.Status().Applied != 201 {
-		t.Fatalf("begins with configuration %v, the log ends at %d, %+v", got, last, c.server.Status())
+		r.t.Fatalf("begins with configuration %v, the log ends at %d, %+v", got, last, c.server.Status())
 	}
 	c.server.Flush()
 	r.settle()
@@ -274,6 +310,40 @@ func TestSnapshotInPlaceAtTheEndOfALife(t *testing.T) {
 	a.propose(3)
 	r.tick(7)
 	r.check("a", "b", "c")
+}
+
+// fetch has a node receive another one's snapshot behind its member's back. It has its place when the function is called that
+// is returned.
+func (n *rigNode) fetch(from *rigNode) (finish func()) {
+	n.t.Helper()
+	data, meta := from.chunk()
+	to, err := n.store.Receive(n.uid, meta.Index, meta.Term)
+	if err == nil {
+		err = to.Add(1, data)
+	}
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return func() {
+		if _, _, err := to.Finish(); err != nil {
+			n.t.Error(err)
+		}
+	}
+}
+
+// chunk returns a node's snapshot in one piece.
+func (n *rigNode) chunk() ([]byte, snapshot.Meta) {
+	n.t.Helper()
+	in, err := n.store.OpenSource(n.uid, 1<<20)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer in.Close()
+	data, last, err := in.ReadChunk(1)
+	if err != nil || !last {
+		n.t.Fatalf("the only chunk: %v, last: %v", err, last)
+	}
+	return data, in.Meta()
 }
 
 // FSM-06: a transfer that a new leader interrupts is given up, and its own begins.
@@ -523,15 +593,10 @@ func TestSnapshotWithoutMembers(t *testing.T) {
 		if _, err = w.Commit(); err != nil {
 			t.Fatal(err)
 		}
-		in, err := a.store.OpenSource("a", 1<<20)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m := raft.Message{Kind: raft.InstallSnapshot, From: "a", To: "c", Term: 1, Index: in.Meta().Index, LogTerm: 1, Chunk: 1}
-		if m.Data, m.Done, err = in.ReadChunk(1); err != nil {
-			t.Fatal(err)
-		}
-		c.server.Step(&m)
+		data, meta := a.chunk()
+		c.server.Step(&raft.Message{
+			Kind: raft.InstallSnapshot, From: "a", To: "c", Term: 1, Index: meta.Index, LogTerm: 1, Chunk: 1, Data: data, Done: true,
+		})
 		c.server.Flush()
 		for c.work() {
 		}
