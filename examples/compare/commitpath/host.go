@@ -68,26 +68,36 @@ func openNode(id int, dir string) (*node, error) {
 func (h *Host) StartClusters(groups int) error {
 	size := 1 << bits.Len(uint(max(retained/groups, minRetained)-1))
 	for g := range groups {
-		var ms [replicas]*member
-		for i, n := range h.nodes {
-			m := &member{node: n, leader: g % replicas, table: make(table, size), order: 1}
-			uid := ra.UID(fmt.Sprintf("g%d-%d", g, i))
-			var err error
-			if m.ref, err = n.Actors.Spawn(string(uid), func() actor.Actor { return m }); err != nil {
-				return err
-			}
-			if m.writer, err = n.Register(uid, m); err != nil {
-				return err
-			}
-			ms[i] = m
-		}
-		for _, m := range ms {
-			m.peers = ms
+		ms, err := h.startGroup(g, size)
+		if err != nil {
+			return err
 		}
 		h.groups = append(h.groups, ms)
 	}
 	return nil
 }
+
+// startGroup starts three members that know each other, then makes them known to their logs, which tell them when that is
+// durable.
+func (h *Host) startGroup(g, size int) (ms [replicas]*member, err error) {
+	for i, n := range h.nodes {
+		ms[i] = &member{node: n, leader: g % replicas, table: make(table, size), order: 1}
+	}
+	for i, m := range ms {
+		m.peers = ms
+		if m.ref, err = m.node.Actors.Spawn(uidOf(g, i), func() actor.Actor { return m }); err != nil {
+			return ms, err
+		}
+	}
+	for i, m := range ms {
+		if m.writer, err = m.node.Register(ra.UID(uidOf(g, i)), m); err != nil {
+			return ms, err
+		}
+	}
+	return ms, nil
+}
+
+func uidOf(group, node int) string { return fmt.Sprintf("g%d-%d", group, node) }
 
 // Propose sends a command to a group's leader; done is called when it is durable on two nodes and applied there.
 func (h *Host) Propose(group int, payload []byte, done func(error)) {

@@ -64,43 +64,15 @@ func (t table) place(i, applied ra.Index) *ra.Entry {
 	return t.at(i)
 }
 
-// inbox is a member's internal lane: numbers that coalesce, and a list of appends, which the window of the driver
-// bounds.
+// inbox is a member's internal lane, which others fill under the mailbox's lock: numbers that coalesce, and a list of
+// appends, which the window of the driver bounds.
 type inbox struct {
-	written    uint64 // the node's log is durable up to this order
-	acked      [replicas]ra.Index
-	commit     ra.Index // the leader's
+	orders     []order            // given to the log, and not durable yet
+	durable    [replicas]ra.Index // of the leader: what each log is known to have
+	decided    ra.Index           // of the leader: what of that it has been told
+	commit     ra.Index           // of a follower: what the leader has said
 	head, tail *appendMessage
 	any        bool
-}
-
-// member is one member of a group. It does what a Raft member does on the path of a commit, and nothing else.
-type member struct {
-	ref *actor.Ref
-	in  inbox
-
-	batch  inbox
-	node   *node
-	writer *wal.Writer
-	peers  [replicas]*member
-	leader int
-
-	table   table // the last entries
-	fresh   []ra.Entry
-	last    ra.Index
-	order   uint64 // the last order given to the log; order 1 was the registration
-	orders  []order
-	durable [replicas]ra.Index
-	acked   ra.Index
-	commit  ra.Index
-	applied ra.Index
-	machine driver.Machine
-	shown   shownMachine
-
-	waiting  []*command // for applied+1 and so on
-	answered int        // of them, in this batch
-
-	soon *appendMessage // being warmed
 }
 
 // order remembers what an order given to the log makes durable.
@@ -109,39 +81,91 @@ type order struct {
 	last ra.Index
 }
 
-// Empty and Take make a member's numbers its mailbox's internal lane.
+// written returns what is durable with the orders up to seq, and forgets these.
+func (in *inbox) written(seq uint64) (last ra.Index) {
+	k := 0
+	for k < len(in.orders) && in.orders[k].seq <= seq {
+		last = in.orders[k].last
+		k++
+	}
+	in.orders = append(in.orders[:0], in.orders[k:]...)
+	return last
+}
+
+// has takes note of what a log has, and reports whether that commits something new: else the leader need not be woken.
+func (in *inbox) has(id int, last ra.Index) bool {
+	in.durable[id] = max(in.durable[id], last)
+	return in.quorum() > in.decided
+}
+
+// quorum returns what two of three logs have.
+func (in *inbox) quorum() ra.Index {
+	a, b, c := in.durable[0], in.durable[1], in.durable[2]
+	return max(min(a, b), min(max(a, b), c))
+}
+
+// member is one member of a group. It does what a Raft member does on the path of a commit, and nothing else.
+type member struct {
+	ref *actor.Ref
+	in  inbox
+
+	node   *node
+	writer *wal.Writer
+	peers  [replicas]*member
+	leader int
+
+	appends *appendMessage // of this batch
+	target  ra.Index       // may be applied
+	table   table          // the last entries
+	fresh   []ra.Entry
+	last    ra.Index
+	order   uint64 // the last order given to the log; order 1 was the registration
+	commit  ra.Index
+	applied ra.Index
+	machine driver.Machine
+	shown   shownMachine
+
+	untold bool // the followers do not know of commit yet
+
+	waiting  []*command // for applied+1 and so on
+	answered int        // of them, in this batch
+
+	soon *appendMessage // being warmed
+}
+
+// Empty and Take make a member's inbox its mailbox's internal lane.
 func (m *member) Empty() bool { return !m.in.any }
 
 // Take moves what waits aside, for Receive.
-func (m *member) Take() { m.batch, m.in = m.in, inbox{} }
+func (m *member) Take() {
+	in := &m.in
+	if m.leads() {
+		in.decided = in.quorum()
+		m.target = in.decided
+	} else {
+		m.target = in.commit
+	}
+	m.appends, in.head, in.tail, in.any = in.head, nil, nil, false
+}
 
 // Receive is one activation: everything that waited, then one order for the log and one message to each peer.
 func (m *member) Receive(ctx *actor.Context) {
 	r := ctx.Round().(*round)
-	b := m.batch
-	m.batch = inbox{}
-	if b.written > 0 {
-		m.written(b.written)
-	}
-	for i, a := range b.acked {
-		m.durable[i] = max(m.durable[i], a)
-	}
-	for a := b.head; a != nil; {
+	for a := m.appends; a != nil; {
 		m.take(a)
 		next := a.next
 		a.free()
 		a = next
 	}
+	m.appends = nil
 	for c := ctx.Next(); c != nil; c = ctx.Next() {
 		m.accept(c.(*command))
 	}
 	if len(m.fresh) > 0 {
 		m.store(r)
 	}
-	if m.leads() {
-		m.decide(r)
-	} else {
-		m.follow(r, b.commit)
+	if to := min(m.target, m.last); to > m.commit {
+		m.decide(r, to)
 	}
 	m.shown.store(m.machine)
 }
@@ -185,10 +209,12 @@ func (m *member) store(r *round) {
 				r.out[i] = append(r.out[i], letter{to: p, entries: a, commit: m.commit})
 			}
 		}
-		r.pressing = true
+		m.untold = false
 	}
 	m.order++
-	m.orders = append(m.orders, order{m.order, m.last})
+	m.ref.Lock() // before the log can say that it is durable
+	m.in.orders = append(m.in.orders, order{m.order, m.last})
+	m.ref.Release()
 	if err := m.node.Store(m.writer, &wal.Op{Seq: m.order, Entries: m.fresh}); err != nil {
 		panic(fmt.Errorf("commitpath: %w", err)) // this host has no flow control but the driver's window
 	}
@@ -197,48 +223,67 @@ func (m *member) store(r *round) {
 	m.fresh = m.fresh[:0]
 }
 
-// Written posts that orders up to seq are durable.
+// Written takes in that orders up to seq are durable. A follower has promised to acknowledge what is, so that this goes to the
+// leader without another activation.
 func (m *member) Written(seq uint64, ws *actor.Wakeups) {
 	m.ref.Lock()
-	m.in.any = true
-	m.in.written = max(m.in.written, seq)
-	m.ref.Unlock(ws)
-}
-
-// written: the log is durable up to an order.
-func (m *member) written(seq uint64) {
-	k := 0
-	for k < len(m.orders) && m.orders[k].seq <= seq {
-		m.durable[m.node.id] = m.orders[k].last
-		k++
-	}
-	m.orders = append(m.orders[:0], m.orders[k:]...)
-}
-
-// decide commits what two of three hold, answers, and lets the followers know.
-func (m *member) decide(r *round) {
-	a, b, c := m.durable[0], m.durable[1], m.durable[2]
-	commit := max(min(a, b), min(max(a, b), c))
-	if commit <= m.commit {
+	last := m.in.written(seq)
+	if m.leads() {
+		m.unlock(m.in.has(m.leader, last), ws)
 		return
 	}
-	m.commit = commit
-	m.apply(r, commit)
+	m.ref.Release()
+	if last == 0 { // it was the registration
+		return
+	}
+	l := letter{to: m.peers[m.leader], from: m.node.id, acked: last}
+	l.deliver(ws)
+}
+
+// unlock ends a post, which wakes the member or waits for one that does.
+func (m *member) unlock(wake bool, ws *actor.Wakeups) {
+	m.in.any = true
+	if wake {
+		m.ref.Unlock(ws)
+	} else {
+		m.ref.Release()
+	}
+}
+
+// decide applies what is committed, and if we lead answers, and lets the followers know.
+func (m *member) decide(r *round, to ra.Index) {
+	m.commit = to
+	m.apply(r)
+	if !m.leads() {
+		return
+	}
 	n := copy(m.waiting, m.waiting[m.answered:])
 	clear(m.waiting[n:])
 	m.waiting, m.answered = m.waiting[:n], 0
+	if !m.untold {
+		m.untold = true
+		r.words = append(r.words, m)
+	}
+}
+
+// tell lets the followers know what is committed, if no append has in the meantime.
+func (m *member) tell(r *round) {
+	if !m.untold {
+		return
+	}
+	m.untold = false
 	for i, p := range m.peers {
 		if i != m.node.id {
-			r.out[i] = append(r.out[i], letter{to: p, commit: commit})
+			r.out[i] = append(r.out[i], letter{to: p, commit: m.commit})
 		}
 	}
 }
 
 // apply feeds the machine, and answers on the leader.
-func (m *member) apply(r *round, to ra.Index) {
-	for m.applied < to {
+func (m *member) apply(r *round) {
+	for m.applied < m.commit {
 		m.applied++
-		if ahead := m.applied + applyAhead; ahead <= to {
+		if ahead := m.applied + applyAhead; ahead <= m.commit {
 			warm.Slice(m.table.at(ahead).Body, warmBody)
 		}
 		m.machine.Apply(m.table.at(m.applied).Payload())
@@ -250,17 +295,6 @@ func (m *member) apply(r *round, to ra.Index) {
 			r.giveBack(c)
 			done(nil)
 		}
-	}
-}
-
-// follow applies what is committed and acknowledges what is durable.
-func (m *member) follow(r *round, commit ra.Index) {
-	m.commit = max(m.commit, commit)
-	m.apply(r, min(m.commit, m.last))
-	if mine := m.durable[m.node.id]; mine > m.acked {
-		m.acked = mine
-		r.out[m.leader] = append(r.out[m.leader], letter{to: m.peers[m.leader], from: m.node.id, acked: mine})
-		r.pressing = true
 	}
 }
 

@@ -1,8 +1,6 @@
 package commitpath
 
 import (
-	"slices"
-
 	"github.com/heliopolis-raft/heliopolis/actor"
 	"github.com/heliopolis-raft/heliopolis/ra"
 )
@@ -22,9 +20,9 @@ type round struct {
 	node  *node
 	out   [replicas][]letter
 	dirty bool
-	// pressing: some of it may not wait.
-	pressing bool
-	wake     actor.Wakeups
+	// words are leaders whose followers are to be told of a new commit index, older those of the round before.
+	words, older []*member
+	wake         actor.Wakeups
 	// spare are commands to be given back, as many as spares.
 	spare  *command
 	spares int
@@ -49,14 +47,15 @@ func (r *round) release() {
 	}
 }
 
-// End hands the letters over, then wakes the log: the peers can sync while we do. Nothing but word of new commit indexes may
-// wait for what the answers that were just given bring.
+// End hands the letters over, then wakes the log: the peers can sync while we do. Word of a new commit index waits for a
+// round: the answers that were just given often bring the next command, which takes it along.
 func (r *round) End(last bool) (*actor.Ref, bool) {
 	r.release()
-	if !last && !r.pressing && !r.dirty {
-		return nil, slices.ContainsFunc(r.out[:], func(out []letter) bool { return len(out) > 0 })
+	r.tellOlder()
+	r.older, r.words = r.words, r.older
+	if last {
+		r.tellOlder()
 	}
-	r.pressing = false
 	for i, out := range r.out {
 		if len(out) == 0 {
 			continue
@@ -70,10 +69,18 @@ func (r *round) End(last bool) (*actor.Ref, bool) {
 		r.out[i] = out[:0]
 	}
 	if !r.dirty {
-		return nil, false
+		return nil, len(r.older) > 0
 	}
 	r.dirty = false
-	return r.node.Log(), false
+	return r.node.Log(), len(r.older) > 0
+}
+
+func (r *round) tellOlder() {
+	for _, m := range r.older {
+		m.tell(r)
+	}
+	clear(r.older)
+	r.older = r.older[:0]
 }
 
 // deliver posts the letter into its receiver's inbox.
@@ -81,9 +88,11 @@ func (l *letter) deliver(ws *actor.Wakeups) {
 	m := l.to
 	m.ref.Lock()
 	in := &m.in
-	in.any = true
+	if m.leads() {
+		m.unlock(in.has(l.from, l.acked), ws)
+		return
+	}
 	in.commit = max(in.commit, l.commit)
-	in.acked[l.from] = max(in.acked[l.from], l.acked)
 	switch {
 	case l.entries == nil:
 	case in.tail == nil:
@@ -92,5 +101,5 @@ func (l *letter) deliver(ws *actor.Wakeups) {
 		in.tail.next = l.entries
 		in.tail = l.entries
 	}
-	m.ref.Unlock(ws)
+	m.unlock(true, ws)
 }

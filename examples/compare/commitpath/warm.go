@@ -6,7 +6,7 @@ import (
 	"github.com/heliopolis-raft/heliopolis/ra/warm"
 )
 
-// How many entries, commands and orders are loaded; and before an entry is applied, how much of the body of which one behind
+// How many entries and commands are loaded; and before an entry is applied, how much of the body of which one behind
 // it. The processor itself sees that a body is read from its beginning on, and more that is asked for makes it slower.
 const (
 	warmEntries = 8
@@ -26,7 +26,6 @@ func (m *member) Warm(step int) {
 		warm.Value(m.writer)
 		m.table.warm(m.applied+1, warmEntries)
 		warm.Slice(m.waiting, warmEntries)
-		warm.Slice(m.orders, warmEntries)
 	case 2:
 		for _, c := range m.waiting[:min(len(m.waiting), warmEntries)] {
 			warm.Value(c)
