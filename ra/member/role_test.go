@@ -41,7 +41,7 @@ func (w *world) confirm() {
 // depose lets b be elected in the next term.
 func (w *world) depose() {
 	w.t.Helper()
-	last := w.Server.core.Last()
+	last := w.Server.core.Status().Last
 	w.step(raft.Message{Kind: raft.Append, From: "b", Term: w.Status().Term + 1, Index: last.Index, LogTerm: last.Term, Last: last.Index})
 	if st := w.Status(); st.Role != ra.Follower || st.Leader != "b" {
 		w.t.Fatalf("is to follow: %+v", st)

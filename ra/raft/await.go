@@ -42,11 +42,7 @@ func awaitLeading(leader, follower handler) handler {
 // news further down, where the leader tries next if its first guess was wrong, or if entries were only missing so far.
 // And a leader that asks for an answer has not heard, or has given up what it was told about.
 func (r *Raft) awaitAppend(m *Message) {
-	switch {
-	case r.lead != nil:
-		r.secondLeader(m)
-		return
-	case r.await.reason == awaitStorage || !r.follow(m.From) || !validEntries(m):
+	if r.await.reason == awaitStorage || !r.follow(m.From) || !validEntries(m) {
 		return
 	}
 	f := r.fit(m)
@@ -70,10 +66,7 @@ func (r *Raft) awaitHeartbeat(m *Message) {
 
 // awaitSnapshot takes a snapshot instead of the entries that were missing.
 func (r *Raft) awaitSnapshot(m *Message) {
-	switch {
-	case r.lead != nil:
-		r.secondLeader(m)
-	case r.await.reason != awaitStorage:
+	if r.await.reason != awaitStorage {
 		r.followerSnapshot(m)
 	}
 }

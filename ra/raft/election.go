@@ -156,11 +156,9 @@ func (r *Raft) candidateWritten(m *Message) {
 	r.addVote(r.at)
 }
 
-// candidateTimeout starts another election in a new term, unless the disk has not even stored the present one.
+// candidateTimeout starts another election in a new term, unless the disk has not even stored the present one. The timer
+// of a candidate is always armed.
 func (r *Raft) candidateTimeout(*Message) {
-	if !r.timerArmed {
-		return
-	}
 	r.timerArmed = false
 	if r.requestsDue {
 		r.armTimer(Medium)

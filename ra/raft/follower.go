@@ -162,13 +162,9 @@ func (r *Raft) rejectAppend(m *Message, f fit) {
 }
 
 // sendReject tells the leader that its entry at i, of term, is not in the log, and which is the last one that may be
-// in both.
+// in both. That is not below what is committed here: i is above, and a leader that has that has no older term behind it.
 func (r *Raft) sendReject(i ra.Index, term ra.Term) {
 	hint := r.log.lastWithin(i-1, term)
-	if hint.Index < r.commit {
-		hint.Index = r.commit
-		hint.Term, _ = r.log.at(r.commit)
-	}
 	r.send(Message{
 		Kind: AppendReply, To: r.leader, Reject: true, Index: hint.Index, LogTerm: hint.Term, Last: i,
 		Suspect: r.suspect != nil, Token: r.episode, Version: r.local,

@@ -132,7 +132,7 @@ func TestTermsAgainstList(t *testing.T) {
 				runs.compact(i)
 			default:
 				term = max(term, runs.lastTerm()) + ra.Term(rng.IntN(2))
-				n := rng.IntN(4)
+				n := 1 + rng.IntN(3)
 				runs.append(n, term)
 				for range n {
 					list.terms = append(list.terms, term)

@@ -54,9 +54,6 @@ func (r *Raft) Commit() ra.Index { return r.commit }
 // Durable returns the last index that this member knows to be durable here. It may have been told later than its log knows.
 func (r *Raft) Durable() ra.Index { return r.disk.index }
 
-// Last returns the position of the log's last entry.
-func (r *Raft) Last() Position { return r.log.end() }
-
 // TermAt returns the term of the entry at i, and whether it is known: the log may not reach there. Of entries that are not
 // kept any more it is known as far as they had the term of the last of them.
 func (r *Raft) TermAt(i ra.Index) (ra.Term, bool) { return r.log.had(i) }

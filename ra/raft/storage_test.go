@@ -11,11 +11,11 @@ func TestStorageBackAsksForWhatWasDropped(t *testing.T) {
 	g.propose("a", 1)
 	g.propose("a", 2)
 	b, leader := g.members["b"].raft, g.members["a"].raft
-	if b.Last() == leader.Last() {
+	if b.log.end() == leader.log.end() {
 		t.Fatal("nothing was dropped")
 	}
 	g.do("b", Message{Kind: WALUp})
-	if b.Last() != leader.Last() || b.Commit() != leader.Commit() {
-		t.Fatalf("b is at %v, commit %d; the leader at %v, commit %d", b.Last(), b.Commit(), leader.Last(), leader.Commit())
+	if b.log.end() != leader.log.end() || b.Commit() != leader.Commit() {
+		t.Fatalf("b is at %v, commit %d; the leader at %v, commit %d", b.log.end(), b.Commit(), leader.log.end(), leader.Commit())
 	}
 }

@@ -76,11 +76,8 @@ func (t *terms) excludes(p Position) bool {
 	return known && term != p.Term
 }
 
-// append adds n entries of one term. The caller has checked that the term does not fall.
+// append adds n entries, one at least, of one term. The caller has checked that the term does not fall.
 func (t *terms) append(n int, term ra.Term) {
-	if n == 0 {
-		return
-	}
 	if len(t.runs) == 0 || t.runs[len(t.runs)-1].Term != term {
 		t.runs = append(t.runs, TermRun{First: t.last + 1, Term: term})
 	}
@@ -97,10 +94,7 @@ func (t *terms) truncate(i ra.Index) {
 
 // compact forgets the terms below i, which is in the log.
 func (t *terms) compact(i ra.Index) {
-	term, known := t.at(i)
-	if !known {
-		return
-	}
+	term, _ := t.at(i)
 	if term != t.base.Term {
 		t.since = t.start(i)
 	}

@@ -487,7 +487,7 @@ func TestClockAndAccessors(t *testing.T) {
 		t.Errorf("%v, %v", e, err)
 	}
 	term, known := r.TermAt(2)
-	if r.Term() != 2 || r.Leader() != "a" || r.Last() != (Position{3, 2}) || term != 2 || !known || r.Configuration().String() != "0:{a b c}" {
+	if r.Term() != 2 || r.Leader() != "a" || r.log.end() != (Position{3, 2}) || term != 2 || !known || r.Configuration().String() != "0:{a b c}" {
 		t.Errorf("%v", r.Status())
 	}
 }
