@@ -3,6 +3,7 @@ package rafttest
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,8 @@ type decay struct {
 	flips  int
 	wal    bool // one of them was in the write-ahead log
 	fresh  bool // one of them was since the node was last started
+	// struck are the segments and snapshots of which a bit flipped: see hides.
+	struck []string
 	// snapshots are those that lie in quarantine.
 	snapshots []snapshot.Info
 	rng       *rand.Rand
@@ -46,13 +49,23 @@ func (n *node) decays() {
 	n.flip([...]string{"segments", "snapshots", "wal"}[d.rng.IntN(3)])
 }
 
-// decaying reports whether any other node has lost something and is not repaired.
+// hides reports whether the node still has a file, outside of quarantine, of which a bit flipped. Segments and snapshots are
+// read when they are needed and no sooner, so that it may turn out at any later start that somebody has lost something. What
+// flipped in the log is found by the next one.
+func (n *node) hides() bool {
+	return slices.ContainsFunc(n.decay.struck, func(name string) bool {
+		f, err := n.disk.Open(name, 0)
+		return err == nil && f.Close() == nil
+	})
+}
+
+// decaying reports whether any other node has lost something and is not repaired, or may have.
 func (s *sim) decaying(but *node) bool {
 	for _, n := range s.nodes {
 		if n == but {
 			continue
 		}
-		if n.decay.fresh {
+		if n.decay.fresh || n.hides() {
 			return true
 		}
 		for _, p := range n.peers {
@@ -92,6 +105,9 @@ func (n *node) flip(dir string) {
 		n.disk.Flip(name, off, 1<<d.rng.IntN(8))
 		d.flips++
 		d.fresh, d.wal = true, d.wal || dir == "wal"
+		if dir != "wal" {
+			d.struck = append(d.struck, name)
+		}
 		n.sim.done.Decayed++
 		return
 	}
@@ -152,6 +168,7 @@ func (p *peer) repaired() {
 	p.suspect = false
 	p.cluster.truth.repaired(p.uid)
 	p.sim.done.Repairs++
+	p.recall()
 }
 
 // admits: I10: what a suspect member acknowledges says so.

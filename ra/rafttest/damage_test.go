@@ -47,12 +47,13 @@ func TestDecay(t *testing.T) {
 // in good order did not vouch for its last batch, because its file had no room left for a mark (2272). Both others were
 // mistakes of the simulator: it took a member that had lost something and was deleted afterwards for one that should be
 // there (344), or that is there (461). So was one in the world as it is: a member passed for suspect of which it was
-// durable that it is sound again, when its node crashed before anybody heard of that (2131).
+// durable that it is sound again, when its node crashed before anybody heard of that (2131). And bits flipped on a second node while the damage of the
+// first, in a segment, had not been found yet (3002180).
 func TestOldDecays(t *testing.T) {
 	for _, old := range []struct {
 		seed            uint64
 		recreate, today bool
-	}{{2272, false, false}, {344, true, false}, {461, true, false}, {2131, true, true}} {
+	}{{2272, false, false}, {344, true, false}, {461, true, false}, {2131, true, true}, {3002180, true, true}} {
 		o := Decay(old.seed, 1000)
 		if !old.today {
 			o.Profile.Members, o.Profile.Change = o.Profile.Nodes, 0

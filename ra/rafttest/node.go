@@ -211,11 +211,8 @@ func (p *peer) start() {
 func (p *peer) begin() {
 	state := p.cluster.truth.members[p.uid].state
 	p.term, p.machine, p.code, p.machineTick = state.Term, nil, p.node.code, false
-	limits := raft.DefaultLimits
-	limits.MaxEntriesPerAppend, limits.MaxInflightEntries = p.sim.profile.MaxEntries, p.sim.profile.MaxInflight
-	limits.MaxInflightBytes = p.sim.profile.MaxInflightBytes
 	server, err := member.New(member.Config{
-		Raft: raft.Config{Self: p.uid, Limits: &limits}, ID: p.id(), Cluster: p.cluster.name, Initial: p.initial, State: state, Applied: p.hint,
+		Raft: raft.Config{Self: p.uid, Limits: p.sim.profile.limits()}, ID: p.id(), Cluster: p.cluster.name, Initial: p.initial, State: state, Applied: p.hint,
 		Suspect: p.suspect, Epoch: p.base,
 		Log: peerLog{p}, Store: p, Net: p, Timer: p, Batch: p, Host: peerHost{p}, Snapshots: p.node.snaps, Background: p,
 		Factory:        func(machine.Init) machine.Machine { return &replica{peer: p, code: p.code} },
@@ -235,7 +232,7 @@ func (p *peer) begin() {
 		return
 	}
 	p.server, p.open, p.ticking, p.fresh, p.promise = server, false, false, false, promised{}
-	p.progress, p.known, p.leading = progress{}, p.hint, 0
+	p.progress, p.known, p.leading, p.wishes = progress{}, p.hint, 0, nil
 	p.lost, p.heard = "", map[ra.UID]*member.Server{}
 	p.timer++
 	p.ticks++

@@ -55,8 +55,14 @@ type peer struct {
 	patient     patient
 	maybe       *durable // after a crash: what was durable and what was just being made so
 
-	// ghosts are acknowledgements of the past; see haunt.
-	ghosts map[ra.UID]*raft.Message
+	// flinches is who hands over to the member, whose node will be stopped then; see flinch.
+	flinches *peer
+
+	// wishes are questions that wait.
+	wishes []*wish
+
+	// ghosts are acknowledgements of the past, see haunt; notices what others said of their damage, see recall.
+	ghosts, notices map[ra.UID]*raft.Message
 
 	lost     ra.UID                    // the leader whose process was said to have ended, until it is heard of again
 	heard    map[ra.UID]*member.Server // the process of each other member that the last message came from
@@ -77,6 +83,7 @@ func (p *peer) alive() bool { return p.node.up && !p.gone && p.server != nil }
 func (p *peer) step(m *raft.Message) {
 	canWait := p.canWait(m)
 	p.hear()
+	p.wonder()
 	p.nonsense(m)
 	p.server.Step(m)
 	p.patient.alone = canWait
@@ -146,6 +153,8 @@ func (p *peer) look() {
 		p.sim.plan(time.Second, event{kind: evMachine, peer: p, life: p.node.life, server: p.server})
 	}
 	p.advanced(st)
+	p.fulfilled(st.Applied)
+	t.relies(p.uid, p.server.Durable(), p.log.Term)
 	if len(t.configs) > 0 {
 		t.changedBy(p.uid, p.initial)
 		t.configured(p.uid, p.log, p.initial, p.server.Configuration())
@@ -159,6 +168,9 @@ func (p *peer) changed(st member.Status) {
 		p.sim.done.Elections++
 		p.cluster.truth.leads(p.uid, st.Term, p.termAt)
 		p.haunt(st.Term)
+	}
+	if st.Role == ra.Candidate && p.flinches != nil {
+		p.flinched()
 	}
 	p.watch(st.Leader)
 }
@@ -202,8 +214,26 @@ func (p *peer) haunt(term ra.Term) {
 	}
 }
 
-// remember keeps an acknowledgement on its way to the member, for haunt.
+// recall brings back to all members what one of them said of its damage before it was repaired, if messages may come twice
+// at all.
+func (p *peer) recall() {
+	for _, q := range p.cluster.members {
+		if m := q.notices[p.uid]; m != nil && p.sim.profile.TwiceOneIn > 0 {
+			again := *m
+			p.sim.plan(p.sim.dice.between(0, p.sim.profile.LieDown), event{kind: evDeliver, peer: q, message: &again})
+		}
+	}
+}
+
+// remember keeps an acknowledgement on its way to the member for haunt, and news of damage for recall.
 func (p *peer) remember(m *raft.Message) {
+	if m.Kind == raft.SuspectNotice {
+		if p.notices == nil {
+			p.notices = map[ra.UID]*raft.Message{}
+		}
+		kept := *m
+		p.notices[m.From] = &kept
+	}
 	if m.Kind != raft.AppendReply || m.Reject {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
+	"github.com/heliopolis-raft/heliopolis/ra/raft"
 	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
 )
 
@@ -57,6 +58,9 @@ type Profile struct {
 	// Recreate is the mean time between deletions of clusters, after each of which another one of that name is started; 0 is
 	// never.
 	Recreate time.Duration
+
+	// Lasts is how many times as long as others the schedule is; 0 counts as 1.
+	Lasts int
 
 	// Scripted: nothing happens but what a workload says and what follows from it.
 	Scripted bool
@@ -121,13 +125,18 @@ func drawWeights(d dice) [faultKinds]int {
 	return w
 }
 
-// Decay is a schedule of three nodes or more in which bits flip on disks at rest.
+// Decay is a schedule of three nodes or more in which bits flip on disks at rest. In some, members that are damaged then
+// have often just begun a term of which nobody else knows.
 func Decay(seed uint64, events int) Options {
 	p := drawProfile(newDice(seed))
 	p.Nodes = max(p.Nodes, 3)
 	p.Members, p.DecayOneIn = max(p.Members, 3), 1
 	p.Weights[faultStop], p.Weights[faultUpgrade] = 40, 0
 	p.Fault = min(max(p.Fault, 100*time.Millisecond), 300*time.Millisecond)
+	if newDice(^seed).oneIn(5) {
+		p.Weights[faultStop], p.Weights[faultFlinch], p.TwiceOneIn = 0, 200, 3
+		p.Recreate, p.Command, p.Lasts = 0, max(p.Command, 50*time.Millisecond), 2
+	}
 	return Options{Seed: seed, Events: events, Profile: &p}
 }
 
@@ -146,4 +155,14 @@ func (p *Profile) policy() snapshot.Policy {
 	return snapshot.Policy{
 		MinInterval: p.Interval, MinCheckpoint: p.Interval, MinRecovery: 1, Growth: 2, MinBytes: cmp.Or(p.Automatic, 4<<10),
 	}
+}
+
+// limits returns the core's, nil if they are as they are by default.
+func (p *Profile) limits() *raft.Limits {
+	limits := raft.DefaultLimits
+	limits.MaxEntriesPerAppend, limits.MaxInflightEntries, limits.MaxInflightBytes = p.MaxEntries, p.MaxInflight, p.MaxInflightBytes
+	if limits == raft.DefaultLimits {
+		return nil
+	}
+	return &limits
 }

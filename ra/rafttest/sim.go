@@ -40,7 +40,7 @@ type Options struct {
 	Skip    []int
 	// tripwire, if not nil, is a test's own invariant.
 	tripwire func(*sim) error
-	// sober: no nonsense.
+	// sober: no nonsense, and nobody is curious.
 	sober bool
 	// Strike, if not nil, is what happens beside what the profile brings.
 	Strike *Strike
@@ -91,11 +91,13 @@ type sim struct {
 	profile Profile
 	dice    dice
 	jester  jester
-	queue   queue
-	now     time.Duration
-	events  int
-	healing bool
-	hits    int // faults so far, those that are skipped included
+	// onlooker are the dice of those who ask and change nothing.
+	onlooker dice
+	queue    queue
+	now      time.Duration
+	events   int
+	healing  bool
+	hits     int // faults so far, those that are skipped included
 
 	nodes    []*node
 	clusters []*cluster
@@ -131,15 +133,16 @@ type cluster struct {
 }
 
 func newSim(o Options) *sim {
-	s := &sim{opts: o, dice: newDice(o.Seed), jester: jester{newDice(^o.Seed)}, digest: fnv.New64a()}
+	s := &sim{opts: o, dice: newDice(o.Seed), jester: jester{newDice(^o.Seed)}, onlooker: newDice(o.Seed << 1), digest: fnv.New64a()}
 	if o.Profile != nil {
 		s.profile = *o.Profile
 	} else {
-		weather := s.dice
+		weather, from := s.dice, o.Seed
 		if o.Weather != 0 && o.Weather != o.Seed {
-			weather = newDice(o.Weather)
+			weather, from = newDice(o.Weather), o.Weather
 		}
 		s.profile = drawProfile(weather)
+		s.profile.makeRare(from)
 	}
 	s.profile.soothe(o.Calm)
 	p := &s.profile
@@ -228,7 +231,7 @@ func (s *sim) run() error {
 	if s.script != nil {
 		s.script(s)
 	}
-	for s.events < s.opts.Events && s.queue.len() > 0 && s.broken == nil {
+	for s.events < s.opts.Events*max(s.profile.Lasts, 1) && s.queue.len() > 0 && s.broken == nil {
 		s.happen()
 	}
 	if s.broken == nil {
@@ -350,7 +353,7 @@ func (s *sim) heal() {
 
 // goOn lets events happen until something holds, and reports whether it does within the bounds.
 func (s *sim) goOn(holds func() bool) bool {
-	end, last := s.now+healTime, s.events+healEvents
+	end, last := s.now+healTime, s.events+healEvents*max(s.profile.Lasts, 1)
 	for s.broken == nil && !holds() {
 		if s.queue.len() == 0 || s.now > end || s.events > last {
 			return false

@@ -48,7 +48,7 @@ func (c *cluster) sound(members []ra.Member, but *node) bool {
 	voters, sound := 0, 0
 	for i := range members {
 		p := c.peer(members[i].UID)
-		hurt := p.gone || p.suspect || p.unmarked || p.node == but || p.node.decay.fresh
+		hurt := p.gone || p.suspect || p.unmarked || p.node == but || p.node.decay.fresh || p.node.hides()
 		switch kind := members[i].Membership; {
 		case kind == ra.Voter && !hurt:
 			sound++

@@ -26,6 +26,8 @@ type truth struct {
 	// entries holds every entry that was ever in a member's log. With its predecessor's term it is the log matching
 	// property by induction: same index and term, same content and same past.
 	entries map[position]content
+	// order is where they stand, as they were first appended.
+	order []position
 	// configs holds those of them that are configurations, as they were first appended.
 	configs []configuration
 	// committed holds what was decided, from index 1, and states what the machine is behind each.
@@ -130,6 +132,7 @@ func (t *truth) appended(uid ra.UID, e *ra.Entry, prevTerm ra.Term) {
 	old, seen := t.entries[at]
 	if !seen {
 		t.entries[at] = what
+		t.order = append(t.order, at)
 		if e.Kind() == ra.KindConfig {
 			members, err := raft.DecodeMembers(e.Payload())
 			if err != nil {
@@ -189,6 +192,19 @@ func (t *truth) acknowledged(uid ra.UID, term ra.Term, up raft.Position) {
 		d.promise = raft.Position{Term: term}
 	}
 	d.promise.Index = max(d.promise.Index, up.Index)
+}
+
+// relies: uid takes its log, whose terms term tells, to be durable up to an index. I6 rests on it: a leader counts itself as
+// far as that.
+func (t *truth) relies(uid ra.UID, upTo ra.Index, term func(ra.Index) (ra.Term, bool)) {
+	d := t.members[uid]
+	if upTo <= d.snap.Index {
+		return
+	}
+	have, ok := d.term(upTo)
+	if want, _ := term(upTo); !ok || have != want {
+		t.breach("I6", "%s takes index %d of term %d for durable, durable is %d up to %d", uid, upTo, want, have, d.last())
+	}
 }
 
 // removes: uid, in a term, removes the entries from an index on. I6: what it has acknowledged to the leader of that

@@ -26,12 +26,16 @@ const (
 	faultFull                       // a disk is full for a while
 	faultIsolate                    // a leader's node is cut off
 	faultPartition                  // links are cut
+	faultMute                       // a leader does not hear a member any more
+	faultDeaf                       // a member does not hear a leader any more that is just handing over to it
+	faultFlinch                     // a node is stopped in good order just when a member there is about to take leadership over
 
 	faultKinds
 )
 
 var faultNames = [...]string{
 	"crash", "power", "stop", "upgrade", "kill", "suspect", "campaign", "transfer", "disk", "rot", "full", "isolate", "partition",
+	"mute", "deaf", "flinch",
 }
 
 // fault breaks something and plans its repair.
@@ -72,6 +76,12 @@ func (s *sim) fault() {
 		s.isolate(s.someLeader())
 	case faultPartition:
 		s.partition()
+	case faultMute:
+		s.mute()
+	case faultDeaf:
+		s.deafen()
+	case faultFlinch:
+		s.flinch()
 	}
 }
 
@@ -201,6 +211,51 @@ func (s *sim) crashSome() {
 			s.plan(s.dice.between(time.Millisecond, s.profile.LieDown), event{kind: evRestart, node: n})
 		}
 	}
+}
+
+// mute cuts the link from a member to its leader, which may give it up then, while the member sees nothing amiss.
+func (s *sim) mute() {
+	c := s.someCluster()
+	leader, p := s.leaderOf(c), c.members[s.dice.IntN(len(c.members))]
+	if leader != nil && leader != p {
+		s.cutLink(p.node.id, leader.node.id)
+		s.plan(s.dice.between(s.profile.LieDown/2, s.profile.LieDown), event{kind: evRejoin})
+	}
+}
+
+// deafen cuts the link from a leader to a member just when the one hands over to the other.
+func (s *sim) deafen() {
+	c := s.someCluster()
+	leader, to := s.leaderOf(c), s.dice.IntN(len(c.members))
+	if p := c.members[to]; leader != nil && leader != p {
+		s.plan(0, event{kind: evTransfer, peer: leader, life: leader.node.life, gen: uint64(to)})
+		s.cutLink(leader.node.id, p.node.id)
+		s.plan(s.dice.between(s.profile.LieDown/2, s.profile.LieDown), event{kind: evRejoin})
+	}
+}
+
+// flinch has a leader hand over to a member whose node is stopped in good order as soon as it stands for election: it votes
+// for itself in a term of which nobody else hears.
+func (s *sim) flinch() {
+	c := s.someCluster()
+	leader, to := s.leaderOf(c), s.dice.IntN(len(c.members))
+	if p := c.members[to]; leader != nil && leader != p {
+		p.flinches = leader
+		s.plan(0, event{kind: evTransfer, peer: leader, life: leader.node.life, gen: uint64(to)})
+	}
+}
+
+// flinched is what comes of that: what the old leader says does not reach the member for a while when it is back.
+func (p *peer) flinched() {
+	s, leader := p.sim, p.flinches
+	p.flinches = nil
+	s.plan(s.dice.between(0, s.profile.Sync), event{kind: evScript, job: &job{work: func() {
+		if p.node.up && !s.healing {
+			p.node.stop()
+			s.cutLink(leader.node.id, p.node.id)
+			s.plan(2*s.profile.LieDown, event{kind: evRejoin})
+		}
+	}}})
 }
 
 // isolate cuts one node off for a while.
