@@ -19,9 +19,9 @@ type Round interface {
 	// again, and must not block. It may return an actor with an own worker that is to run now. That one is woken like
 	// any other if there is more to do here; else it runs on this very goroutine, which saves waking another one.
 	//
-	// If all that there is may wait for a moment, and last is not set, it may stay, which End reports. It leaves with the
-	// output of the next round, which comes at once if there is more to do. Else all other goroutines run once, since they
-	// may bring something, and if they do not End is called with last set.
+	// What may wait for a moment, if last is not set, may stay, which End reports. The next round comes at once if there is
+	// more to do. Else all other goroutines run once, since they may bring something, and if they do not End is called with
+	// last set. That nothing stays for more than a few rounds is for End to see to.
 	End(last bool) (next *Ref, kept bool)
 }
 
@@ -187,7 +187,7 @@ func (w *worker) runChunk() {
 		w.local.reset()
 	}
 	if w.round != nil {
-		w.endRound(w.kept)
+		w.endRound(false)
 	}
 	if !w.again.empty() {
 		w.join(&w.again)

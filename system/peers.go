@@ -15,6 +15,8 @@ type peer struct {
 	slot  uint32
 	spawn uint64
 	life  uint64
+	// wordTurn and wordAt say where a word to the peer may wait, see round.waiting.
+	wordTurn, wordAt int
 	// stranger: it wrote to us, but no configuration that we know has it.
 	stranger bool
 }

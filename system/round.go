@@ -15,8 +15,9 @@ type round struct {
 	node *Node
 	out  map[ra.NodeID]*outbox
 	full []*outbox // those that have something
-	// pressing: some of it may not wait.
-	pressing bool
+	// words wait for the next round, older have done so. turn counts the rounds.
+	words, older []word
+	turn         int
 	// dirty: the log was given orders.
 	dirty bool
 	// clock is the time at which it was first asked for in this round, 0 before.
@@ -35,7 +36,19 @@ type outbox struct {
 	link *actor.Link
 }
 
-func newRound(n *Node) *round { return &round{node: n, out: make(map[ra.NodeID]*outbox)} }
+// word is a letter that brings word of a commit index and nothing else. It may wait for a moment: the answers that have just
+// been given often bring the next command, which takes along what the word says. letter is nil if that has happened.
+type word struct {
+	out    *outbox
+	letter *letter
+}
+
+// firstTurn is a turn in which no peer has a word that waits.
+const firstTurn = 2
+
+func newRound(n *Node) *round {
+	return &round{node: n, out: make(map[ra.NodeID]*outbox), turn: firstTurn}
+}
 
 // to returns the outbox for a node. Members keep what they get.
 func (r *round) to(node ra.NodeID) *outbox {
@@ -55,7 +68,55 @@ func (r *round) send(o *outbox, l *letter) {
 		r.full = append(r.full, o)
 	}
 	o.letters = append(o.letters, l)
-	r.pressing = r.pressing || !l.bare()
+}
+
+// write sends a letter to a peer, or if it is only word of a commit index keeps it for a round. What says more takes the place
+// of such a word that waits.
+func (r *round) write(to *peer, l *letter) {
+	w := r.waiting(to)
+	if w != nil && (l.Kind != raft.Append || l.Term != w.letter.Term) {
+		w = nil
+	}
+	switch {
+	case !l.bare():
+		if w != nil {
+			w.letter.free()
+			w.letter = nil
+		}
+		r.send(to.out, l)
+	case w != nil:
+		w.letter.free()
+		w.letter = l
+	default:
+		to.wordTurn, to.wordAt = r.turn, len(r.words)
+		r.words = append(r.words, word{to.out, l})
+	}
+}
+
+// waiting returns the word to a peer that waits, nil if there is none.
+func (r *round) waiting(to *peer) (w *word) {
+	switch to.wordTurn {
+	case r.turn:
+		w = &r.words[to.wordAt]
+	case r.turn - 1:
+		w = &r.older[to.wordAt]
+	}
+	if w == nil || w.letter == nil {
+		return nil
+	}
+	return w
+}
+
+// pass puts the words that have waited for a round into the outboxes; the others have from now on.
+func (r *round) pass() {
+	for _, w := range r.older {
+		if w.letter != nil {
+			r.send(w.out, w.letter)
+		}
+	}
+	clear(r.older)
+	r.older, r.words = r.words, r.older[:0]
+	r.turn++
 }
 
 func (r *round) answer(node ra.NodeID, a answer) {
@@ -64,7 +125,6 @@ func (r *round) answer(node ra.NodeID, a answer) {
 		r.full = append(r.full, o)
 	}
 	o.answers = append(o.answers, a)
-	r.pressing = true
 }
 
 // now is the wall clock in milliseconds since 1970, read once a round.
@@ -75,16 +135,15 @@ func (r *round) now() int64 {
 	return r.clock
 }
 
-// End sends what has gathered, then wakes the log: the peers can store while we do (REP-01). If it is nothing but word of a
-// new commit index it waits for a moment: the answers that have just been given often bring the next command, and both
-// leave together.
+// End sends what has gathered, then wakes the log: the peers can store while we do (REP-01). Words of this round stay.
 func (r *round) End(last bool) (log *actor.Ref, kept bool) {
 	r.clock = 0
 	r.releaseCalls()
-	if !last && !r.pressing && !r.dirty {
-		return nil, len(r.full) > 0
+	r.pass()
+	if last {
+		r.pass()
 	}
-	return r.flush(), false
+	return r.flush(), len(r.older) > 0
 }
 
 // giveBack takes in a call that nobody needs any more.
@@ -102,9 +161,8 @@ func (r *round) releaseCalls() {
 	}
 }
 
-// flush sends everything and returns the log, if that is to be woken.
+// flush sends what is in the outboxes and returns the log, if that is to be woken.
 func (r *round) flush() (log *actor.Ref) {
-	r.pressing = false
 	for i, o := range r.full {
 		o.leave(r.node)
 		r.full[i] = nil
@@ -120,6 +178,8 @@ func (r *round) flush() (log *actor.Ref) {
 // early applies while others have nothing to do.
 func (r *round) leave() {
 	r.clock = 0
+	r.pass()
+	r.pass()
 	if log := r.flush(); log != nil {
 		log.Wake(nil)
 	}

@@ -47,7 +47,7 @@ func (p *process) Send(*raft.Message) {
 	}
 	l.slot = to.slot
 	l.fromSlot, l.fromSpawn = p.rec.slot, p.spawn
-	p.round.send(to.out, l)
+	p.round.write(to, l)
 }
 
 // Leave sends what the worker's round has gathered, and wakes the log.
