@@ -36,7 +36,7 @@ var (
 	ErrCorrupt = errors.New("ra: corrupt data")
 	// ErrDamaged: a member's data are damaged and it takes no part until it is repaired.
 	ErrDamaged = errors.New("ra: member is damaged")
-	// ErrDiskFull: there is no room to store a command. Reads and votes go on.
+	// ErrDiskFull: there is no room to store a command. Queries go on while there is a leader.
 	ErrDiskFull = errors.New("ra: disk full")
 	// ErrStorageFailed: the disk failed twice in a row; the node neither votes nor acknowledges any more.
 	ErrStorageFailed = errors.New("ra: storage failed")

@@ -1,10 +1,13 @@
 package system
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/heliopolis-raft/heliopolis/machine/reference"
+	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/wal"
 )
 
@@ -18,10 +21,7 @@ func TestConsistentQueriesOnFullDisks(t *testing.T) {
 		for _, name := range w.others(lead) {
 			w.disks[name].SetCapacity(1)
 		}
-		var err error
-		for err == nil {
-			_, err = c.Process(w.short(), reference.AppendPut(nil, "key", make([]byte, 4000)))
-		}
+		fillDisks(w, c)
 		for name := range w.nodes {
 			r, err := w.on(name, "c").ConsistentQuery(w.ctx(), reference.Get{Key: "key"})
 			if found, ok := r.Reply.(reference.Found); err != nil || !ok || len(found.Row.Value) != 4000 {
@@ -35,4 +35,68 @@ func TestConsistentQueriesOnFullDisks(t *testing.T) {
 			t.Errorf("with room again: %v", err)
 		}
 	})
+}
+
+// FSM-04, FAIL-07: when the disk of the leader's node is full, and no other, another member leads after a while, and calls by the
+// full node find it.
+func TestFullDiskOfTheLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, func(c *Config) { c.WALFileSize = wal.MinFileSize })
+		c := w.cluster("c", "table", "n1", "n2", "n3")
+		lead := w.leaderNode(c)
+		w.disks[lead].SetCapacity(1)
+		fillDisks(w, w.on(lead, "c"))
+		time.Sleep(time.Minute)
+		if _, err := w.on(lead, "c").Process(w.ctx(), reference.AppendPut(nil, "another", nil)); err != nil {
+			t.Errorf("by the full node: %v", err)
+		}
+		if r, err := w.on(lead, "c").ConsistentQuery(w.ctx(), reference.Get{Key: "another"}); err != nil || r.Reply == nil {
+			t.Errorf("by the full node: %+v, %v", r.Reply, err)
+		}
+		w.disks[lead].SetCapacity(0)
+	})
+}
+
+// FSM-04, FAIL-07: when all disks are full the leader stays, since nobody could do more, and queries go on.
+func TestQueriesGoOnWhenAllDisksAreFull(t *testing.T) {
+	for name, members := range map[string][]ra.NodeID{"three members": {"n1", "n2", "n3"}, "one member": {"n1"}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 3, func(c *Config) { c.WALFileSize = wal.MinFileSize })
+				c := w.cluster("c", "table", members...)
+				lead := w.leaderNode(c)
+				for _, name := range w.others(lead) { // they find out first, so that none of them takes over and then cannot begin
+					w.disks[name].SetCapacity(1)
+				}
+				if len(members) > 1 {
+					fillDisks(w, c)
+				}
+				w.disks[lead].SetCapacity(1)
+				for err := error(nil); !errors.Is(err, ra.ErrDiskFull); {
+					_, err = c.Process(w.short(), reference.AppendPut(nil, "key", make([]byte, 4000)))
+				}
+				for range 5 {
+					time.Sleep(time.Minute)
+					if r, err := c.ConsistentQuery(w.ctx(), reference.Get{Key: "key"}); err != nil || r.Reply == nil {
+						t.Errorf("%+v, %v", r.Reply, err)
+					}
+				}
+				for _, d := range w.disks {
+					d.SetCapacity(0)
+				}
+				time.Sleep(5 * time.Second) // the log tries again now and then
+				if _, err := c.Process(w.ctx(), reference.AppendDelete(nil, "key")); err != nil {
+					t.Errorf("with room again: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// fillDisks has commands stored until there is no room for them.
+func fillDisks(w *world, c *Cluster) {
+	var err error
+	for err == nil {
+		_, err = c.Process(w.short(), reference.AppendPut(nil, "key", make([]byte, 4000)))
+	}
 }

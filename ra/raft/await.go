@@ -40,9 +40,10 @@ func awaitLeading(leader, follower handler) handler {
 
 // awaitAppend takes an append that fits at last. One that does not is dropped, as the leader knows already; but it is
 // news further down, where the leader tries next if its first guess was wrong, or if entries were only missing so far.
-// And a leader that asks for an answer has not heard, or has given up what it was told about.
+// And a leader that asks for an answer has not heard, or has given up what it was told about. Who waits for storage notes
+// who leads, which others may have to be told, and no more.
 func (r *Raft) awaitAppend(m *Message) {
-	if r.await.reason == awaitStorage || !r.follow(m.From) || !validEntries(m) {
+	if !r.follow(m.From) || r.await.reason == awaitStorage || !validEntries(m) {
 		return
 	}
 	f := r.fit(m)
@@ -68,6 +69,8 @@ func (r *Raft) awaitHeartbeat(m *Message) {
 func (r *Raft) awaitSnapshot(m *Message) {
 	if r.await.reason != awaitStorage {
 		r.followerSnapshot(m)
+	} else {
+		r.follow(m.From)
 	}
 }
 
@@ -131,7 +134,8 @@ func (r *Raft) awaitTick(m *Message) {
 	switch r.await.reason {
 	case awaitStorage:
 		if r.lead != nil && r.await.ticks >= r.limits.StorageTicks {
-			r.abdicate(m)
+			// Until somebody takes over, which nobody can who has no room either, it answers queries (FAIL-07).
+			r.lead.successor = r.bestVoter(r.await.ticks)
 		} else if r.lead == nil && r.leader == "" {
 			r.denyLeading() // it cannot campaign, which would show it
 		}

@@ -198,7 +198,7 @@ func (r *Raft) leave() {
 		r.cancelTimer()
 	} else if !r.lead.leaving {
 		r.lead.leaving = true
-		r.lead.successor = r.bestVoter()
+		r.lead.successor = r.bestVoter(0)
 	}
 }
 
@@ -333,16 +333,18 @@ func (r *Raft) sentAll(p *peer) bool {
 // abdicate gives up leadership of one's own will, because this member cannot do its work: the voter that has most of
 // the log is asked to stand for election.
 func (r *Raft) abdicate(*Message) {
-	if best := r.bestVoter(); best != "" {
+	if best := r.bestVoter(0); best != "" {
 		r.send(Message{Kind: TimeoutNow, To: best})
 	}
 	r.becomeFollower(r.state.Term, "")
 }
 
-// bestVoter returns the other voter that has confirmed most of the log, empty if there is none to be reached.
-func (r *Raft) bestVoter() ra.UID {
+// bestVoter returns the other voter that has confirmed most of the log, empty if there is none to be reached. Of several that
+// have the same it is another one in each turn.
+func (r *Raft) bestVoter(turn int) ra.UID {
 	best := -1
-	for i := range r.lead.peers {
+	for k := range r.lead.peers {
+		i := (k + turn) % len(r.lead.peers)
 		p := &r.lead.peers[i]
 		if i != r.at && p.voter && !p.suspect && !r.down.has(i) && (best < 0 || p.match > r.lead.peers[best].match) {
 			best = i

@@ -267,7 +267,7 @@ func (r *Raft) leaderTick(*Message) {
 		r.sendHeartbeats()
 	}
 	if r.lead.leaving {
-		r.lead.successor = r.bestVoter()
+		r.lead.successor = r.bestVoter(0)
 	}
 }
 

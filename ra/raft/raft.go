@@ -31,7 +31,7 @@ type Limits struct {
 	// MaxUncommitted bounds the entries that a leader has appended and not yet committed; beyond it refuses more.
 	MaxUncommitted int
 	// AwaitTicks is how long a member waits for a log that fits, and a leader for the end of a hand-over (FSM-03,
-	// FSM-05); StorageTicks how long a leader waits for its storage before it hands over (FAIL-04).
+	// FSM-05); StorageTicks how long a leader waits for its storage before it offers to hand over (FAIL-04).
 	AwaitTicks   int
 	StorageTicks int
 	// SnapshotTicks is how long a transfer of a snapshot may stand still (FSM-06).

@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -267,14 +268,47 @@ func TestWALDown(t *testing.T) {
 		t.Errorf("the disk is back: %v", o)
 	}
 	stepped(l, Message{Kind: WALDown})
-	for range DefaultLimits.StorageTicks {
+	for range DefaultLimits.StorageTicks - 1 {
 		o = stepped(l, Message{Kind: Tick})
 	}
-	if _, sent := sentKind(o, TimeoutNow, "b"); !sent || o.Leader != "" || o.Role != ra.AwaitCondition {
-		t.Errorf("no hand-over: %v", o)
+	if _, sent := sentKind(o, TimeoutNow, "b"); sent {
+		t.Errorf("hands over too soon: %v", o)
 	}
-	if _, sent := sentKind(stepped(l, Message{Kind: Tick}), StepDown, "c"); !sent {
+	// Then it offers to hand over, to one after the other, and leads until somebody accepts: queries go on (FAIL-07).
+	var offered []ra.UID
+	for range 4 {
+		o = stepped(l, Message{Kind: Tick})
+		for _, m := range o.Messages {
+			if m.Kind == TimeoutNow {
+				offered = append(offered, m.To)
+			}
+		}
+	}
+	if !slices.Contains(offered, "b") || !slices.Contains(offered, "c") || o.Leader != "a" || o.Role != ra.AwaitCondition {
+		t.Errorf("offered to %v: %v", offered, o)
+	}
+	if _, sent := sentKind(stepped(l, Message{Kind: Query, Query: 1}), Heartbeat, "b"); !sent {
+		t.Error("does not answer queries")
+	}
+	if o = stepped(l, Message{Kind: VoteRequest, From: "c", Term: 2, Index: 9, LogTerm: 2}); o.Leader != "" || o.Term != 2 {
+		t.Errorf("stands in the way of its successor: %v", o)
+	}
+	if _, sent := sentKind(stepped(l, Message{Kind: Tick}), StepDown, "b"); !sent {
 		t.Error("does not say again that it leads no more")
+	}
+}
+
+// FSM-04: a follower that cannot store knows who leads, though it takes nothing in, so that calls go there.
+func TestFollowerWithoutStorageKnowsTheLeader(t *testing.T) {
+	for _, m := range []Message{
+		{Kind: Append, From: "c", Term: 2, Index: 9, LogTerm: 2, Last: 9},
+		{Kind: InstallSnapshot, From: "c", Term: 2, Index: 9, LogTerm: 2, Chunk: 1},
+	} {
+		r := inRole(t, ra.Follower)
+		stepped(r, Message{Kind: WALDown})
+		if o := stepped(r, m); o.Leader != "c" || len(o.Messages) != 0 || o.Role != ra.AwaitCondition {
+			t.Errorf("%v: %v", m.Kind, o)
+		}
 	}
 }
 
