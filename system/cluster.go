@@ -221,7 +221,7 @@ func (n *Node) cast(to ra.ServerID, c *call) error {
 }
 
 // Stop stops all members of the cluster. Their data stay, see Restart. The error has a *MemberError for each
-// that cannot be reached.
+// that cannot be reached, or that is not known to have stopped when ctx ends: those stop all the same.
 func (c *Cluster) Stop(ctx context.Context) error { return c.everywhere(ctx, errandStop) }
 
 // Restart starts the members of the cluster that are stopped. The error has a *MemberError for each that cannot be started.

@@ -3,9 +3,12 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,17 +47,41 @@ func parseOptions(args []string) (options, error) {
 	flags.StringVar(&o.one, "one", "", "measure this rival once, at the first point, in this process; print JSON")
 	flags.StringVar(&o.profile, "cpuprofile", "", "with -one: write a profile to this file")
 	flags.IntVar(&o.idle, "idle", 0, "measure what this many idle members cost instead; print JSON")
-	if err := flags.Parse(args); err != nil {
+	flags.SetOutput(io.Discard)
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		fmt.Println("compare measures replicated logs against each other: the same load, the same disk, runs that take turns.")
+		flags.SetOutput(os.Stdout)
+		flags.PrintDefaults()
 		return o, err
+	} else if err != nil {
+		return o, fmt.Errorf("%w: %w", errUsage, err)
 	}
-	if flags.NArg() > 0 || o.repeat < 1 {
-		return o, fmt.Errorf("unexpected argument, or nothing to repeat")
+	switch {
+	case flags.NArg() > 0:
+		return o, fmt.Errorf("%w: unexpected argument %q", errUsage, flags.Arg(0))
+	case o.repeat < 1:
+		return o, fmt.Errorf("%w: -repeat %d, but it is 1 at least", errUsage, o.repeat)
+	case !slices.Contains(driver.Names(), o.baseline):
+		return o, fmt.Errorf("%w: -baseline %q is none of %s", errUsage, o.baseline, strings.Join(driver.Names(), ", "))
+	}
+	if err := o.run.Check(); err != nil {
+		return o, fmt.Errorf("%w: %w", errUsage, err)
 	}
 	return o, nil
 }
 
+// errUsage says that the command line cannot be done.
+var errUsage = errors.New("bad usage")
+
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	err := run(os.Args[1:])
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return
+	case errors.Is(err, errUsage):
+		fmt.Fprintf(os.Stderr, "compare: %v\ncompare: -help tells what there is\n", err)
+		os.Exit(2)
+	default:
 		fmt.Fprintln(os.Stderr, "compare:", err)
 		os.Exit(1)
 	}
@@ -68,7 +95,7 @@ func run(args []string) error {
 	}
 	points, err := driver.ParsePoints(o.points)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errUsage, err)
 	}
 	switch {
 	case o.idle > 0:

@@ -100,3 +100,13 @@ func TestTable(t *testing.T) {
 		}
 	}
 }
+
+func TestBadUsage(t *testing.T) {
+	for _, args := range []string{
+		"-nope", "more", "-repeat 0", "-baseline nope", "-payload -1", "-payload 7", "-duration -1s", "-points x", "-points 0x1",
+	} {
+		if err := run(strings.Fields(args)); !errors.Is(err, errUsage) {
+			t.Errorf("%s: %v", args, err)
+		}
+	}
+}

@@ -55,6 +55,12 @@ type Result struct {
 	TotalOps      int64   `json:"total_ops"`
 }
 
+// Check reports what of o cannot be measured with.
+func (o Options) Check() error {
+	_, err := o.withDefaults()
+	return err
+}
+
 // withDefaults returns o with all defaults filled in.
 func (o Options) withDefaults() (Options, error) {
 	if o.Payload == 0 {
