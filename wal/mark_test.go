@@ -91,6 +91,42 @@ func TestGapLeavesWhatWasCommitted(t *testing.T) {
 	}
 }
 
+// I11: entries that were applied are gone for good once their loss is accepted, and the log goes on in their place. Of what took
+// it nothing is known to be committed: when orders are lost then, a truncation may be among them, as it is here.
+func TestGapBehindAnAcceptedLoss(t *testing.T) {
+	disk := vfs.NewMem()
+	m := newModel(t, disk, 6)
+	m.open()
+	m.register("a")
+	m.commit()
+	m.add("a", 1, 0, 9, 100)
+	m.commit()
+	v := m.members["a"].now()
+	v.state = ra.HardState{Term: 1, Vote: "a"}
+	m.order("a", Op{State: &v.state, Applied: 9}, v)
+	m.commit()
+	v.log = v.log[:5]
+	m.order("a", Op{Damaged: &Mark{What: DamagedLog, From: 6}, Truncate: 6}, v)
+	m.commit()
+	m.order("a", Op{Repaired: true}, v)
+	m.commit()
+	m.add("a", 2, 0, 4, 100)
+	m.commit()
+	m.add("a", 3, 2, 1, 100)
+	m.commit()
+	m.vote("a", 4, "a")
+	m.commit()
+	m.try(m.log.Close)
+	if m.err != nil {
+		t.Fatal(m.err)
+	}
+	overwrite(t, disk, "wal/"+fileName(1), blockOf(6), block, true, m.rng) // the truncation
+	m.reopen(disk, "the truncation is lost", false)
+	if got := m.log.writers["a"]; got.live.mark.What&DamagedLog == 0 || got.live.mark.From != 6 || got.last != 5 {
+		t.Errorf("mark %+v, last %d", got.live.mark, got.last)
+	}
+}
+
 // newTable returns a table with n entries.
 func newTable(t *testing.T, n ra.Index) *memtable.Table {
 	t.Helper()
