@@ -274,3 +274,29 @@ func TestNodesThatComeWhileTheyAreMissed(t *testing.T) {
 		}
 	})
 }
+
+// API-05, I10: of the two members that are named one is certainly not there, and the other may be lost. Half of them is no
+// majority: a cluster that began with both may have gone on with the one. So nothing begins anew until somebody gives it up.
+func TestHalfThatIsLostIsNotReplaced(t *testing.T) {
+	for name, first := range map[string]ra.NodeID{"the other was removed": "n1", "the other never was": "n3"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 3, nil)
+				c, removed := w.cluster("a", "counter", "n1", "n2"), ra.ServerID{Name: "a", Node: "n1"}
+				if err := errors.Join(c.RemoveMember(w.ctx(), removed), w.n(1).Member(removed).Delete(w.ctx())); err != nil {
+					t.Fatal(err)
+				}
+				w.add(w.on("n2", "a"), 1)
+				w.close("n2")
+				w.removeFiles("n2", "wal", "")
+				w.open("n2")
+				n := w.open("n4") // which knows of nobody
+				_, err := n.StartOrRestartCluster(w.ctx(), ClusterConfig{Name: "a", Machine: "counter", Members: Members("a", first, "n2")})
+				wantErr(t, err, mayBeLost)
+				if running := w.running(); running != 0 {
+					t.Errorf("%d members run", running)
+				}
+			})
+		})
+	}
+}
