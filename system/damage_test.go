@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path"
 	"strings"
 	"testing"
@@ -699,6 +700,65 @@ func (w *world) swapSnapshots(node ra.NodeID, clusters ...string) (files []strin
 		replaceFile(w.t, disk, name, contents[i])
 	}
 	return files, contents
+}
+
+// I10, I11: a leader has sent n3 a snapshot, and n3 went down before its write-ahead log heard of that. The log by itself is whole,
+// but n3 may have acknowledged what the snapshot stands for: with one that has decayed since it is suspect, each time that it is
+// opened, until a leader has repaired it. With a sound one nothing is lost.
+func TestLostSnapshotOfWhichTheLogKnowsNothing(t *testing.T) {
+	for name, decayed := range map[string]bool{"sound": false, "decayed": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, sum := newlySent(t, decayed)
+				for _, node := range []ra.NodeID{"n1", "n2"} {
+					w.close(node)
+				}
+				for range 2 {
+					r := w.open("n3").Report()
+					if len(r.Suspect) == 1 != decayed || len(r.Snapshots.Lost) == 1 != decayed || len(r.Damaged)+len(r.Losses) != 0 {
+						t.Fatalf("%+v", r)
+					}
+					w.close("n3")
+				}
+				for _, node := range []ra.NodeID{"n1", "n2", "n3"} {
+					w.open(node)
+				}
+				w.healed("c", sum)
+				if repaired := w.n(3).Stats().Repaired; repaired == 1 != decayed {
+					t.Errorf("%d members were repaired", repaired)
+				}
+			})
+		})
+	}
+}
+
+// newlySent is a world of three nodes and a counter c, whose sum it returns. n3, which is closed, was sent a snapshot, of which
+// its write-ahead log knows nothing yet, and which may have decayed.
+func newlySent(t *testing.T, decayed bool) (w *world, sum int64) {
+	t.Helper()
+	w = newWorld(t, 3, func(c *Config) {
+		if c.Name != "n3" { // it has none but those that are sent to it
+			c.Snapshots = snapshot.Policy{MinBytes: 1, Growth: 1}
+		}
+	})
+	c := w.cluster("c", "counter", "n1", "n2", "n3")
+	w.count(c, 5)
+	w.close("n3")
+	before := w.disks["n3"].Crash(vfs.CrashKept, rand.New(rand.NewPCG(1, 1)))
+	for range 10 {
+		sum = w.add(c, 1)
+		synctest.Wait() // a snapshot that is due is there before the next command
+	}
+	w.open("n3")
+	w.healed("c", sum)
+	w.close("n3")
+	sent := w.firstFile("n3", "snapshots", ".snap")
+	replaceFile(t, before, sent, readAll(t, w.disks["n3"], sent))
+	w.disks["n3"] = before
+	if decayed {
+		w.flip("n3", sent, int64(len(readAll(t, before, sent))/2))
+	}
+	return w, sum
 }
 
 // Two of three are suspect: no call hangs, and one accepted loss is enough.
