@@ -33,12 +33,12 @@ type Fabric struct {
 	nodes map[ra.NodeID]*Node
 	links map[pair]*Link
 	apart map[pair]bool // pairs, in both orders, that Disconnect has parted
-	// events wait to be told, one after the other and outside the lock. happened counts all that there ever were, and told
-	// those that were told; progress is signalled when that grows.
-	events         []nodeChange
-	telling        bool
-	happened, told uint64
-	progress       sync.Cond
+	// events wait to be told, one after the other and outside the lock, and the first perhaps just is. told counts those that
+	// were; progress is signalled when that grows.
+	events   []nodeChange
+	telling  bool
+	told     uint64
+	progress sync.Cond
 }
 
 type pair struct{ from, to ra.NodeID }
@@ -160,7 +160,7 @@ func (f *Fabric) join(n *Node) error {
 		f.mu.Unlock()
 		return err
 	}
-	until := f.happened
+	until := f.told + uint64(len(f.events))
 	f.tellLocked()
 	for f.told < until {
 		f.progress.Wait()
@@ -239,7 +239,6 @@ func (f *Fabric) settle(from, to ra.NodeID) {
 	was := l.peer.Swap(want)
 	if was != want {
 		f.events = append(f.events, nodeChange{node: n, peer: to, up: want != nil})
-		f.happened++
 	}
 }
 
@@ -258,10 +257,10 @@ func (f *Fabric) tellLocked() {
 	f.telling = true
 	for len(f.events) > 0 {
 		e := f.events[0]
-		f.events = f.events[1:]
 		f.mu.Unlock()
 		e.node.peerChanged(e.peer, e.up)
 		f.mu.Lock()
+		f.events = f.events[1:]
 		f.told++
 		f.progress.Broadcast()
 	}

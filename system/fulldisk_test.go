@@ -2,6 +2,7 @@ package system
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,9 +24,8 @@ func TestConsistentQueriesOnFullDisks(t *testing.T) {
 		}
 		fillDisks(w, c)
 		for name := range w.nodes {
-			r, err := w.on(name, "c").ConsistentQuery(w.ctx(), reference.Get{Key: "key"})
-			if found, ok := r.Reply.(reference.Found); err != nil || !ok || len(found.Row.Value) != 4000 {
-				t.Errorf("by %s: %+v, %v", name, r.Reply, err)
+			if err := finds(w, w.on(name, "c"), "key", 4000); err != nil {
+				t.Errorf("by %s: %v", name, err)
 			}
 		}
 		for _, name := range w.others(lead) {
@@ -50,8 +50,8 @@ func TestFullDiskOfTheLeader(t *testing.T) {
 		if _, err := w.on(lead, "c").Process(w.ctx(), reference.AppendPut(nil, "another", nil)); err != nil {
 			t.Errorf("by the full node: %v", err)
 		}
-		if r, err := w.on(lead, "c").ConsistentQuery(w.ctx(), reference.Get{Key: "another"}); err != nil || r.Reply == nil {
-			t.Errorf("by the full node: %+v, %v", r.Reply, err)
+		if err := finds(w, w.on(lead, "c"), "another", 0); err != nil {
+			t.Errorf("by the full node: %v", err)
 		}
 		w.disks[lead].SetCapacity(0)
 	})
@@ -77,8 +77,8 @@ func TestQueriesGoOnWhenAllDisksAreFull(t *testing.T) {
 				}
 				for range 5 {
 					time.Sleep(time.Minute)
-					if r, err := c.ConsistentQuery(w.ctx(), reference.Get{Key: "key"}); err != nil || r.Reply == nil {
-						t.Errorf("%+v, %v", r.Reply, err)
+					if err := finds(w, c, "key", 4000); err != nil {
+						t.Error(err)
 					}
 				}
 				for _, d := range w.disks {
@@ -99,4 +99,13 @@ func fillDisks(w *world, c *Cluster) {
 	for err == nil {
 		_, err = c.Process(w.short(), reference.AppendPut(nil, "key", make([]byte, 4000)))
 	}
+}
+
+// finds asks the table for a row whose value has that length.
+func finds(w *world, c *Cluster, key string, length int) error {
+	r, err := c.ConsistentQuery(w.ctx(), reference.Get{Key: key})
+	if found, ok := r.Reply.(reference.Found); err == nil && (!ok || !found.OK || len(found.Row.Value) != length) {
+		return fmt.Errorf("found %+v", r.Reply)
+	}
+	return err
 }

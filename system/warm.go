@@ -54,16 +54,9 @@ func (p *process) warmLetters(step int) {
 	warm.Value(p.soon)
 }
 
-// warmPosts is how many receivers are warmed together before they are posted to. Fewer than that are not warmed at all:
-// their memory stays in the cache anyway.
-const warmPosts = 16
-
 // warmReceivers loads what it takes to post the letters behind the first done ones. Who posts many calls it before each.
 func (n *Node) warmReceivers(letters []*letter, done int) {
-	if done%warmPosts != 0 || len(letters) < warmPosts {
-		return
-	}
-	next := letters[done:min(done+warmPosts, len(letters))]
+	next := letters[done:warm.Group(done, len(letters))]
 	for _, l := range next {
 		warm.Value(&l.To)
 		warm.Value(&l.slot)
@@ -79,10 +72,7 @@ func (n *Node) warmReceivers(letters []*letter, done int) {
 
 // warmOwners loads what it takes to tell the members of the acknowledgements behind the first done ones.
 func warmOwners(acks []wal.Ack, done int) {
-	if done%warmPosts != 0 || len(acks) < warmPosts {
-		return
-	}
-	next := acks[done:min(done+warmPosts, len(acks))]
+	next := acks[done:warm.Group(done, len(acks))]
 	for i := range next {
 		warm.Value(&next[i].Writer.Owner)
 	}

@@ -213,11 +213,19 @@ func (s *sim) crashSome() {
 	}
 }
 
+// underLeader returns a leader and another member of its cluster, by its number, too; nil if it finds none.
+func (s *sim) underLeader() (leader, p *peer, number int) {
+	c := s.someCluster()
+	leader, number = s.leaderOf(c), s.dice.IntN(len(c.members))
+	if p = c.members[number]; leader == p {
+		return nil, nil, 0
+	}
+	return leader, p, number
+}
+
 // mute cuts the link from a member to its leader, which may give it up then, while the member sees nothing amiss.
 func (s *sim) mute() {
-	c := s.someCluster()
-	leader, p := s.leaderOf(c), c.members[s.dice.IntN(len(c.members))]
-	if leader != nil && leader != p {
+	if leader, p, _ := s.underLeader(); leader != nil {
 		s.cutLink(p.node.id, leader.node.id)
 		s.plan(s.dice.between(s.profile.LieDown/2, s.profile.LieDown), event{kind: evRejoin})
 	}
@@ -225,9 +233,7 @@ func (s *sim) mute() {
 
 // deafen cuts the link from a leader to a member just when the one hands over to the other.
 func (s *sim) deafen() {
-	c := s.someCluster()
-	leader, to := s.leaderOf(c), s.dice.IntN(len(c.members))
-	if p := c.members[to]; leader != nil && leader != p {
+	if leader, p, to := s.underLeader(); leader != nil {
 		s.plan(0, event{kind: evTransfer, peer: leader, life: leader.node.life, gen: uint64(to)})
 		s.cutLink(leader.node.id, p.node.id)
 		s.plan(s.dice.between(s.profile.LieDown/2, s.profile.LieDown), event{kind: evRejoin})
@@ -237,9 +243,7 @@ func (s *sim) deafen() {
 // flinch has a leader hand over to a member whose node is stopped in good order as soon as it stands for election: it votes
 // for itself in a term of which nobody else hears.
 func (s *sim) flinch() {
-	c := s.someCluster()
-	leader, to := s.leaderOf(c), s.dice.IntN(len(c.members))
-	if p := c.members[to]; leader != nil && leader != p {
+	if leader, p, to := s.underLeader(); leader != nil {
 		p.flinches = leader
 		s.plan(0, event{kind: evTransfer, peer: leader, life: leader.node.life, gen: uint64(to)})
 	}

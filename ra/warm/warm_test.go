@@ -71,3 +71,21 @@ func BenchmarkTouch(b *testing.B) {
 		})
 	}
 }
+
+// TestGroup: every value is in one group, which begins when all before it are done; few values are in none.
+func TestGroup(t *testing.T) {
+	for _, n := range []int{0, 1, group - 1, group, 2*group + 3} {
+		warmed := 0
+		for done := range n {
+			if end := Group(done, n); end > done {
+				if done != warmed {
+					t.Errorf("of %d: a group begins at %d, the one before ended at %d", n, done, warmed)
+				}
+				warmed = end
+			}
+		}
+		if n >= group && warmed != n || n < group && warmed != 0 {
+			t.Errorf("of %d values %d are warmed", n, warmed)
+		}
+	}
+}

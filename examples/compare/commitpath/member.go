@@ -119,13 +119,12 @@ type member struct {
 	table   table          // the last entries
 	fresh   []ra.Entry
 	last    ra.Index
-	order   uint64 // the last order given to the log; order 1 was the registration
-	commit  ra.Index
-	applied ra.Index
+	order   uint64   // the last order given to the log; order 1 was the registration
+	applied ra.Index // between batches all that is known to be committed
 	machine driver.Machine
 	shown   shownMachine
 
-	untold bool // the followers do not know of commit yet
+	untold bool // the followers do not know yet what is committed
 
 	waiting  []*command // for applied+1 and so on
 	answered int        // of them, in this batch
@@ -164,7 +163,7 @@ func (m *member) Receive(ctx *actor.Context) {
 	if len(m.fresh) > 0 {
 		m.store(r)
 	}
-	if to := min(m.target, m.last); to > m.commit {
+	if to := min(m.target, m.last); to > m.applied {
 		m.decide(r, to)
 	}
 	m.shown.store(m.machine)
@@ -206,7 +205,7 @@ func (m *member) store(r *round) {
 			if i != m.node.id {
 				a := appends.Get().(*appendMessage)
 				a.prev, a.entries = m.fresh[0].Index-1, append(a.entries, m.fresh...)
-				r.out[i] = append(r.out[i], letter{to: p, entries: a, commit: m.commit})
+				r.out[i] = append(r.out[i], letter{to: p, entries: a, commit: m.applied})
 			}
 		}
 		m.untold = false
@@ -252,8 +251,7 @@ func (m *member) unlock(wake bool, ws *actor.Wakeups) {
 
 // decide applies what is committed, and if we lead answers, and lets the followers know.
 func (m *member) decide(r *round, to ra.Index) {
-	m.commit = to
-	m.apply(r)
+	m.apply(r, to)
 	if !m.leads() {
 		return
 	}
@@ -274,16 +272,16 @@ func (m *member) tell(r *round) {
 	m.untold = false
 	for i, p := range m.peers {
 		if i != m.node.id {
-			r.out[i] = append(r.out[i], letter{to: p, commit: m.commit})
+			r.out[i] = append(r.out[i], letter{to: p, commit: m.applied})
 		}
 	}
 }
 
 // apply feeds the machine, and answers on the leader.
-func (m *member) apply(r *round) {
-	for m.applied < m.commit {
+func (m *member) apply(r *round, to ra.Index) {
+	for m.applied < to {
 		m.applied++
-		if ahead := m.applied + applyAhead; ahead <= m.commit {
+		if ahead := m.applied + applyAhead; ahead <= to {
 			warm.Slice(m.table.at(ahead).Body, warmBody)
 		}
 		m.machine.Apply(m.table.at(m.applied).Payload())

@@ -51,10 +51,7 @@ func (m *member) warmAppend(step int) {
 
 // warmReceivers loads what it takes to post the letters behind the first done ones.
 func warmReceivers(letters []letter, done int) {
-	if done%walnode.WarmPosts != 0 || len(letters) < walnode.WarmPosts {
-		return
-	}
-	next := letters[done:min(done+walnode.WarmPosts, len(letters))]
+	next := letters[done:warm.Group(done, len(letters))]
 	for step := range walnode.WarmPostSteps {
 		for i := range next {
 			next[i].to.WarmPost(step)

@@ -148,19 +148,12 @@ func (n *notice) Run(ws *actor.Wakeups) {
 	notices.Put(n)
 }
 
-// WarmPosts is how many receivers are warmed together, in WarmPostSteps steps, before they are posted to. Fewer than that are
-// not warmed at all: their memory stays in the cache anyway.
-const (
-	WarmPosts     = 16
-	WarmPostSteps = 2
-)
+// WarmPostSteps is how many steps WarmPost has.
+const WarmPostSteps = 2
 
 // warmOwners loads what it takes to tell the owners behind the first done ones.
 func warmOwners(acks []wal.Ack, done int) {
-	if done%WarmPosts != 0 || len(acks) < WarmPosts {
-		return
-	}
-	next := acks[done:min(done+WarmPosts, len(acks))]
+	next := acks[done:warm.Group(done, len(acks))]
 	for i := range next {
 		warm.Value(&next[i].Writer.Owner)
 	}
