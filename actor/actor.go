@@ -36,11 +36,11 @@ type Inbox interface {
 	Take()
 }
 
-// Factory makes the actor of a process. It is called once for each spawn, when the name is known to be free, on the
-// goroutine that spawns; nobody can reach the process before it has returned.
+// Factory makes the actor of a process. It is called once for each spawn, when the name is known to be free, on a goroutine
+// of its own, for which the one that spawns waits; nobody can reach the process before it has returned.
 type Factory func() Actor
 
-// PanicError is the reason of an actor that ended by a panic.
+// PanicError is the reason of an actor that ended by a panic, or because it called runtime.Goexit, as testing.T.FailNow does.
 type PanicError struct {
 	// Value is what it panicked with.
 	Value any

@@ -13,8 +13,9 @@ type Context struct {
 	ref    *Ref
 	worker *worker
 
-	lane    lane // the client messages that waited when the batch began
-	left    int  // how many of them the batch may still hold
+	sys     []any // what protoactor wants that was not handled yet
+	lane    lane  // the client messages that waited when the batch began
+	left    int   // how many of them the batch may still hold
 	taken   int
 	special bool // the first message is one that protoactor wants handled alone
 	ticked  bool
@@ -23,7 +24,7 @@ type Context struct {
 
 // reset makes the context forget the batch.
 func (c *Context) reset() {
-	c.ref, c.lane, c.left, c.taken = nil, lane{}, 0, 0
+	c.ref, c.sys, c.lane, c.left, c.taken = nil, nil, lane{}, 0, 0
 	c.special, c.ticked, c.sender = false, false, nil
 }
 

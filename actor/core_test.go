@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -251,6 +252,85 @@ func TestPanicRefusesWhatWaits(t *testing.T) {
 		if s := n.Stats(); s.Crashes != 1 || r.Alive() {
 			t.Errorf("stats %+v, alive %v", s, r.Alive())
 		}
+	})
+}
+
+// An actor that ends the goroutine it runs on, wherever it is called, ends itself, and nobody else.
+func TestGoexit(t *testing.T) {
+	inBubble(t, Config{Workers: 1}, func(t *testing.T, n *Node) {
+		exit := func(ctx *Context) { runtime.Goexit() }
+		var pe *PanicError
+		if _, err := n.Spawn("none", func() Actor { exit(nil); return nil }); !errors.As(err, &pe) || pe.Value != errGoexit {
+			t.Errorf("in the factory: %v", err)
+		}
+		got, hold := make(chan any, 10), make(chan struct{})
+		quiet := func(*Context) {}
+		holder := mustSpawn(t, n, "holder", &scripted{receive: func(*Context) { <-hold }})
+		ends := map[string]*scripted{
+			"start":   {start: func(*Context) error { exit(nil); return nil }, receive: quiet},
+			"receive": {receive: exit},
+			"stop":    {receive: quiet, stop: func(*Context, error) { exit(nil) }},
+		}
+		others := []*Ref{mustSpawn(t, n, "first", collector(got)), nil}
+		var refs []*Ref
+		for name, a := range ends {
+			refs = append(refs, mustSpawn(t, n, name, a), mustSpawn(t, n, "own-"+name, a, WithOwnWorker(true)))
+		}
+		others[1] = mustSpawn(t, n, "last", collector(got))
+		for _, r := range append([]*Ref{holder}, append(refs, others...)...) { // all in one round
+			_ = r.Send(1) // who ends at the start may be gone
+		}
+		close(hold)
+		for range others {
+			<-got
+		}
+		for _, r := range refs {
+			if strings.HasSuffix(r.PID().Name, "stop") {
+				r.Stop(nil)
+			}
+			<-r.Done()
+		}
+		for _, r := range others {
+			if err := r.Send(2); err != nil {
+				t.Error(err)
+			}
+			<-got
+		}
+		if s := n.Stats(); s.Crashes != 4 || s.Actors != 3 {
+			t.Errorf("stats are %+v", s)
+		}
+	})
+}
+
+// leaver is a message that ends the goroutine when it is refused, and a job that does when it runs.
+type leaver struct{}
+
+func (leaver) Refuse(error) { runtime.Goexit() }
+func (leaver) Run(*Wakeups) { runtime.Goexit() }
+
+// jobber is a job.
+type jobber func()
+
+func (f jobber) Run(*Wakeups) { f() }
+
+// What waits for a process that ends is refused, and jobs run, whatever the others among them do.
+func TestGoexitElsewhere(t *testing.T) {
+	inBubble(t, Config{Workers: 1}, func(t *testing.T, n *Node) {
+		hold, answer := make(chan struct{}), make(chan error, 1)
+		r := mustSpawn(t, n, "a", &scripted{receive: func(ctx *Context) { <-hold; panic("boom") }}, WithOwnWorker(true))
+		for _, m := range []any{leaver{}, &request{answer: answer}} {
+			if err := r.Send(m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		close(hold)
+		if err := <-answer; !errors.Is(err, ra.ErrNoProcess) {
+			t.Errorf("refused with %v", err)
+		}
+		ran := make(chan any, 1)
+		n.Inject(0, leaver{})
+		n.Inject(0, jobber(func() { ran <- nil }))
+		<-ran
 	})
 }
 

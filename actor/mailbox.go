@@ -1,6 +1,7 @@
 package actor
 
 import (
+	"errors"
 	"runtime/debug"
 
 	pa "github.com/asynkron/protoactor-go/actor"
@@ -77,10 +78,11 @@ func (r *Ref) step(c *Context) (again bool) {
 	c.ref, r.soon = r, nil
 	r.mu.Lock()
 	for len(r.sys) > 0 {
-		sys := r.sys
-		r.sys = nil
+		c.sys, r.sys = r.sys, nil
 		r.mu.Unlock()
-		for _, msg := range sys {
+		for len(c.sys) > 0 {
+			msg := c.sys[0]
+			c.sys = c.sys[1:]
 			r.handleSystem(msg)
 		}
 		r.mu.Lock()
@@ -90,7 +92,15 @@ func (r *Ref) step(c *Context) (again bool) {
 	if work {
 		r.runBatch(c)
 	}
+	return r.settle(c)
+}
+
+// settle is the end of step, also of one whose goroutine the actor has ended.
+func (r *Ref) settle(c *Context) (again bool) {
 	r.mu.Lock()
+	if len(c.sys) > 0 {
+		r.sys = append(c.sys, r.sys...)
+	}
 	r.finishBatch(c)
 	again = r.busy()
 	r.scheduled = again
@@ -156,13 +166,16 @@ func (r *Ref) runBatch(c *Context) {
 
 // invoke calls the actor through protoactor. A panic ends the actor, nobody else.
 func (r *Ref) invoke(msg any) {
-	defer r.recover(msg)
+	calm := false
+	defer r.recover(msg, &calm)
 	r.invoker.InvokeUserMessage(msg)
+	calm = true
 }
 
 // handleSystem handles what protoactor wants of the mailbox or the actor.
 func (r *Ref) handleSystem(msg any) {
-	defer r.recover(msg)
+	calm := false
+	defer r.recover(msg, &calm)
 	switch msg.(type) {
 	case *pa.SuspendMailbox:
 		r.suspend(true)
@@ -171,6 +184,7 @@ func (r *Ref) handleSystem(msg any) {
 	default:
 		r.invoker.InvokeSystemMessage(msg)
 	}
+	calm = true
 }
 
 func (r *Ref) suspend(on bool) {
@@ -179,12 +193,18 @@ func (r *Ref) suspend(on bool) {
 	r.suspended = on
 }
 
-// recover is deferred around every call of the actor. Protoactor's guardian answers the failure by stopping the actor;
-// to start a new one is the business of our Supervisor.
-func (r *Ref) recover(msg any) {
+// errGoexit is what an actor is taken to have panicked with that has ended the goroutine it ran on.
+var errGoexit = errors.New("runtime.Goexit was called")
+
+// recover is deferred around every call of the actor, which is calm if it has returned. Protoactor's guardian answers a
+// failure by stopping the actor; to start a new one is the business of our Supervisor.
+func (r *Ref) recover(msg any, calm *bool) {
+	if *calm {
+		return
+	}
 	v := recover()
 	if v == nil {
-		return
+		v = errGoexit // nothing stops that: see worker.run
 	}
 	err := &PanicError{Value: v, Stack: debug.Stack()}
 	r.fail(err)

@@ -97,16 +97,12 @@ func (n *Node) newRef(name string, opts []SpawnOption) *Ref {
 }
 
 // build runs the factory.
-func (r *Ref) build(f Factory) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &PanicError{Value: v, Stack: debug.Stack()}
-		}
-		if err != nil {
-			r.actor = vacant{}
-		}
-	}()
-	a := f()
+func (r *Ref) build(f Factory) error {
+	r.actor = vacant{}
+	var a Actor
+	if err := contained(func() { a = f() }); err != nil {
+		return err
+	}
 	if a == nil {
 		return fmt.Errorf("actor: factory made no actor")
 	}
@@ -114,6 +110,27 @@ func (r *Ref) build(f Factory) (err error) {
 	r.inbox, _ = a.(Inbox)
 	r.warmer, _ = a.(Warmer)
 	return nil
+}
+
+// contained calls f on a goroutine of its own, which is all that ends with it if it calls runtime.Goexit, and returns when that
+// has ended. A panic, and Goexit, is a *PanicError.
+func contained(f func()) (err error) {
+	done := make(chan struct{})
+	go func() {
+		calm := false
+		defer close(done)
+		defer func() {
+			if v := recover(); v != nil {
+				err = &PanicError{Value: v, Stack: debug.Stack()}
+			} else if !calm {
+				err = &PanicError{Value: errGoexit, Stack: debug.Stack()}
+			}
+		}()
+		f()
+		calm = true
+	}()
+	<-done
+	return err
 }
 
 // vacant is the behaviour of a process whose factory failed, for the short time until it ends.
@@ -187,13 +204,10 @@ func (r *Ref) stop() {
 	if !ok || !r.begun {
 		return
 	}
-	defer func() {
-		if v := recover(); v != nil {
-			r.worker.node.log.Error("actor panicked in Stop", zap.String("name", r.name), zap.Any("panic", v))
-		}
-	}()
 	r.fail(nil) // a stop by foreign hands gave no reason
-	s.Stop(&r.worker.ctx, r.reason)
+	if err := contained(func() { s.Stop(&r.worker.ctx, r.reason) }); err != nil {
+		r.worker.node.log.Error("actor panicked in Stop", zap.String("name", r.name), zap.Error(err))
+	}
 }
 
 // finish ends the process for good: nothing gets in any more, and what waited is refused.
@@ -245,10 +259,7 @@ func (n *Node) refuseOne(msg any, err error) {
 		n.counts.deadLetters.Add(1)
 		return
 	}
-	defer func() {
-		if v := recover(); v != nil {
-			n.log.Error("message panicked in Refuse", zap.Any("panic", v))
-		}
-	}()
-	f.Refuse(err)
+	if failed := contained(func() { f.Refuse(err) }); failed != nil {
+		n.log.Error("message panicked in Refuse", zap.Error(failed))
+	}
 }

@@ -54,6 +54,9 @@ type worker struct {
 	next *worker
 	// kept says that some of the round's output has not left.
 	kept bool
+	// turn is the actors of this round, of whom the first done have run, and the next one perhaps just does.
+	turn []*Ref
+	done int
 	// tickers are the actors here that want to know of ticks; tickWaits says that a tick was injected and did not run.
 	tickers   *Ticker
 	tickWaits atomic.Bool
@@ -74,15 +77,35 @@ func newWorker(n *Node, index int) *worker {
 // start adds the worker to those of its node, and a goroutine.
 func (w *worker) start() {
 	w.node.running.Add(1)
-	go w.run()
+	go w.run(false)
 }
 
-// run plays w, and then whoever is woken, until the end of one: so there are always as many goroutines as workers.
-func (w *worker) run() {
-	defer w.node.running.Done()
+// run plays w, and then whoever is woken, until the end of one: so there are always as many goroutines as workers, also if
+// an actor ends the one that it runs on, by runtime.Goexit. Then another one goes on in the middle of the round.
+func (w *worker) run(resume bool) {
+	n := w.node
+	defer func() {
+		if w != nil {
+			go w.run(true)
+			return
+		}
+		n.running.Done()
+	}()
+	if resume {
+		w.resume()
+	}
 	for w != nil {
 		w = w.play()
 	}
+}
+
+// resume finishes a round whose goroutine has ended.
+func (w *worker) resume() {
+	if w.done < len(w.turn) {
+		w.settled(w.turn[w.done].settle(&w.ctx))
+	}
+	w.runJobs()
+	w.runTurn()
 }
 
 // play does all that is to do on w, and returns the worker to be played next, nil if w has ended.
@@ -158,8 +181,10 @@ func (w *worker) runJobs() {
 		return
 	}
 	for i, j := range w.spare {
-		j.Run(&w.wake)
-		w.spare[i] = nil
+		if j != nil { // else it ran, and another one ended the goroutine
+			w.spare[i] = nil
+			j.Run(&w.wake)
+		}
 	}
 	w.wake.Wake()
 	w.mu.Lock()
@@ -170,19 +195,24 @@ func (w *worker) runJobs() {
 // runChunk is one round. Actors that have more to do are put back only when the round has ended: nobody runs again
 // before the outputs of its last batch are on their way.
 func (w *worker) runChunk() {
-	refs := w.local.take(chunk)
+	w.turn, w.done = w.local.take(chunk), 0
+	if len(w.turn) >= crowd {
+		warmFirst(w.turn)
+	}
+	w.runTurn()
+}
+
+// runTurn is what is left of the round.
+func (w *worker) runTurn() {
+	refs := w.turn
 	crowded := len(refs) >= crowd
-	if crowded {
-		warmFirst(refs)
-	}
-	for i, r := range refs {
+	for w.done < len(refs) {
 		if crowded {
-			warmAhead(refs, i)
+			warmAhead(refs, w.done)
 		}
-		if r.step(&w.ctx) {
-			w.again.push(r)
-		}
+		w.settled(refs[w.done].step(&w.ctx))
 	}
+	w.turn = nil
 	if w.local.empty() {
 		w.local.reset()
 	}
@@ -192,6 +222,14 @@ func (w *worker) runChunk() {
 	if !w.again.empty() {
 		w.join(&w.again)
 	}
+}
+
+// settled takes note that the next actor of the round has run, and whether it has more to do.
+func (w *worker) settled(again bool) {
+	if again {
+		w.again.push(w.turn[w.done])
+	}
+	w.done++
 }
 
 func (w *worker) endRound(last bool) {

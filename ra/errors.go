@@ -23,6 +23,11 @@ var (
 	ErrClosed = errors.New("ra: closed")
 	// ErrOverloaded: the receiver's queue is full. Nothing was queued; try again later.
 	ErrOverloaded = errors.New("ra: overloaded")
+	// ErrNoAnswer: the time of a call was over before whoever was asked had answered. A cluster may have no quorum: no majority
+	// of its members that are up and in reach of each other. Errors of this kind match the context's error, too.
+	ErrNoAnswer = errors.New("ra: no answer in time")
+	// ErrInvalid: an argument is none of those that make sense.
+	ErrInvalid = errors.New("ra: invalid argument")
 	// ErrTooLarge: a command exceeds MaxPayload or the configured limit.
 	ErrTooLarge = errors.New("ra: too large")
 	// ErrNotLeader: the member addressed does not lead.
@@ -98,8 +103,7 @@ func CheckName(name string) error {
 	if name == "" || len(name) > MaxNameLen {
 		return fmt.Errorf("%w: %d bytes long, allowed are 1 to %d", ErrInvalidName, len(name), MaxNameLen)
 	}
-	for i := 0; i < len(name); i++ {
-		c := name[i]
+	for i, c := range name {
 		switch {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '-', c == '=':
 		case c == '.' && i > 0:

@@ -55,14 +55,20 @@ func (p *pool) work() {
 	}
 }
 
-// guard calls f. A capture of a user's machine may panic there, which must end neither the process nor this goroutine.
+// guard calls f. A capture of a user's machine may panic there, which must end neither the process nor this goroutine; if it
+// ends the goroutine, by runtime.Goexit, another one takes over.
 func (p *pool) guard(f func()) {
+	calm := false
 	defer func() {
 		if v := recover(); v != nil {
 			p.logger.Error("background work panicked", zap.Any("panic", v), zap.Stack("stack"))
+		} else if !calm {
+			p.logger.Error("background work ended its goroutine", zap.Stack("stack"))
+			p.idle.Go(p.work)
 		}
 	}()
 	f()
+	calm = true
 }
 
 // close has nothing added any more, and waits until everything that waits is done.

@@ -164,6 +164,32 @@ func TestCallsToNobody(t *testing.T) {
 	})
 }
 
+// What is no name, or no membership, is said to be none.
+func TestBadArguments(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, nil)
+		c := w.cluster("a", "counter", "n1")
+		for _, id := range []ra.ServerID{{}, {Name: "!"}, {Name: "a", Node: "ü"}} {
+			m := w.n(1).Member(id)
+			_, process := m.Process(w.ctx(), nil)
+			_, metrics := m.Metrics(w.ctx())
+			for _, err := range []error{process, metrics, m.Stop(w.ctx()), c.AddMember(w.ctx(), id, ra.Voter)} {
+				if !errors.Is(err, ra.ErrInvalidName) {
+					t.Errorf("%v: %v", id, err)
+				}
+			}
+		}
+		if err := c.AddMember(w.ctx(), ra.ServerID{Name: "b"}, 77); !errors.Is(err, ra.ErrInvalid) {
+			t.Errorf("a membership that there is not: %v", err)
+		}
+		var start *StartError
+		_, err := w.n(1).StartCluster(w.ctx(), ClusterConfig{Name: "ü", Machine: "counter"})
+		if !errors.As(err, &start) || !strings.Contains(err.Error(), `"ü" has 'ü' at 0`) {
+			t.Errorf("a name with a letter that is not allowed: %v", err)
+		}
+	})
+}
+
 // API-08, API-09: a stopped member refuses calls at once, keeps its data, and can be restarted. Others do not notice.
 func TestStoppedMember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -268,6 +294,49 @@ func TestPanicInApply(t *testing.T) {
 	})
 }
 
+// FAIL-01: a machine that ends the goroutine it runs on, as a test does that gives up inside of it, is as one that panics.
+func TestGoexitInMachine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, func(c *Config) { c.Workers = 1 })
+		c, other := w.cluster("a", "mixed", "n1"), w.cluster("b", "counter", "n1")
+		for _, ask := range []func() (ra.Result, error){
+			func() (ra.Result, error) { return c.LocalQuery(w.ctx(), "exit") },
+			func() (ra.Result, error) { return c.Process(w.ctx(), []byte("exit")) },
+		} {
+			if _, err := ask(); err == nil || !strings.Contains(err.Error(), "runtime.Goexit") {
+				t.Errorf("it ends with %v", err)
+			}
+			if got := w.add(other, 1); got == 0 {
+				t.Error("the other one does nothing")
+			}
+		}
+	})
+}
+
+// FAIL-01: when all members are down each of them says why, whoever is asked last.
+func TestWhyNobodyRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, nil)
+		c := w.cluster("a", "mixed", "n1", "n2", "n3")
+		if err := w.n(1).Member(ra.ServerID{Name: "a", Node: "n3"}).Stop(w.ctx()); err != nil {
+			t.Fatal(err)
+		}
+		_, err := c.Process(w.ctx(), []byte("boom"))
+		for err == nil || ra.MayHaveBeenApplied(err) {
+			_, err = c.Process(w.ctx(), []byte("add x"))
+		}
+		var p *machine.PanicError
+		if !errors.Is(err, ra.ErrNoProcess) || !errors.As(err, &p) {
+			t.Errorf("it does not say that there was a panic: %v", err)
+		}
+		for _, said := range []string{"member a@n1: ", "member a@n2: ", "member a@n3: ", "boom", "is stopped"} {
+			if !strings.Contains(err.Error(), said) {
+				t.Errorf("it does not say %q: %v", said, err)
+			}
+		}
+	})
+}
+
 // A client lane that is full refuses calls at once.
 func TestFullClientLane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -344,7 +413,8 @@ func TestClosedNode(t *testing.T) {
 		_, lookup := n.Cluster("a")
 		m := n.Member(ra.ServerID{Name: "a"})
 		_, overview := m.Overview(context.Background())
-		for i, err := range []error{process, query, start, lookup, overview, m.Restart(context.Background()), c.Delete(context.Background()),
+		_, metrics := m.Metrics(context.Background())
+		for i, err := range []error{process, query, start, lookup, overview, metrics, m.Restart(context.Background()), c.Delete(context.Background()),
 			c.AddMember(context.Background(), ra.ServerID{Name: "x"}, ra.Voter), c.PipelineCommand(nil, machine.Caller{})} {
 			if !errors.Is(err, ra.ErrClosed) {
 				t.Errorf("call %d: %v", i, err)
@@ -367,6 +437,7 @@ func TestCancelledContext(t *testing.T) {
 		if _, err := w.n(1).StartCluster(ctx, ClusterConfig{Name: "b", Machine: "counter"}); !errors.Is(err, context.Canceled) {
 			t.Errorf("start: %v", err)
 		}
+		synctest.Wait() // the node sees to it that nothing is left
 		if n := w.n(1).registry.size(); n != 1 {
 			t.Errorf("%d members are left", n)
 		}

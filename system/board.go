@@ -41,6 +41,8 @@ type entry struct {
 	// local counts the members that run here. starting: StartCluster has not ended.
 	local    int
 	starting bool
+	// burial is closed when nothing is left of a cluster that could not be started; nil for others.
+	burial chan struct{}
 	// changed is closed when standing changes; nil while nobody waits.
 	changed chan struct{}
 	// search is under way if it is not nil.
@@ -139,11 +141,32 @@ func (b *board) add(cluster, machine string) *entry {
 func (b *board) started(e *entry, ok bool) {
 	e.mu.Lock()
 	e.starting = false
+	burial := e.burial
 	e.mu.Unlock()
 	e.known.Store(ok)
 	if !ok {
 		b.leave(e)
 	}
+	if burial != nil {
+		close(burial)
+	}
+}
+
+// failed says that the cluster could not be started, and that started follows when nothing is left of it.
+func (e *entry) failed() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.burial = make(chan struct{})
+}
+
+// buried returns what is closed when nothing is left of a cluster that could not be started; nil if it is not one, or nothing is.
+func (e *entry) buried() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.starting {
+		return nil
+	}
+	return e.burial
 }
 
 // leave forgets a cluster unless members of it run here or are being started.
@@ -312,7 +335,7 @@ func (e *entry) await() <-chan struct{} {
 }
 
 // waitLeader returns when a leader is known.
-func (e *entry) waitLeader(ctx context.Context, closing <-chan struct{}) (ra.ServerID, error) {
+func (e *entry) waitLeader(ctx context.Context, n *Node) (ra.ServerID, error) {
 	for {
 		changed := e.await()
 		if s := e.standing.Load(); s.leader != nil {
@@ -320,10 +343,10 @@ func (e *entry) waitLeader(ctx context.Context, closing <-chan struct{}) (ra.Ser
 		}
 		select {
 		case <-changed:
-		case <-closing:
+		case <-n.quit:
 			return ra.ServerID{}, ra.ErrClosed
 		case <-ctx.Done():
-			return ra.ServerID{}, ctx.Err()
+			return ra.ServerID{}, n.noLeader(e, ctx.Err())
 		}
 	}
 }

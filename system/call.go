@@ -1,10 +1,12 @@
 package system
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/heliopolis-raft/heliopolis/machine"
@@ -164,6 +166,8 @@ type try struct {
 	began, sought time.Time
 	tries, dead   int
 	last          error
+	// why says of the members that cannot be asked what keeps them from it.
+	why map[ra.ServerID]error
 }
 
 // target returns the member to ask next.
@@ -187,6 +191,7 @@ const settle = 250 * time.Millisecond
 
 // judge returns the error to be given to the caller, or nil when it is time for another attempt.
 func (t *try) judge(ctx context.Context, to *route, err error) error {
+	t.asked = to
 	switch {
 	case ctx.Err() != nil:
 		return t.giveUp(ctx, err)
@@ -196,7 +201,7 @@ func (t *try) judge(ctx context.Context, to *route, err error) error {
 	if t.tries++; t.tries == 1 {
 		t.began = time.Now()
 	}
-	t.last, t.next, t.asked = err, nil, to
+	t.last, t.next = err, nil
 	var redirect *ra.NotLeaderError
 	switch {
 	case errors.As(err, &redirect):
@@ -204,12 +209,12 @@ func (t *try) judge(ctx context.Context, to *route, err error) error {
 	case t.request.kind == callCommand && errors.Is(err, ra.ErrSuperseded), errors.Is(err, ra.ErrChangeNotPermitted):
 		t.dead = 0
 	case errors.Is(err, ra.ErrNoProcess), errors.Is(err, ra.ErrDamaged):
-		t.dead++
+		t.died(to, err)
 		if t.hopeless(err) && !t.found(ctx) {
-			return err
+			return t.nobody(err)
 		}
 	case errors.Is(err, ra.ErrNodeDown):
-		t.dead++
+		t.died(to, err)
 		t.found(ctx)
 	default:
 		return err
@@ -235,6 +240,28 @@ func (t *try) redirected(ctx context.Context, e *ra.NotLeaderError) error {
 		return t.pause(ctx)
 	}
 	return nil
+}
+
+// died takes note that a member cannot be asked.
+func (t *try) died(to *route, err error) {
+	t.dead++
+	if t.why == nil {
+		t.why = make(map[ra.ServerID]error)
+	}
+	t.why[to.id] = err
+}
+
+// nobody returns why no member can be asked, the last one with that error: a *MemberError for each if there are several.
+func (t *try) nobody(err error) error {
+	if len(t.why) < 2 {
+		return err
+	}
+	var failed []*MemberError
+	for id, why := range t.why {
+		failed = append(failed, &MemberError{Member: id, Err: why})
+	}
+	slices.SortFunc(failed, func(a, b *MemberError) int { return cmp.Compare(a.Member.String(), b.Member.String()) })
+	return joined(failed)
 }
 
 // hopeless reports whether all members have been found not to run, for long enough. A member that runs here, and may not
@@ -282,16 +309,36 @@ func (t *try) pause(ctx context.Context) error {
 	return nil
 }
 
-// giveUp returns the error for a request whose time is over: that of ctx, and what the last attempt said.
+// giveUp returns the error for a request whose time is over: ra.ErrNoAnswer, with what the last attempt said. If the command
+// may have been applied that is the cause of a *ra.UncertainError.
 func (t *try) giveUp(ctx context.Context, err error) error {
-	if ra.MayHaveBeenApplied(err) {
+	var uncertain *ra.UncertainError
+	switch over := errors.Is(err, ctx.Err()); {
+	case errors.As(err, &uncertain) && over:
+		return &ra.UncertainError{Index: uncertain.Index, Term: uncertain.Term, Cause: t.noAnswer(ctx.Err())}
+	case uncertain != nil:
 		return err
+	case !over:
+		t.last = err
 	}
-	switch {
-	case !errors.Is(err, ctx.Err()):
-		return fmt.Errorf("%w: %w", ctx.Err(), err)
-	case t.last != nil:
-		return fmt.Errorf("%w: %w", err, t.last)
+	return t.noAnswer(ctx.Err())
+}
+
+// noAnswer returns the error for a request that nobody has answered in time.
+func (t *try) noAnswer(cause error) error {
+	if t.last != nil {
+		cause = fmt.Errorf("%w: %w", cause, t.last)
 	}
-	return err
+	if t.entry.cluster == "" {
+		return t.node.noAnswer(fmt.Sprint("member ", t.asked.id), cause)
+	}
+	return t.node.noAnswer("cluster "+t.entry.cluster, cause)
+}
+
+// noAnswer returns ra.ErrNoAnswer, of whom and why. That the disk of this node is full is a reason in itself.
+func (n *Node) noAnswer(of string, cause error) error {
+	if n.wal.isFull() {
+		cause = fmt.Errorf("%w: %w on node %s", cause, ra.ErrDiskFull, n.Name())
+	}
+	return fmt.Errorf("%w: %s: %w", ra.ErrNoAnswer, of, cause)
 }

@@ -1,6 +1,7 @@
 package system
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -108,10 +109,15 @@ func (c *Cluster) WaitLeader(ctx context.Context) (ra.ServerID, error) {
 		case <-c.node.quit:
 			return ra.ServerID{}, ra.ErrClosed
 		case <-ctx.Done():
-			return ra.ServerID{}, ctx.Err()
+			return ra.ServerID{}, c.node.noLeader(e, ctx.Err())
 		}
 	}
-	return e.waitLeader(ctx, c.node.quit)
+	return e.waitLeader(ctx, c.node)
+}
+
+// noLeader is the error of who has waited in vain for a leader to be known.
+func (n *Node) noLeader(e *entry, cause error) error {
+	return n.noAnswer("cluster "+e.cluster+" has no leader that is known", cause)
 }
 
 // Process has a command applied and returns the machine's reply (CMD-01). It finds the leader, follows redirects, and
@@ -286,7 +292,10 @@ func (c *Cluster) Delete(ctx context.Context) error {
 		return nil
 	})
 	c.node.board.leave(e)
-	return ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return c.node.noAnswer("cluster "+e.cluster+" is deleted, if everywhere is not known", err)
+	}
+	return nil
 }
 
 // TransferLeadership hands leadership to a member (QRY-12). It returns when the hand-over has begun; the member still has
@@ -313,11 +322,14 @@ func (c *Cluster) AddMember(ctx context.Context, id ra.ServerID, membership ra.M
 		return err
 	}
 	if membership > ra.NonVoter {
-		return fmt.Errorf("system: a member cannot be %s", membership)
+		return fmt.Errorf("%w: a member cannot be %s", ra.ErrInvalid, membership)
 	}
 	n := c.node
 	if id.Node == "" {
 		id.Node = n.Name()
+	}
+	if err := cmp.Or(ra.CheckName(id.Name), ra.CheckName(string(id.Node))); err != nil {
+		return err
 	}
 	members, err := n.roll(ctx, e)
 	if err != nil {
@@ -339,7 +351,7 @@ func (c *Cluster) AddMember(ctx context.Context, id ra.ServerID, membership ra.M
 	}
 	err = n.change(ctx, e, raft.Set, m)
 	if err != nil && !ra.MayHaveBeenApplied(err) {
-		n.cleanUp(ctx, id.Node, []errandFor{{name: id.Name, uid: m.UID}})
+		n.seeTo(ctx, func() { n.cleanUp(ctx, id.Node, []errandFor{{name: id.Name, uid: m.UID}}) })
 	}
 	return err
 }

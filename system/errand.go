@@ -74,6 +74,9 @@ func (n *Node) run(ctx context.Context, at ra.NodeID, e *errand) []error {
 	if errs, ok := r.Reply.([]error); ok && err == nil {
 		return errs
 	}
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		err = n.noAnswer("node "+string(at), err)
+	}
 	return repeat(err, e.len())
 }
 
@@ -173,7 +176,7 @@ func (n *Node) awaitGone(ctx context.Context, r *record) error {
 		case <-n.quit:
 			return ra.ErrClosed
 		case <-ctx.Done():
-			return ctx.Err()
+			return n.noAnswer("member "+r.id.Name+" is still there", ctx.Err())
 		}
 	}
 }

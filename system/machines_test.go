@@ -2,6 +2,7 @@ package system
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 //
 //	add X        adds X to the state; the reply is the state
 //	boom         panics
+//	exit         ends the goroutine
 //	later        answers when "now" comes, with what stands behind "now"
 //	watch        monitors the process that sent the command, see Meta.From
 //	timer        sets a timer of a millisecond, which adds "timeout"
@@ -36,6 +38,8 @@ func (m *mixed) Apply(meta machine.Meta, command []byte, fx *machine.Effects) an
 		m.State.Words = append(m.State.Words, rest)
 	case "boom":
 		panic("boom")
+	case "exit":
+		runtime.Goexit()
 	case "later":
 		m.State.Waiting = append(m.State.Waiting, meta.From)
 		return machine.NoReply
@@ -66,6 +70,8 @@ func (m *mixed) Query(_ machine.QueryContext, question any) (any, error) {
 		return strings.Join(m.State.Words, ","), nil
 	case "boom":
 		panic("query")
+	case "exit":
+		runtime.Goexit()
 	}
 	return nil, fmt.Errorf("unknown question %v", question)
 }

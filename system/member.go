@@ -1,6 +1,7 @@
 package system
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -35,10 +36,18 @@ func (m *Member) entry() *entry {
 	return e
 }
 
+// check returns why a call to this member cannot even begin.
+func (m *Member) check() error {
+	if m.node.isClosing() {
+		return ra.ErrClosed
+	}
+	return cmp.Or(ra.CheckName(m.id.Name), ra.CheckName(string(m.id.Node)))
+}
+
 // do carries out a request that begins at this member.
 func (m *Member) do(ctx context.Context, q *request) (ra.Result, error) {
-	if m.node.isClosing() {
-		return ra.Result{}, ra.ErrClosed
+	if err := m.check(); err != nil {
+		return ra.Result{}, err
 	}
 	q.at = m.node.route(m.id)
 	return m.node.do(ctx, m.entry(), q)
@@ -63,6 +72,9 @@ func (m *Member) Restart(ctx context.Context) error { return m.errand(ctx, erran
 func (m *Member) Delete(ctx context.Context) error { return m.errand(ctx, errandDelete) }
 
 func (m *Member) errand(ctx context.Context, kind errandKind) error {
+	if err := m.check(); err != nil {
+		return err
+	}
 	return m.node.runAll(ctx, kind, []ra.ServerID{m.id})[0]
 }
 
@@ -86,6 +98,9 @@ func (m *Member) Metrics(ctx context.Context) (Metrics, error) {
 		r, err := m.do(ctx, &request{kind: callMetrics, fixed: true})
 		metrics, _ := r.Reply.(Metrics)
 		return metrics, err
+	}
+	if err := m.check(); err != nil {
+		return Metrics{}, err
 	}
 	r := m.node.registry.byName(m.id.Name)
 	if r == nil {

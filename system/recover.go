@@ -68,7 +68,7 @@ func (n *Node) recognize(uid ra.UID, w wal.Registration) error {
 	case errors.Is(err, errVersion):
 		return err
 	case err == nil && reg.id.Node != n.cfg.Name:
-		return fmt.Errorf("system: the data in %s are those of node %s, not %s", n.cfg.Dir, reg.id.Node, n.cfg.Name)
+		return refuse("Name", "the data in %s are those of node %s, not %s", n.cfg.Dir, reg.id.Node, n.cfg.Name)
 	}
 	return nil
 }

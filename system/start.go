@@ -45,8 +45,8 @@ func Members(cluster string, nodes ...ra.NodeID) []ra.ServerID {
 // StartCluster starts a new cluster and returns when it has a leader that answers (API-03). It fails with
 // ra.ErrNameTaken, ra.ErrInvalidName, ra.ErrUnknownMachine or whatever keeps a majority of the members from being
 // started, a *MemberError for each; then nothing is left running. It does not fail if others could not be started:
-// Cluster.NotStarted names those. To leave nothing behind it may go on for some seconds when ctx is done. If this node, or
-// that of a member, is closed, crashes or is out of reach meanwhile, members may be left that were never elected:
+// Cluster.NotStarted names those. If ctx is done first the node may go on for some seconds to leave nothing behind, and another
+// call for that name waits until then. If this node, or that of a member, is closed, crashes or is out of reach meanwhile, members may be left that were never elected:
 // StartOrRestartCluster goes on with them, unless they are too few. Those keep the name until they are deleted by force
 // (Member.Delete). What nodes have lost keeps no name: it begins anew where StartOrRestartCluster would not.
 func (n *Node) StartCluster(ctx context.Context, cfg ClusterConfig) (*Cluster, error) {
@@ -62,14 +62,17 @@ func (n *Node) StartCluster(ctx context.Context, cfg ClusterConfig) (*Cluster, e
 func (n *Node) StartClusters(ctx context.Context, cfgs []ClusterConfig) ([]*Cluster, error) {
 	births := make([]*birth, len(cfgs))
 	for i, cfg := range cfgs {
-		births[i] = n.conceive(cfg)
+		births[i] = n.conceive(ctx, cfg)
 	}
 	n.startMembersOf(ctx, births)
 	each(births, 256, func(b *birth) error {
 		n.elect(ctx, b)
+		if b.err != nil && b.entry != nil {
+			b.entry.failed()
+		}
 		return nil
 	})
-	n.bury(ctx, births)
+	n.seeTo(ctx, func() { n.bury(ctx, births) })
 	clusters := make([]*Cluster, len(births))
 	var failed []error
 	for i, b := range births {
@@ -90,7 +93,7 @@ type StartError struct {
 
 // Error names the cluster and the reason.
 func (e *StartError) Error() string {
-	return fmt.Sprintf("system: start cluster %s: %v", e.Cluster, e.Err)
+	return fmt.Sprintf("system: start cluster %q: %v", e.Cluster, e.Err)
 }
 
 // Unwrap returns the reason.
@@ -137,12 +140,12 @@ func (b *birth) failures() []*MemberError {
 }
 
 // conceive checks what was asked for, and names the members.
-func (n *Node) conceive(cfg ClusterConfig) *birth {
+func (n *Node) conceive(ctx context.Context, cfg ClusterConfig) *birth {
 	b := &birth{cfg: cfg}
 	if b.err = n.checkCluster(&b.cfg); b.err != nil {
 		return b
 	}
-	if b.entry, b.err = n.board.claim(b.cfg.Name, b.cfg.Machine); b.err != nil {
+	if b.entry, b.err = n.claim(ctx, &b.cfg); b.err != nil {
 		return b
 	}
 	for _, id := range b.cfg.Members {
@@ -150,6 +153,28 @@ func (n *Node) conceive(cfg ClusterConfig) *birth {
 	}
 	b.started, b.why = make([]bool, len(b.members)), make([]error, len(b.members))
 	return b
+}
+
+// claim takes the cluster's name. If it is that of a cluster which could not be started it waits until nothing of that is left.
+func (n *Node) claim(ctx context.Context, cfg *ClusterConfig) (*entry, error) {
+	for {
+		e, err := n.board.claim(cfg.Name, cfg.Machine)
+		if err == nil {
+			return e, nil
+		}
+		if e = n.board.get(cfg.Name); e == nil {
+			continue // it has just been left
+		}
+		buried := e.buried()
+		if buried == nil {
+			return nil, err
+		}
+		select {
+		case <-buried:
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // checkCluster refuses what cannot work, and fills in what was left out.
@@ -289,6 +314,19 @@ func (n *Node) started(b *birth) {
 	}
 	for _, r := range n.registry.byCluster(b.cfg.Name) {
 		n.enter(r)
+	}
+}
+
+// seeTo does what is to be done even if ctx is over meanwhile. It returns when it is done, or ctx is over.
+func (n *Node) seeTo(ctx context.Context, f func()) {
+	done := make(chan struct{})
+	if !n.chore(func() { defer close(done); f() }) {
+		f() // the node is being closed, and nothing of it takes long any more
+		return
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
 	}
 }
 

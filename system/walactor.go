@@ -139,6 +139,13 @@ func (a *walActor) append(r *record, op *wal.Op) error {
 	return err
 }
 
+// isFull reports whether something waits just now for room on the disk.
+func (a *walActor) isFull() bool {
+	a.ref.Lock()
+	defer a.ref.Release()
+	return a.stuck || len(a.noSpace) > 0
+}
+
 // Empty reports whether there is nothing to do: applied marks alone are written when something else is.
 func (a *walActor) Empty() bool { return !a.due && (a.stuck || !a.batch.Urgent()) }
 

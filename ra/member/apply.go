@@ -81,6 +81,7 @@ func (s *Server) mayApply() bool { return !s.stuck && s.deleting == 0 && s.stopp
 
 // applyBatch applies entries, and then carries out what they ask for (EFF-01).
 func (s *Server) applyBatch(entries []ra.Entry) (err error) {
+	err = errGoexit
 	defer s.contain(&err)
 	fx := s.scratch.push()
 	for i := range entries {
@@ -177,7 +178,7 @@ func (s *Server) upgrade(e *ra.Entry, meta *machine.Meta, fx *machine.Effects) {
 }
 
 // contain is deferred around everything that runs code of the user, once however deep effects lead to effects. A panic
-// becomes an error (FAIL-02), the collectors of effects are given back, and whoever was to hear of an entry that was
+// becomes an error (FAIL-02), as runtime.Goexit is already, the collectors of effects are given back, and whoever was to hear of an entry that was
 // applied hears of it.
 func (s *Server) contain(err *error) {
 	if v := recover(); v != nil {
@@ -198,6 +199,10 @@ func recoverPanic(err *error) {
 		*err = panicError(v)
 	}
 }
+
+// errGoexit is what it is called if code of the user ends the goroutine. Nothing stops that, so it stands where an error is due
+// before that code is called.
+var errGoexit = panicError("runtime.Goexit")
 
 func panicError(v any) error {
 	return fmt.Errorf("member: the machine failed: %w", &machine.PanicError{Value: v, Stack: debug.Stack()})

@@ -31,6 +31,7 @@ func (s *Server) collect(ask func(fx *machine.Effects)) {
 }
 
 func (s *Server) askContained(ask func(fx *machine.Effects)) (err error) {
+	err = errGoexit
 	defer s.contain(&err)
 	s.ask(ask)
 	return nil
@@ -59,6 +60,7 @@ func (s *Server) perform(fx *machine.Effects, first, end int) {
 }
 
 func (s *Server) performContained(fx *machine.Effects) (err error) {
+	err = errGoexit
 	defer s.contain(&err)
 	s.perform(fx, 0, fx.Len())
 	return nil

@@ -106,11 +106,11 @@ func (s *Server) answer(question any, c Caller) {
 		s.auxCall(q, c)
 		return
 	}
-	term := s.core.Term()
-	reply, err := machine.Ask(s.machine.Machine(), machine.QueryContext{
-		Index: s.status.Applied, Term: term, Version: s.machine.Version(),
+	said := Result{Index: s.status.Applied, Term: s.core.Term(), Leader: s.core.Leader(), Err: errGoexit}
+	defer func() { done(c, said) }()
+	said.Reply, said.Err = machine.Ask(s.machine.Machine(), machine.QueryContext{
+		Index: said.Index, Term: said.Term, Version: s.machine.Version(),
 	}, question)
-	done(c, Result{Reply: reply, Index: s.status.Applied, Term: term, Leader: s.core.Leader(), Err: err})
 }
 
 // LocalQuery puts a question to this member's machine as it is, or as it is when the condition holds, in any role

@@ -33,6 +33,7 @@ type writing struct {
 
 // run writes the state, again if that fails, and lets go of it.
 func (w *writing) run() {
+	w.err = errGoexit
 	defer w.state.Release()
 	for range writeAttempts {
 		w.info, w.err = w.attempt()

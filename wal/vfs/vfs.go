@@ -23,8 +23,10 @@ var (
 	ErrExist    = fs.ErrExist
 )
 
-// IsFull reports whether err says that there is no space left, or no more of one's share.
-func IsFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+// IsFull reports whether err says that there is no space left, or no more of one's share, or no file may become longer.
+func IsFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
+}
 
 // FS is a file system below one root. Its methods may be called by several goroutines at once.
 type FS interface {
