@@ -4,18 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strconv"
-	"strings"
 
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
 // lockName is the file whose lock stands for the whole data directory. It holds the number of the process that has it.
 const lockName = "LOCK"
-
-// maxPID bounds what is read of it.
-const maxPID = 32
 
 // LockedError says that a node has the data directory open already, in this process or another one.
 type LockedError struct {
@@ -38,41 +32,9 @@ func (e *LockedError) Unwrap() error { return e.Cause }
 
 // lockDir takes the data directory for this node alone, until the lock is closed or the process ends.
 func lockDir(fs vfs.FS, dir string) (io.Closer, error) {
-	lock, err := fs.Lock(lockName)
+	lock, err := vfs.Hold(fs, lockName)
 	if errors.Is(err, vfs.ErrLocked) {
-		return nil, &LockedError{Dir: dir, PID: readPID(fs), Cause: err}
+		return nil, &LockedError{Dir: dir, PID: vfs.Holder(fs, lockName), Cause: err}
 	}
-	if err != nil {
-		return nil, err
-	}
-	if err := writePID(fs); err != nil {
-		return nil, errors.Join(err, lock.Close())
-	}
-	return lock, nil
-}
-
-// writePID notes who holds the lock. The length never changes, so that the file is never seen half written.
-func writePID(fs vfs.FS) error {
-	f, err := fs.Open(lockName, vfs.Buffered)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(fmt.Appendf(nil, "%-*d\n", maxPID-1, os.Getpid()), 0)
-	return errors.Join(err, f.Close())
-}
-
-// readPID returns who holds the lock, 0 if that cannot be told.
-func readPID(fs vfs.FS) int {
-	f, err := fs.Open(lockName, vfs.Buffered)
-	if err != nil {
-		return 0
-	}
-	defer f.Close()
-	var b [maxPID]byte
-	n, _ := f.ReadAt(b[:], 0)
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b[:n])))
-	if err != nil || pid < 0 {
-		return 0
-	}
-	return pid
+	return lock, err
 }

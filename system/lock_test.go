@@ -91,22 +91,3 @@ func TestLockedError(t *testing.T) {
 		t.Error(got)
 	}
 }
-
-// FuzzPID: whatever stands in the lock file, it is the number of a process or nobody's.
-func FuzzPID(f *testing.F) {
-	f.Add([]byte("4711                           \n"))
-	f.Add([]byte("-1"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		mem := vfs.NewMem()
-		file, err := mem.Create(lockName, vfs.Buffered)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := file.WriteAt(b, 0); err != nil {
-			t.Fatal(err)
-		}
-		if pid := readPID(mem); pid < 0 {
-			t.Fatalf("process %d", pid)
-		}
-	})
-}

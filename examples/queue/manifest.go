@@ -59,8 +59,8 @@ func openDirectory(o *options, t *text) (*directory, error) {
 	if d.fs, err = vfs.OpenOS(d.path); err != nil {
 		return nil, usagef("-data: %w", err)
 	}
-	if d.lock, err = d.fs.Lock(lockName); errors.Is(err, vfs.ErrLocked) {
-		return nil, usagef("-data %s: another run uses it", d.path)
+	if d.lock, err = vfs.Hold(d.fs, lockName); errors.Is(err, vfs.ErrLocked) {
+		return nil, usagef("-data %s: another run uses it, process %d", d.path, vfs.Holder(d.fs, lockName))
 	} else if err != nil {
 		return nil, usagef("-data: %w", err)
 	}
