@@ -8,6 +8,11 @@ func (r *Raft) electionTimeout(*Message) {
 		return
 	}
 	r.timerArmed = false
+	if r.grantDue {
+		r.armTimer(Long) // whom it votes for waits for this disk, and has not heard yet
+		return
+	}
+	r.pledged = false
 	switch {
 	case r.suspect != nil:
 		r.announce()
@@ -102,6 +107,9 @@ func (r *Raft) wouldElect(m *Message) bool {
 		}
 		// It is known by its messages alone, so that nobody here watches its process, and its end would not be noticed.
 	}
+	if r.awaitsElection(m) {
+		return false
+	}
 	if !r.isUpToDate(m) || !r.versionWelcome(m.Version) {
 		if r.leader == "" || r.leaderLost {
 			r.armTimer(Long)
@@ -109,6 +117,19 @@ func (r *Raft) wouldElect(m *Message) bool {
 		return false
 	}
 	return !r.walDown && r.suspect == nil
+}
+
+// awaitsElection reports whether somebody else than the sender may be about to win the present term: this member, if nobody
+// has refused its vote, or whom it has voted for not long ago. To open another term meanwhile would undo what disks are
+// still storing: where that takes long, nobody would ever be elected. It ends by itself: a refusal, and a time.
+func (r *Raft) awaitsElection(m *Message) bool {
+	switch {
+	case m.Force || m.Term != r.state.Term:
+		return false
+	case r.role == ra.Candidate:
+		return !r.refused
+	}
+	return r.pledged && m.From != r.state.Vote
 }
 
 // isUpToDate reports whether the sender's log is at least as complete as this one (Raft paper 5.4.1).
@@ -139,7 +160,7 @@ func (r *Raft) startElection(class TimerClass) {
 	r.role = ra.Candidate
 	r.setLeader("")
 	r.setState(ra.HardState{Term: r.state.Term + 1, Vote: r.self})
-	r.votes = 0
+	r.votes, r.refused = 0, false
 	r.requestsDue = true
 	r.cancelTimer()
 	r.armTimer(class)
@@ -156,20 +177,29 @@ func (r *Raft) candidateWritten(m *Message) {
 	r.addVote(r.at)
 }
 
-// candidateTimeout starts another election in a new term, unless the disk has not even stored the present one. The timer
-// of a candidate is always armed.
+// candidateTimeout asks for votes again, in the same term as long as nobody has refused: who is silent may be storing its
+// vote just now, and another term would make its disk begin anew. Else others are asked first whether they would elect this
+// member, as one of them may be winning. The disk may not even have stored the present term. The timer of a candidate is
+// always armed.
 func (r *Raft) candidateTimeout(*Message) {
 	r.timerArmed = false
-	if r.requestsDue {
-		r.armTimer(Medium)
+	if !r.requestsDue && r.refused {
+		r.startPreVote(false)
 		return
 	}
-	r.startElection(Medium)
+	if !r.requestsDue {
+		r.askMembers(Message{Kind: VoteRequest})
+	}
+	r.armTimer(Medium)
 }
 
 // countVote counts a vote of this term.
 func (r *Raft) countVote(m *Message) {
-	if !m.Reject && !r.requestsDue {
+	switch {
+	case r.requestsDue:
+	case m.Reject:
+		r.refused = true
+	default:
 		r.addVote(r.config().find(m.From))
 	}
 }
@@ -190,8 +220,12 @@ func (r *Raft) answerVote(m *Message) {
 		r.refuseVote(m)
 		return
 	}
-	r.setState(ra.HardState{Term: r.state.Term, Vote: m.From})
 	r.grantDue = true
+	if r.state.Vote == m.From {
+		return // asked again: its time goes on
+	}
+	r.setState(ra.HardState{Term: r.state.Term, Vote: m.From})
+	r.pledged = true
 	r.cancelTimer()
 	r.armTimer(Long)
 }

@@ -39,7 +39,7 @@ func (r *Raft) enterFollower() {
 
 // setLeader takes note of who leads this term.
 func (r *Raft) setLeader(leader ra.UID) {
-	r.leader, r.leaderLost = leader, false
+	r.leader, r.leaderLost, r.pledged = leader, false, false
 }
 
 // follow takes note of a message from the leader of this term: no election is needed (TIM-02).

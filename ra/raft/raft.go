@@ -108,6 +108,7 @@ type Raft struct {
 
 	timerArmed bool
 	grantDue   bool // the vote in state was asked for and is not yet answered
+	pledged    bool // whom that vote is for may be winning: not long ago it was given, and no leader is known since
 	ackDue     bool
 	force      bool // this pre-vote round is part of a hand-over
 	walDown    bool
@@ -127,6 +128,7 @@ type Raft struct {
 	votes       memberSet // of this round or term
 	token       uint64    // of the newest pre-vote round
 	requestsDue bool      // candidate: the vote requests wait for the own vote to be durable
+	refused     bool      // candidate: somebody has refused his vote in this term
 
 	await     waiting
 	receiving receiving

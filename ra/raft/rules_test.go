@@ -350,7 +350,8 @@ func TestRefusedPreVoteArmsTheTimer(t *testing.T) {
 	}
 }
 
-// TIM-03, ELE-05: a candidate's first timer is short; each further election opens a new term, with a medium one.
+// TIM-03, ELE-05: a candidate's first timer is short, later ones medium. As long as nobody has refused it asks again in the
+// same term: a voter may be storing its vote. After a refusal it asks first whether another term would help.
 func TestCandidateTimers(t *testing.T) {
 	r := restored(t, 1)
 	stepped(r, Message{Kind: Campaign})
@@ -358,12 +359,106 @@ func TestCandidateTimers(t *testing.T) {
 	if o.Role != ra.Candidate || o.Term != 2 || o.Timer != TimerArm || o.Class != Short {
 		t.Errorf("first election: %v", o)
 	}
-	for term := ra.Term(3); term < 6; term++ {
-		stepped(r, Message{Kind: Written, Seq: o.Seq})
+	stepped(r, Message{Kind: Written, Seq: o.Seq})
+	for range 3 {
 		o = stepped(r, Message{Kind: ElectionTimeout})
-		if o.Role != ra.Candidate || o.Term != term || o.Timer != TimerArm || o.Class != Medium {
-			t.Errorf("election of term %d: %v", term, o)
+		_, toB := sentKind(o, VoteRequest, "b")
+		_, toC := sentKind(o, VoteRequest, "c")
+		if o.Role != ra.Candidate || o.Term != 2 || o.Seq != 0 || !toB || !toC || o.Timer != TimerArm || o.Class != Medium {
+			t.Errorf("nobody has answered: %v", o)
 		}
+	}
+	stepped(r, Message{Kind: VoteReply, From: "b", Term: 2, Reject: true})
+	o = stepped(r, Message{Kind: ElectionTimeout})
+	if _, asked := sentKind(o, PreVoteRequest, "c"); o.Role != ra.PreVote || o.Seq != 0 || !asked || o.Timer != TimerArm || o.Class != Long {
+		t.Errorf("b has refused: %v", o)
+	}
+	o = stepped(r, Message{Kind: PreVoteReply, From: "c", Term: 2, Token: 2})
+	if o.Role != ra.Candidate || o.Term != 3 || o.Timer != TimerArm || o.Class != Short {
+		t.Errorf("second election: %v", o)
+	}
+	stepped(r, Message{Kind: Written, Seq: o.Seq})
+	if o = stepped(r, Message{Kind: ElectionTimeout}); o.Role != ra.Candidate || o.Term != 3 {
+		t.Errorf("the refusal was of the term before: %v", o)
+	}
+}
+
+// prevote steps a pre-vote request of a member's present term, and reports whether it is granted.
+func prevote(t *testing.T, r *Raft, from ra.UID, force bool) bool {
+	t.Helper()
+	o := stepped(r, Message{Kind: PreVoteRequest, From: from, Term: r.Term(), Index: 9, LogTerm: r.Term(), Token: 7, Force: force})
+	m, sent := sentKind(o, PreVoteReply, from)
+	if !sent || o.Seq != 0 {
+		t.Errorf("pre-vote of %s: %v", from, o)
+	}
+	return !m.Reject
+}
+
+// ELE-02, I18: a candidate whom nobody has refused stands in the way of others, except of one that the leader hands over to.
+func TestCandidateIsNotDisturbed(t *testing.T) {
+	r := restored(t, 1)
+	stepped(r, Message{Kind: Campaign})
+	seq := stepped(r, Message{Kind: PreVoteReply, From: "b", Term: 1, Token: 1}).Seq
+	if prevote(t, r, "c", false) {
+		t.Error("granted while the own vote is being stored")
+	}
+	stepped(r, Message{Kind: Written, Seq: seq})
+	if prevote(t, r, "c", false) {
+		t.Error("granted while others store their votes")
+	}
+	if !prevote(t, r, "c", true) {
+		t.Error("a hand-over is refused")
+	}
+	ahead := Message{Kind: PreVoteRequest, From: "c", Term: 3, Index: 9, LogTerm: 2, Token: 7}
+	if m, _ := sentKind(stepped(r, ahead), PreVoteReply, "c"); m.Reject {
+		t.Error("one of a later term is refused")
+	}
+	stepped(r, Message{Kind: VoteReply, From: "b", Term: 2, Reject: true})
+	if !prevote(t, r, "c", false) {
+		t.Error("refused by one who was refused")
+	}
+}
+
+// ELE-02, ELE-06, I18: whoever has voted for somebody helps nobody else to another term, until its timer ends, or it knows a
+// leader. The timer waits for the disk, and for no further request.
+func TestVoterWaitsForWhomItElects(t *testing.T) {
+	r := restored(t, 1)
+	ask := Message{Kind: VoteRequest, From: "b", Term: 2}
+	seq := stepped(r, ask).Seq
+	if o := stepped(r, Message{Kind: ElectionTimeout}); o.Role != ra.Follower || len(o.Messages) != 0 || o.Timer != TimerArm || o.Class != Long {
+		t.Errorf("timeout while the vote is being stored: %v", o)
+	}
+	if prevote(t, r, "c", false) {
+		t.Error("granted to another while the vote is being stored")
+	}
+	if o := stepped(r, Message{Kind: Written, Seq: seq}); len(o.Messages) != 1 || o.Messages[0].Reject || o.Messages[0].Kind != VoteReply {
+		t.Errorf("no vote: %v", o)
+	}
+	if prevote(t, r, "c", false) || !prevote(t, r, "b", false) || !prevote(t, r, "c", true) {
+		t.Error("pre-votes after the vote")
+	}
+	if o := stepped(r, ask); o.Timer != TimerKeep {
+		t.Errorf("asked again: %v", o)
+	}
+	if o := stepped(r, Message{Kind: ElectionTimeout}); o.Role != ra.PreVote || !prevote(t, r, "c", false) {
+		t.Errorf("timeout: %v", o)
+	}
+	led := restored(t, 1)
+	stepped(led, Message{Kind: Written, Seq: stepped(led, ask).Seq})
+	stepped(led, Message{Kind: Append, From: "b", Term: 2})
+	stepped(led, Message{Kind: LeaderDown, From: "b"})
+	if !prevote(t, led, "c", false) {
+		t.Error("refused for the sake of a leader that is gone")
+	}
+	newer := restored(t, 1)
+	stepped(newer, ask)
+	if o := stepped(newer, Message{Kind: AppendReply, From: "c", Term: 3}); o.Term != 3 || !prevote(t, newer, "c", false) {
+		t.Error("refused for the sake of an earlier term")
+	}
+	idle := started(t, Restored{State: ra.HardState{Term: 1}, Configurations: []Configuration{{Members: ranked("a", ra.NonVoter)}}})
+	stepped(idle, Message{Kind: Written, Seq: stepped(idle, ask).Seq})
+	if stepped(idle, Message{Kind: ElectionTimeout}); !prevote(t, idle, "c", false) {
+		t.Error("a non-voter waits for ever")
 	}
 }
 
