@@ -38,7 +38,8 @@ type Batch struct {
 	zero  span   // what is zero of the first block of buf, if the last batch was that one block; see pad
 	rows  []row
 	acks  []Ack
-	table int // upper bound of the table's length
+	table int // upper bound of the table's length, but for its echo of the batches before until the batch is encoded
+	echo  int // upper bound of what the next batch has to repeat of this one
 	salt  uint32
 	head  frameHead
 	gen   uint64 // distinguishes this filling of this batch from all others of the log
@@ -81,7 +82,7 @@ func (b *Batch) Reset() {
 	clear(b.rows)
 	clear(b.acks)
 	b.rows, b.acks = b.rows[:0], b.acks[:0]
-	b.table, b.urgent, b.entries = 0, false, false
+	b.table, b.echo, b.urgent, b.entries = 0, echoFixed, false, false
 	b.gen += batchStride
 	b.salt = b.log.nextSalt()
 	b.pending.Store(0)
@@ -136,7 +137,7 @@ func (b *Batch) Append(w *Writer, op *Op) error {
 		b.copyEntries(i, op.Entries, frames)
 		w.last = op.Entries[len(op.Entries)-1].Index
 	}
-	b.pending.Store(int64(len(b.buf) - b.front + 2*b.table))
+	b.pending.Store(int64(len(b.buf) - b.front + 2*b.table + 2*b.echo))
 	return nil
 }
 
@@ -151,12 +152,19 @@ func (b *Batch) rowFor(w *Writer, op *Op) int {
 		}
 	}
 	w.slot = len(b.rows)
-	b.rows = append(b.rows, row{writer: w, prev: w.last})
-	b.table += rowFixed + 1 + len(w.uid)
+	b.add(row{writer: w, prev: w.last})
 	if w.gen != b.gen {
 		w.gen, w.ack = b.gen, -1
 	}
 	return w.slot
+}
+
+// add adds a row, which may bind its member's number.
+func (b *Batch) add(r row) {
+	uid := len(r.writer.uid)
+	b.table += r.size() + 1 + uid
+	b.echo += echoMember + uid
+	b.rows = append(b.rows, r)
 }
 
 // order notes everything of op but its entries.
@@ -215,8 +223,7 @@ func (b *Batch) carry(w *Writer, c *carried) {
 	}
 	r := c.row
 	r.writer, r.count, r.bytes = w, 0, 0
-	b.table += r.size() + 1 + len(w.uid)
-	b.rows = append(b.rows, r)
+	b.add(r)
 	b.copyEntries(len(b.rows)-1, c.entries, n)
 }
 
@@ -313,14 +320,18 @@ func (b *Batch) move(head int) {
 
 // encode returns the batch as it stands in the file whose members are numbered by f.
 func (b *Batch) encode(f *file, seq uint64, flags uint32) []byte {
+	framesLen := len(b.buf) - b.front
 	table := f.table[:0]
+	f.echo.begin(f.chain)
 	for i := range b.rows {
 		r := &b.rows[i]
 		f.bind(r)
+		f.echo.note(r)
 		table = r.append(table)
 	}
-	f.table = table
-	framesLen := len(b.buf) - b.front
+	f.echo.end()
+	table = f.echo.append(table, b.spare(len(table)+f.echo.size()))
+	f.table, b.table = table, max(b.table, len(table))
 	begin, end := b.place(batchFixed+len(table), batchFixed+len(table))
 	h := batchHeader{
 		fileID: f.header.id, seq: seq, length: uint64(end - begin), frames: uint64(framesLen), framesAt: uint32(b.front - begin),
@@ -335,8 +346,21 @@ func (b *Batch) encode(f *file, seq uint64, flags uint32) []byte {
 	return out
 }
 
-// need returns an upper bound of what encode returns.
-func (b *Batch) need() int64 {
+// spare returns by how much a table of n bytes may become longer where nothing but padding makes way for it. Large batches,
+// which have two blocks of padding, do without.
+func (b *Batch) spare(n int) int {
 	frames := len(b.buf) - b.front
-	return int64(alignUp(2*(batchFixed+b.table)+frames) + 2*block)
+	if frames > smallFrames {
+		return 0
+	}
+	size := 2*(batchFixed+n) + frames
+	return (alignUp(size) - size) / 2
+}
+
+// need returns an upper bound of what encode returns, if the batches before take echo bytes in it. What the batch behind it
+// has to repeat of this one, as far as that takes more than a block, counts as well: it may be the mark at the end of a file.
+func (b *Batch) need(echo int) int64 {
+	frames := len(b.buf) - b.front
+	own, behind := alignUp(2*(batchFixed+b.table+echo)+frames)+2*block, alignUp(2*(batchFixed+echoOfNone+b.echo))-block
+	return int64(own + behind)
 }

@@ -52,7 +52,7 @@ func (l *Log) writeSeal() error {
 	if l.sealed || l.cur.empty() {
 		return nil
 	}
-	if l.cur.left() < 2*block {
+	if l.cur.left() < l.cur.markSize()+block {
 		if err := l.roll(0); !errors.Is(err, ra.ErrDiskFull) {
 			return err
 		}
@@ -71,7 +71,7 @@ func (l *Log) write(b *Batch, flags uint32) error {
 	first := l.cur.write(b, l.next, flags)
 	if first != nil {
 		old := l.cur
-		if err := l.rollOver(b.need()); err != nil {
+		if err := l.rollOver(b.need(echoOfNone)); err != nil {
 			return l.fail(first, err)
 		}
 		_ = old.f.Close() // nothing in it is trusted beyond what was confirmed
@@ -80,7 +80,7 @@ func (l *Log) write(b *Batch, flags uint32) error {
 		}
 	}
 	l.next++
-	l.room.left.Store(l.cur.left() - l.cfg.emergencyRoom())
+	l.tellRoom()
 	return nil
 }
 
@@ -93,7 +93,7 @@ func (l *Log) fail(errs ...error) error {
 // makeRoom sees to it that b fits into the current file, and goes on to the next one otherwise. One block more than b
 // needs is left over, for the mark at the end of the file.
 func (l *Log) makeRoom(b *Batch) error {
-	need, left := b.need(), l.cur.left()
+	need, left := b.need(l.cur.echo.size()), l.cur.left()
 	if need+block <= left-l.cfg.emergencyRoom() {
 		return l.endFirst(need)
 	}

@@ -66,6 +66,7 @@ type file struct {
 	nextChain uint32
 	spans     []Span // by member number
 	table     []byte // for encoding
+	echo      echo
 }
 
 func (f *file) left() int64 { return f.size - f.off }
@@ -92,5 +93,9 @@ func (f *file) write(b *Batch, seq uint64, flags uint32) error {
 	}
 	f.off += int64(len(out))
 	f.chain = f.nextChain
+	f.echo.push()
 	return nil
 }
+
+// markSize is how long a batch without rows is that would be written now.
+func (f *file) markSize() int64 { return int64(alignUp(2 * (batchFixed + f.echo.size()))) }

@@ -8,9 +8,9 @@ import (
 	"github.com/heliopolis-raft/heliopolis/ra"
 )
 
-// Format 5, as docs/FORMAT.md describes it byte by byte. All numbers are little endian, all checksums CRC-32C.
+// Format 6, as docs/FORMAT.md describes it byte by byte. All numbers are little endian, all checksums CRC-32C.
 const (
-	formatVersion = 5
+	formatVersion = 6
 
 	// block is the unit of writing: every batch starts at a multiple of it and is a multiple of it long.
 	block = 4096

@@ -175,14 +175,19 @@ func FuzzHighWater(f *testing.F) {
 // FuzzBatch reads any bytes as a batch whose head has the right checksum: no panic, nothing outside of it, and every entry
 // that is taken is sealed.
 func FuzzBatch(f *testing.F) {
-	h := batchHeader{fileID: 7, seq: 1, length: block, framesAt: batchFixed + rowFixed + 16, table: rowFixed + 16, rows: 1, salt: 5}
+	told := []byte{1, 1, 2, 3, 4, 2, 0} // of one batch, in which the first member wrote
+	size := rowFixed + 16 + len(told)
+	h := batchHeader{fileID: 7, seq: 2, length: block, framesAt: uint32(batchFixed + size), table: uint32(size), rows: 1, salt: 5}
 	body := ra.Seal(ra.NewBody([]byte("payload")), ra.Header{Index: 3, Term: 1, Kind: ra.KindCommand}).Body
 	frame := make([]byte, maxFrameHead+len(body))
 	frame = frame[:new(frameHead).put(frame, h.salt, 0, body)]
 	r := row{flags: rowEntries, count: 1, first: 3, bytes: uint64(len(frame)), seqLo: 1, seqHi: 1}
 	h.frames = r.bytes
 	b := make([]byte, block)
-	h.encode(b, headMagic, r.append(b[:batchFixed])[batchFixed:])
+	h.encode(b, headMagic, append(r.append(b[:batchFixed]), told...)[batchFixed:])
+	if _, all, ok := decodeTable(b[batchFixed:][:size], 1); !ok || len(all) != 1 {
+		f.Fatalf("the table has %v, %v", all, ok)
+	}
 	copy(b[h.framesAt:], frame)
 	f.Add(b)
 	f.Add(b[:batchFixed])
@@ -215,10 +220,8 @@ func readBatch(t *testing.T, b []byte, id uint64) {
 	if got.end() > s.size || len(got.table) != int(got.header.table) {
 		t.Fatalf("a batch up to %d, with a table of %d bytes, in %d bytes", got.end(), len(got.table), len(b))
 	}
-	for table := got.table; len(table) > 0; {
-		if _, table, err = decodeRow(table); err != nil {
-			break
-		}
+	if rows, _, ok := decodeTable(got.table, got.header.rows); ok && len(rows) != int(got.header.rows) {
+		t.Fatalf("%d rows, counted are %d", len(rows), got.header.rows)
 	}
 	s.frames(&got, func(f frame) {
 		if _, err := ra.OpenEntry(f.entry.Body); err != nil {

@@ -175,9 +175,7 @@ func (m *replayed) writer() *Writer {
 
 // mark writes down a member's mark.
 func (b *Batch) mark(w *Writer) {
-	r := row{writer: w, flags: rowMark, seqLo: w.seq, seqHi: w.seq, prev: w.last, mark: w.live.mark}
-	b.table += r.size() + 1 + len(w.uid)
-	b.rows = append(b.rows, r)
+	b.add(row{writer: w, flags: rowMark, seqLo: w.seq, seqHi: w.seq, prev: w.last, mark: w.live.mark})
 }
 
 // begin begins the file in which writing goes on. The batch that is written again keeps its number, so that a state file

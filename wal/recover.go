@@ -33,7 +33,8 @@ type Loss struct {
 	// File is the number of the WAL file, or the first one of a gap, and Offset where in it the damage begins; 0 for the whole file.
 	File   uint64
 	Offset int64
-	// Attributed says that the table of the damaged batch survived, so that it is known whose entries are lost.
+	// Attributed says that it is known whose the loss is: the table of the damaged batch survived, so that only entries of
+	// some members are lost, or what stands behind it tells who wrote in it.
 	Attributed bool
 }
 

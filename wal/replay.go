@@ -63,7 +63,7 @@ type replayed struct {
 	truncated  ra.Index
 	highest    ra.Index
 	found      Mark // damage that no later order made good
-	cleared    int  // losses after which the member has proved that none was its
+	cleared    int  // losses after which the member has proved that none was its; doubted: one was, as far as anybody knows
 	wasMarked  Mark // as far as it is durable already
 	registered bool // in the files, not only in the state file
 }
@@ -110,6 +110,17 @@ func (r *replay) lose(before uint64) {
 		r.reach(r.state.batch)
 	}
 	r.losses++
+}
+
+// doubted is what replayed.cleared is for a member of which it is known that it wrote something in what is lost.
+const doubted = -1
+
+// doubt notes that a batch is lost in which the member wrote something. Like all members behind a loss of nobody knows whom,
+// it has to show that it has lost nothing.
+func (r *replay) doubt(uid ra.UID) {
+	if !r.deleted[uid] {
+		r.member(uid).cleared = doubted
+	}
 }
 
 // reach has the state file take effect before the batch of number seq, if it is of that moment.

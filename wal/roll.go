@@ -98,8 +98,10 @@ func (l *Log) rollOver(need int64) error {
 // and a mark.
 func (l *Log) begin(h fileHeader, need int64, first ...*Batch) (*file, error) {
 	size := headerSize + need + block + l.cfg.emergencyRoom()
+	before := echoOfNone
 	for _, b := range first {
-		size += b.need() + block
+		size += b.need(before) + block
+		before += b.echo
 	}
 	if err := l.reserve(size); err != nil {
 		return nil, err
@@ -176,7 +178,7 @@ func (l *Log) retire(f *file) {
 // one ever be missing, the loss shows. All in the file was synced before, so that a failure here harms nothing; nor does
 // one of Close.
 func (l *Log) finish(old *file) {
-	if old.left() >= block {
+	if old.left() >= old.markSize() {
 		l.seal.Reset()
 		_ = old.write(l.seal, l.next, batchContinues)
 	}
@@ -188,7 +190,12 @@ func (l *Log) setCurrent() {
 	l.mu.Lock()
 	l.current = l.cur.header
 	l.mu.Unlock()
-	l.room.left.Store(l.cur.left() - l.cfg.emergencyRoom())
+	l.tellRoom()
+}
+
+// tellRoom notes what is left for entries in the current file.
+func (l *Log) tellRoom() {
+	l.room.left.Store(l.cur.left() - l.cfg.emergencyRoom() - 2*int64(l.cur.echo.size()))
 }
 
 // path returns the name of one of the log's files for the file system.

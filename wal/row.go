@@ -115,17 +115,20 @@ func appendShort(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-// decodeTable reads a table of n rows. The table's checksum has been checked. If it is not exactly these rows all the same,
-// nothing in it can be trusted to be what it says: ok is false, and there are no rows.
-func decodeTable(table []byte, n uint32) (rows []row, ok bool) {
+// decodeTable reads a table of n rows, and the echo behind them. The table's checksum has been checked. If it is not exactly
+// these rows and an echo all the same, nothing in it can be trusted to be what it says: ok is false, and there is nothing.
+func decodeTable(table []byte, n uint32) (rows []row, told []echoed, ok bool) {
 	for range n {
 		row, rest, err := decodeRow(table)
 		if err != nil {
-			return nil, false
+			return nil, nil, false
 		}
 		rows, table = append(rows, row), rest
 	}
-	return rows, len(table) == 0
+	if told, ok = decodeEcho(table); !ok {
+		return nil, nil, false
+	}
+	return rows, told, true
 }
 
 // decodeRow reads the first row of table and returns what follows it. The table's checksum has been checked; what does

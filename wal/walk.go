@@ -51,11 +51,14 @@ func (w *walk) skip() bool {
 	case ok && b.off == w.off && b.header.seq == w.seq:
 		return w.follow(&b, true)
 	case ok:
-		w.lose(b.off, b.header.seq)
+		w.miss(&b, b.off, b.header.seq)
 		return true
-	case w.confirmed || w.owes() || w.src.unreadable(w.off, w.off+block) != nil:
+	case w.confirmed:
+		w.missRest()
+		return true
+	case w.owes() || w.src.unreadable(w.off, w.off+block) != nil:
 		// Where nothing can be read there may be anything, and nobody knows what followed on what is known to be missing.
-		w.lose(w.end, w.after)
+		w.lose(w.end, w.after, false)
 		return true
 	}
 	// Of a torn batch at least the file's id may be there.
@@ -71,9 +74,52 @@ func (w *walk) begun() bool {
 	return decodeBatchHeader(w.src.bytes(w.off, batchFixed)).fileID == w.h.id
 }
 
-// lose notes that everything up to the batch at off is lost.
-func (w *walk) lose(off int64, seq uint64) {
-	w.r.loss(Loss{File: w.h.seq, Offset: w.off}, seq)
+// miss notes that everything up to off is lost, and all batches before seq: those that b echoes, if it echoes all of them.
+//
+// That is believed only of a batch which goes on from the one before the loss, as chain says: the echo has of each batch what
+// that one had of the batch before it. So it is as certain whose the lost batches are as if they could be read, and nothing
+// goes unnoticed by that which would not if they could. If the chain is broken, b and what is lost are perhaps another
+// process's, as in follow, and nothing in the file counts from there on.
+func (w *walk) miss(b *batchInfo, off int64, seq uint64) {
+	t := w.told(b)
+	if w.anyhow || uint64(len(t)) != b.header.seq-w.seq {
+		w.learn(t)
+		w.lose(off, seq, false)
+		return
+	}
+	if t[0].chain != w.chain {
+		w.lose(w.end, w.after, false)
+		return
+	}
+	w.learn(t)
+	if !w.names(t) {
+		w.lose(off, seq, false)
+		return
+	}
+	w.doubt(t)
+	w.lose(off, seq, true)
+	w.chain, w.anyhow = b.header.chain, false
+}
+
+// missRest notes that everything up to the confirmed end is lost. What stands there is void, but tells all the same what came
+// before it: it may be the end mark of a full file, a seal, or a batch that was written again to the next file, and has the
+// number with which that one begins, or is a seal and has the one before.
+func (w *walk) missRest() {
+	b, ok := w.src.head(w.end, w.src.size, w.h.id)
+	next := b.header.seq
+	if b.header.flags == batchSeal {
+		next++
+	}
+	if !ok || next != w.after || b.header.seq <= w.seq {
+		w.lose(w.end, w.after, false)
+		return
+	}
+	w.miss(&b, w.end, w.after)
+}
+
+// lose notes that everything up to the batch at off is lost; known says that it is known whose it is.
+func (w *walk) lose(off int64, seq uint64, known bool) {
+	w.r.loss(Loss{File: w.h.seq, Offset: w.off, Attributed: known}, seq)
 	w.off, w.seq, w.anyhow, w.damaged, w.open = off, seq, true, true, nil
 	w.seal = 0
 }
@@ -88,7 +134,7 @@ func (w *walk) lose(off int64, seq uint64) {
 // there. So nothing in the file from the break on counts.
 func (w *walk) follow(b *batchInfo, fromTail bool) bool {
 	if b.header.chain != w.chain && !w.anyhow {
-		w.lose(w.end, w.after)
+		w.lose(w.end, w.after, false)
 		return true
 	}
 	return w.take(b, fromTail)
@@ -141,7 +187,7 @@ func (w *walk) vouched(b *batchInfo) bool {
 
 // read decodes the rows and collects the entries of each. whole is false if anything is missing.
 func (w *walk) read(b *batchInfo) (rows []row, got [][]ra.Entry, whole bool) {
-	rows, ok := decodeTable(b.table, b.header.rows)
+	rows, _, ok := decodeTable(b.table, b.header.rows)
 	if !ok {
 		return nil, nil, false
 	}
@@ -187,8 +233,7 @@ func (w *walk) unbound(rows []row) {
 	for i := range rows {
 		r := &rows[i]
 		if r.flags&rowBind != 0 {
-			w.numbers[r.number] = len(w.spans)
-			w.spans = append(w.spans, Span{UID: r.uid})
+			w.bind(r.number, r.uid)
 		}
 		_, ok := w.numbers[r.number]
 		lost = lost || !ok
@@ -197,6 +242,12 @@ func (w *walk) unbound(rows []row) {
 		w.r.loss(Loss{File: w.h.seq, Offset: w.off}, w.seq+1)
 		w.damaged = true
 	}
+}
+
+// bind notes whom a number stands for.
+func (w *walk) bind(number uint32, uid ra.UID) {
+	w.numbers[number] = len(w.spans)
+	w.spans = append(w.spans, Span{UID: uid})
 }
 
 // finish notes where the file ends.

@@ -77,11 +77,13 @@ func (m *model) brokenAt2(t *testing.T, what string) {
 	}
 }
 
-// TestRowOfNobody loses the batch that says whom a number in the file stands for. What the number orders later is lost with
-// it, also if it comes behind the state file, which knows nothing of it (I11).
+// TestRowOfNobody loses the batch that says whom a number in the file stands for, and so many behind it that no other one
+// repeats that. What the number orders later is lost with it, also if it comes behind the state file, which knows nothing of
+// it (I11).
 func TestRowOfNobody(t *testing.T) {
 	disk := vfs.NewMem()
 	m := newModel(t, disk, 6)
+	m.cfg.FileSize = 64 * block
 	m.open()
 	m.register("a")
 	m.register("b")
@@ -89,8 +91,10 @@ func TestRowOfNobody(t *testing.T) {
 	m.try(func() error { return m.log.roll(block) })
 	m.add("b", 1, 0, 1, 100)
 	m.commit()
-	m.add("a", 1, 0, 1, 100)
-	m.commit()
+	for range echoBatches {
+		m.add("a", 1, 0, 1, 100)
+		m.commit()
+	}
 	m.release() // the first file
 	m.vote("b", 5, "a")
 	m.commit()
@@ -101,8 +105,8 @@ func TestRowOfNobody(t *testing.T) {
 		t.Fatal(m.err)
 	}
 	hurt := disk.Crash(vfs.CrashKept, m.rng)
-	overwrite(t, hurt, "wal/"+fileName(2), blockOf(0), block, true, m.rng)
-	if got := m.reopen(hurt, "nobody's", false); got != (outcome{marked: 1, votes: 1, lost: true}) {
+	overwrite(t, hurt, "wal/"+fileName(2), blockOf(0), (1+echoBatches)*block, true, m.rng)
+	if got := m.reopen(hurt, "nobody's", false); got != (outcome{marked: 2, votes: 1, lost: true}) {
 		t.Errorf("%+v", got)
 	}
 	if b := m.log.writers["b"]; b.live.mark.What&DamagedState == 0 {

@@ -70,11 +70,11 @@ func batches(b []byte) (out []int) {
 	return out
 }
 
-// tablesAt returns where the first bytes of both tables of the batch at an offset are, which are the same if it has none.
+// tablesAt returns where the first bytes of both tables of the batch at an offset are, which are the same if it has no rows.
 func tablesAt(b []byte, off int64) (one, other int64) {
 	le := binary.LittleEndian
 	size := int64(le.Uint32(b[off+36:]))
-	if size == 0 {
+	if le.Uint32(b[off+48:]) == 0 {
 		return off, off
 	}
 	return off + 64, off + int64(le.Uint64(b[off+24:])) - 64 - size
@@ -89,7 +89,7 @@ func walOwners(b []byte) []extent {
 		head := b[off:]
 		table := head[64:][:le.Uint32(head[36:])]
 		var rows []uint32 // the member's number in each row
-		for len(table) > 0 {
+		for range le.Uint32(head[48:]) {
 			row := table[:le.Uint32(table)]
 			number := le.Uint32(row[4:])
 			if le.Uint32(row[32:])&1 != 0 { // binds a uid to the number
