@@ -244,7 +244,7 @@ func (n *Node) notRunning(r *record) error {
 	case n.isClosing():
 		return ra.ErrClosed
 	case r == nil:
-		return n.orLost(ra.ErrNoProcess)
+		return n.orNameless(ra.ErrNoProcess)
 	case r.damaged() != nil:
 		return r.damaged()
 	}

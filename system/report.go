@@ -114,6 +114,16 @@ func (n *Node) orLostOf(cluster string, err error) error {
 	return n.orLost(err)
 }
 
+// orNameless is orLost for a member that the node does not know by its name: one whose registration is lost may have been it.
+func (n *Node) orNameless(err error) error {
+	for _, uid := range n.strays {
+		if n.registry.byUID(uid) != nil {
+			return fmt.Errorf("%w, or it was %s, whose registration is lost (see Report.Damaged): %w", err, uid, ra.ErrDamaged)
+		}
+	}
+	return n.orLost(err)
+}
+
 // isLeft reports whether there is still anything of a stray.
 func (n *Node) isLeft(uid ra.UID) bool {
 	_, hasSnapshot := n.snapshots.Newest(uid)
