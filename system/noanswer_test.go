@@ -76,6 +76,10 @@ func TestStartOnFullDisk(t *testing.T) {
 		wantNoAnswer(t, "start", err, `"a"`)
 		wantErr(t, err, func(err error) bool { return errors.Is(err, ra.ErrDiskFull) })
 		w.disks["n1"].SetCapacity(0)
-		w.add(w.cluster("a", "counter", "n1"), 1)
+		c, err := w.n(1).StartOrRestartCluster(w.ctx(), ClusterConfig{Name: "a", Machine: "counter"}) // the member may be there
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.add(c, 1)
 	})
 }

@@ -169,7 +169,7 @@ func (n *Node) waitFor(ctx context.Context, w *waiter) error {
 	case <-w.done:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return n.noAnswer("the write-ahead log of node "+string(n.Name()), ctx.Err())
 	case <-n.wal.failed:
 		return n.wal.cause
 	case <-n.stopped:

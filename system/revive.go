@@ -31,6 +31,7 @@ func (n *Node) StartOrRestartCluster(ctx context.Context, cfg ClusterConfig) (*C
 	if err := n.checkCluster(&v.cfg); err != nil {
 		return nil, &StartError{Cluster: cfg.Name, Err: err}
 	}
+	n.awaitBurial(ctx, cfg.Name)
 	v.start(ctx, v.cfg.Members)
 	if e := n.board.get(cfg.Name); e != nil {
 		v.start(ctx, e.ids())

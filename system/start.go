@@ -46,9 +46,9 @@ func Members(cluster string, nodes ...ra.NodeID) []ra.ServerID {
 // ra.ErrNameTaken, ra.ErrInvalidName, ra.ErrUnknownMachine or whatever keeps a majority of the members from being
 // started, a *MemberError for each; then nothing is left running. It does not fail if others could not be started:
 // Cluster.NotStarted names those. If ctx is done first the node may go on for some seconds to leave nothing behind, and another
-// call for that name waits until then. If this node, or that of a member, is closed, crashes or is out of reach meanwhile, members may be left that were never elected:
-// StartOrRestartCluster goes on with them, unless they are too few. Those keep the name until they are deleted by force
-// (Member.Delete). What nodes have lost keeps no name: it begins anew where StartOrRestartCluster would not.
+// call for that name waits until then. If this node, or that of a member, is closed, crashes, is out of reach or has no room on its
+// disk meanwhile, members may be left that were never elected: StartOrRestartCluster goes on with them, unless they are too few.
+// Those keep the name until they are deleted by force (Member.Delete). What nodes have lost keeps no name: it begins anew where StartOrRestartCluster would not.
 func (n *Node) StartCluster(ctx context.Context, cfg ClusterConfig) (*Cluster, error) {
 	all, err := n.StartClusters(ctx, []ClusterConfig{cfg})
 	if len(all) == 1 && all[0] != nil {
@@ -155,24 +155,20 @@ func (n *Node) conceive(ctx context.Context, cfg ClusterConfig) *birth {
 	return b
 }
 
-// claim takes the cluster's name. If it is that of a cluster which could not be started it waits until nothing of that is left.
+// claim takes the cluster's name.
 func (n *Node) claim(ctx context.Context, cfg *ClusterConfig) (*entry, error) {
-	for {
-		e, err := n.board.claim(cfg.Name, cfg.Machine)
-		if err == nil {
-			return e, nil
-		}
-		if e = n.board.get(cfg.Name); e == nil {
-			continue // it has just been left
-		}
-		buried := e.buried()
-		if buried == nil {
-			return nil, err
-		}
-		select {
-		case <-buried:
-		case <-ctx.Done():
-			return nil, err
+	n.awaitBurial(ctx, cfg.Name)
+	return n.board.claim(cfg.Name, cfg.Machine)
+}
+
+// awaitBurial waits until nothing is left of a cluster that could not be started, or ctx is over.
+func (n *Node) awaitBurial(ctx context.Context, cluster string) {
+	if e := n.board.get(cluster); e != nil {
+		if buried := e.buried(); buried != nil {
+			select {
+			case <-buried:
+			case <-ctx.Done():
+			}
 		}
 	}
 }
