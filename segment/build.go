@@ -32,6 +32,7 @@ type builder struct {
 	buf   []byte // aligned
 	off   int64  // where buf goes, a multiple of writeStep until the file is finished
 	size  int64  // of the whole file, once it is finished
+	crc   uint32 // of its table, likewise
 	rows  []tableRow
 	index []byte // not yet written indexes, of the rows from unindexed on
 	// unindexed is the first row whose index is not written yet.
@@ -167,7 +168,7 @@ func (b *builder) finish() error {
 	if err := b.f.Sync(); err != nil {
 		return err
 	}
-	b.size = int64(s.size)
+	b.size, b.crc = int64(s.size), s.crc
 	return b.close()
 }
 

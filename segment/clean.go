@@ -22,25 +22,52 @@ func (s *Set) Clean() (int, error) {
 
 // clean is Clean for who holds write.
 func (s *Set) clean() (int, error) {
-	for len(s.lost) > 0 {
-		if err := vfs.ToQuarantine(s.cfg.FS, s.cfg.Dir, s.lost[0]); err != nil {
-			return 0, err
-		}
-		s.lost = s.lost[1:]
+	if err := s.condemn(); err != nil {
+		return 0, err
 	}
 	total := 0
 	for {
 		n, err := s.cleanRound()
 		total += n
-		if n == 0 || err != nil {
+		if err != nil {
 			return total, err
 		}
+		if n == 0 {
+			return total, s.settle()
+		}
 	}
+}
+
+// condemn moves the files that Open could not read to quarantine. The roster forgets those that are missing, and then these.
+func (s *Set) condemn() error {
+	if len(s.carried) > 0 {
+		s.carried = slices.DeleteFunc(s.carried, func(c carried) bool { return !slices.Contains(s.lost, fileName(c.number)) })
+		for i := range s.carried {
+			s.carried[i].loose = true
+		}
+		if err := s.settle(); err != nil {
+			return err
+		}
+	}
+	for len(s.lost) > 0 {
+		if err := vfs.ToQuarantine(s.cfg.FS, s.cfg.Dir, s.lost[0]); err != nil {
+			return err
+		}
+		s.lost = s.lost[1:]
+	}
+	s.carried = nil
+	return nil
 }
 
 // cleanRound removes what is dead now. Other files may be dead once this is durable.
 func (s *Set) cleanRound() (int, error) {
 	dead := s.dead()
+	if len(dead) == 0 {
+		return 0, nil
+	}
+	if err := s.settle(); err != nil {
+		return 0, err
+	}
 	var gone []uint64
 	var failed error
 	for _, number := range dead {
@@ -61,13 +88,14 @@ func (s *Set) cleanRound() (int, error) {
 	return len(gone), failed
 }
 
-// dead returns the files that may go now, oldest first.
+// dead returns the files that may go now, oldest first, and notes that they will.
 func (s *Set) dead() []uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []uint64
 	for _, number := range slices.Sorted(maps.Keys(s.files)) {
-		if s.files[number].refs == 0 {
+		if f := s.files[number]; f.refs == 0 {
+			f.loose = true
 			out = append(out, number)
 		}
 	}

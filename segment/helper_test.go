@@ -128,6 +128,13 @@ func clean(t testing.TB, s *Set) int {
 	return n
 }
 
+func lostNames(r *Report) (out []string) {
+	for _, l := range r.Lost {
+		out = append(out, l.Name)
+	}
+	return out
+}
+
 func filePath(name string) string { return path.Join("seg", name) }
 
 func isDamage(err error) bool {

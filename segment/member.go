@@ -130,10 +130,16 @@ func (m *member) all() []span {
 // back: the floor comes from a snapshot and is there again after a restart. What lies on it must not: whether log and
 // snapshot are of one history is seen by the entry that both end with, before there is a floor.
 func (m *member) needed() []bool {
-	keep := make([]bool, len(m.rows))
+	keep := m.holders()
 	for _, s := range m.spans {
 		keep[s.row] = true
 	}
+	return keep
+}
+
+// holders says which rows make void what an older row in another file has, which would come back without them.
+func (m *member) holders() []bool {
+	holds := make([]bool, len(m.rows))
 	var older pinned
 	for i := 0; i < len(m.rows); {
 		start, holder := i, i
@@ -144,14 +150,14 @@ func (m *member) needed() []bool {
 		}
 		// The row with the lowest cut of a generation holds down what the others do; of its copies the latest is enough.
 		h := &m.rows[holder]
-		keep[holder] = keep[holder] || older.reach(h.file) >= m.threatened(h)
+		holds[holder] = older.reach(h.file) >= m.threatened(h)
 		for k := start; k < i; k++ {
 			if r := &m.rows[k]; r.count > 0 {
 				older.note(r.file, r.last())
 			}
 		}
 	}
-	return keep
+	return holds
 }
 
 // threatened returns the lowest index that an older row must reach for r to be needed against it.

@@ -10,10 +10,13 @@ import (
 //
 //	0000000000000017.seg       segment file 17
 //	0000000000000018.seg.tmp   one that is not whole yet; removed at the next start
+//	ROSTER                     to whom which segment file matters
+//	ROSTER.tmp                 one that is not whole yet; removed at the next start
 //	quarantine/                what was found and not understood, or damaged
 const (
 	segSuffix  = ".seg"
 	tempSuffix = ".tmp"
+	rosterName = "ROSTER"
 )
 
 // maxNumber is above all numbers in names: no set gets so far, and one more can always be written.
@@ -38,6 +41,6 @@ func isTemp(name string) bool {
 	if !ok {
 		return false
 	}
-	_, ok = parseName(inner)
-	return ok
+	_, isFile := parseName(inner)
+	return isFile || inner == rosterName
 }

@@ -15,15 +15,44 @@ type Report struct {
 	// Damaged are the ranges that cannot be read, of exactly the members that they belong to. Floors are not known yet:
 	// what lies below a member's snapshot does it no harm. Bodies are checked only when they are read.
 	Damaged []DamagedRange
-	// Lost are files of which nothing is known any more. Any member may have had entries there: one that has a gap
-	// certainly; but the last entries of a member may be missing too, or older ones that they replaced may be there
-	// again. The first Clean moves them to quarantine: nothing shows the loss any more then, so whoever is concerned must
-	// have noted it durably before.
-	Lost []string
+	// Lost are files that cannot be read, or are missing. A member that had entries there has a gap, or the last ones are
+	// missing; or older ones that they replaced may be there again. The first Clean moves them to quarantine: nothing shows
+	// the loss any more then, so whoever is concerned must have noted it durably before.
+	Lost []LostFile
 	// Degraded are files of which one copy of what stands twice is damaged; nothing is lost of them.
 	Degraded []string
-	// Quarantined are the names of everything that was moved to quarantine, the lost files included.
+	// Quarantined are the names of everything that was moved to quarantine, the lost files included. A roster is among them
+	// if it cannot be read, or is not the one of these files.
 	Quarantined []string
+}
+
+// LostFile is a segment file of which nothing can be read.
+type LostFile struct {
+	Name string
+	// Missing: there is no such file, so that none goes to quarantine. It is known to have been there.
+	Missing bool
+	// Known: the roster tells whose the file was. Otherwise it may have been anybody's.
+	Known bool
+	// Members are those who needed something in the file when the roster was written, sorted. Of others nothing is lost.
+	Members []ra.UID
+	// Revived are those of them of whom older entries may be there again, which the file made void.
+	Revived []ra.UID
+}
+
+// Touches reports whether a lost file may have had something that uid needs.
+func (r *Report) Touches(uid ra.UID) bool {
+	return slices.ContainsFunc(r.Lost, func(l LostFile) bool { return !l.Known || has(l.Members, uid) })
+}
+
+// Revives reports whether older entries of uid may be there again, since what made them void was in a lost file.
+func (r *Report) Revives(uid ra.UID) bool {
+	return slices.ContainsFunc(r.Lost, func(l LostFile) bool { return !l.Known || has(l.Revived, uid) })
+}
+
+// has reports whether uid is among sorted ones.
+func has(uids []ra.UID, uid ra.UID) bool {
+	_, ok := slices.BinarySearch(uids, uid)
+	return ok
 }
 
 // DamagedRange is a range of visible entries that cannot be read.
@@ -55,6 +84,7 @@ func Open(cfg Config) (*Set, *Report, error) {
 type opening struct {
 	s      *Set
 	report *Report
+	roster *roster // nil if there is none that can be read
 }
 
 func (o *opening) run() error {
@@ -66,10 +96,16 @@ func (o *opening) run() error {
 	if err != nil {
 		return err
 	}
+	if err := o.readRoster(names); err != nil {
+		return err
+	}
 	for _, name := range names {
 		if err := o.meet(name); err != nil {
 			return err
 		}
+	}
+	if err := o.callRoll(); err != nil {
+		return err
 	}
 	// What a crash left visible but not durable must not be built upon.
 	if err := fs.SyncDir(dir); err != nil {
@@ -88,7 +124,7 @@ func (o *opening) meet(name string) error {
 	switch {
 	case isTemp(name):
 		return o.s.cfg.FS.Remove(path.Join(o.s.cfg.Dir, name))
-	case name == vfs.Quarantine+"/":
+	case name == vfs.Quarantine+"/", name == rosterName:
 		return nil
 	}
 	if name[len(name)-1] == '/' {
@@ -113,7 +149,7 @@ func (o *opening) load(name string, number uint64) error {
 		if !errors.Is(err, ra.ErrCorrupt) {
 			return err
 		}
-		o.report.Lost = append(o.report.Lost, name)
+		o.report.Lost = append(o.report.Lost, LostFile{Name: name})
 		o.report.Quarantined = append(o.report.Quarantined, name)
 		o.s.lost = append(o.s.lost, name)
 		return nil
@@ -121,7 +157,9 @@ func (o *opening) load(name string, number uint64) error {
 	if found.degraded {
 		o.report.Degraded = append(o.report.Degraded, name)
 	}
-	o.s.insert(number, &file{size: found.size, damaged: found.damaged || found.degraded}, found.rows)
+	o.s.insert(number, &file{
+		size: found.size, said: found.super.size, crc: found.super.crc, damaged: found.damaged || found.degraded,
+	}, found.rows)
 	return nil
 }
 
@@ -140,6 +178,7 @@ func (o *opening) collect() {
 // contents is what inspect finds in a file.
 type contents struct {
 	size     int64
+	super    *super     // a good one
 	rows     []tableRow // those of one member together
 	degraded bool       // of what stands twice one copy is bad
 	damaged  bool       // a row is
@@ -154,11 +193,10 @@ func inspect(f vfs.File, number uint64) (*contents, error) {
 		return nil, err
 	}
 	c := &contents{size: size}
-	s, err := c.readSuper(f, number)
-	if err != nil {
+	if c.super, err = c.readSuper(f, number); err != nil {
 		return nil, err
 	}
-	if c.rows, err = c.readTable(f, s); err != nil {
+	if c.rows, err = c.readTable(f, c.super); err != nil {
 		return nil, err
 	}
 	c.checkIndexes(f)

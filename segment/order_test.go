@@ -43,7 +43,7 @@ func TestOpenedIsDurable(t *testing.T) {
 	mem := vfs.NewMem()
 	errs := vfs.NewErrs(mem)
 	s := mustOpen(t, errs)
-	errs.Inject(vfs.Fault{Op: vfs.OpSyncDir, Times: 1})
+	errs.Inject(vfs.Fault{Op: vfs.OpSyncDir, After: 1, Times: 1}) // before there is the roster's
 	if _, err := s.Flush(ranges(part{uid: "a", lo: 1, hi: 100, term: 1})); err == nil {
 		t.Fatal("a flush whose names are not durable succeeds")
 	}

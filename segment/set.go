@@ -56,6 +56,11 @@ type Set struct {
 	write sync.Mutex // held by whoever changes files
 	next  uint64     // number of the next file; belongs to the holder of write
 	lost  []string   // files that are to go to quarantine; the same
+	// Of the roster, likewise: files that Open has not found or cannot read, what was written last, nil if that is not
+	// known, and whether there is one.
+	carried []carried
+	roster  []byte
+	listed  bool
 
 	mu      sync.Mutex // guards what follows; held for moments only
 	members map[ra.UID]*member
@@ -65,12 +70,17 @@ type Set struct {
 // file is what is known of one file.
 type file struct {
 	size int64
+	// said and crc are the length that the file's superblock says, and the checksum of its table.
+	said uint64
+	crc  uint32
 	// refs counts the rows that are needed: at 0 the file may go.
 	refs int
 	// members have rows in the file, each once.
 	members []ra.UID
 	// damaged files go to quarantine instead of being removed.
 	damaged bool
+	// loose files may be missing after a crash: they are being removed, or their name may not be durable.
+	loose bool
 }
 
 // update changes what is known of a member, and keeps the reference counts of all files right. The caller holds mu.

@@ -59,8 +59,7 @@ func (r *record) setLost(cause error) {
 // good as that: it is written once, and whether it is there at all the caller knows.
 func (n *Node) restoreLog(r *record, m *wal.Member) error {
 	snap, stays := n.ownSnapshot(r)
-	if _, last := n.segments.Bounds(r.uid); last > snap.Index && len(n.report.Segments.Lost) > 0 {
-		// What was removed may have come back, and nothing shows it.
+	if n.mayMislead(m, snap) {
 		m.Mark.Add(wal.Mark{What: wal.DamagedLog, From: 1})
 	}
 	if raftlog.Disowns(m, n.segments, snap) {
@@ -79,6 +78,21 @@ func (n *Node) restoreLog(r *record, m *wal.Member) error {
 		r.accepted.mark.Add(wal.Mark{What: wal.DamagedLog, From: r.log.Last() + 1})
 	}
 	return stays
+}
+
+// mayMislead reports whether a segment file that is lost may have left a log that seems sound and is not. Otherwise the log shows
+// by itself what it has lost: it has a gap, or does not reach its end. Where nothing above the snapshot comes from segments
+// nothing can have come back.
+func (n *Node) mayMislead(m *wal.Member, snap raftlog.Position) bool {
+	lost, uid := &n.report.Segments, m.Writer.UID()
+	_, last := n.segments.Bounds(uid)
+	switch {
+	case last > snap.Index && lost.Revives(uid): // what was removed may be there again, and nothing shows it
+		return true
+	case lost.Touches(uid): // the entry that would tell that log and snapshot are of different histories may be gone
+		return !raftlog.Follows(m, n.segments, snap)
+	}
+	return false
 }
 
 // errStale says that a snapshot is not of the history that its member went on with.

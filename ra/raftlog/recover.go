@@ -48,13 +48,29 @@ func Disowns(m *wal.Member, segs *segment.Set, snap Position) bool {
 	if m.Mark.What != 0 || snap.Index == 0 {
 		return false
 	}
-	return RuledOut(snap, min(m.Applied, m.Writer.Last()), func(i ra.Index) (ra.Term, bool) {
+	return RuledOut(snap, min(m.Applied, m.Writer.Last()), termsOf(m, segs))
+}
+
+// termsOf returns what tells the term of an entry that m or the segments have.
+func termsOf(m *wal.Member, segs *segment.Set) func(ra.Index) (ra.Term, bool) {
+	return func(i ra.Index) (ra.Term, bool) {
 		term, ok := m.Entries.Term(i)
 		if void := m.Reset != 0 || m.Truncated != 0 && i >= m.Truncated; !ok && !void {
 			term, ok = segs.Term(m.Writer.UID(), i)
 		}
 		return term, ok
-	})
+	}
+}
+
+// Follows reports whether it is known how the log that m and the segments have goes on from a snapshot: it has the entry there,
+// of this term or another, or nothing above, or began anew there. If not, the two may be of different histories: the snapshot
+// came from a leader, and a crash before the log heard of it. It changes nothing, and is to be asked before Recover.
+func Follows(m *wal.Member, segs *segment.Set, snap Position) bool {
+	if snap.Index == 0 || m.Writer.Last() <= snap.Index || m.Reset == snap.Index {
+		return true
+	}
+	_, ok := termsOf(m, segs)(snap.Index)
+	return ok
 }
 
 // RuledOut reports whether nothing committed stands at p in a log that is committed up to known, by what term knows of it:
