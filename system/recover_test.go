@@ -187,7 +187,11 @@ func cutSegments(t *testing.T, mem *vfs.Mem, n *Node, l *life) (name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	name = names[len(names)-1]
+	for _, each := range names {
+		if path.Ext(each) == ".seg" {
+			name = each
+		}
+	}
 	mem.Cut("segments/"+name, 100)
 	return name
 }
@@ -202,6 +206,9 @@ func TestMarkBeforeQuarantine(t *testing.T) {
 		early, late := newLife(t, n, "early"), newLife(t, n, "late")
 		early.append(3, 100)
 		lost := cutSegments(t, mem, n, late)
+		if err := mem.Remove("segments/ROSTER"); err != nil { // or it would say that nothing of early is lost
+			t.Fatal(err)
+		}
 		slow, left := vfs.NewErrs(mem), (*vfs.Mem)(nil)
 		slow.Inject(vfs.Fault{Op: vfs.OpCreate, Name: "*.seg.tmp"})
 		slow.Judge(func(op vfs.Op, name string) *vfs.Fault {
@@ -229,8 +236,8 @@ func TestMarkBeforeQuarantine(t *testing.T) {
 	})
 }
 
-// TestLostSegmentFile: of a file of which nothing is readable nobody knows whose entries are missing, or which void ones
-// have come back. Whoever has entries in segments is suspect, and who has none is not.
+// TestLostSegmentFile: of a file of which nothing is readable it is known whose entries are missing. They are suspect, and
+// others are not.
 func TestLostSegmentFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := vfs.NewMem()
@@ -245,20 +252,32 @@ func TestLostSegmentFile(t *testing.T) {
 	})
 }
 
-// TestLostSegmentFileOfAnother: what is left of a member's entries in segments looks whole, but a file that is lost, of which
-// nobody knows whose it was, may have made it void. So it is suspect, too.
+// TestLostSegmentFileOfAnother: a file is lost, and what is left of a member's entries in segments looks whole. So it is, if the
+// roster tells that the file was another member's. If there is no roster the file may have made it void, and the member is
+// suspect, too; who has no entries in segments is not.
 func TestLostSegmentFileOfAnother(t *testing.T) {
+	for _, known := range []bool{true, false} {
+		lostSegmentFileOfAnother(t, known)
+	}
+}
+
+func lostSegmentFileOfAnother(t *testing.T, known bool) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := vfs.NewMem()
 		n := openStorageNode(t, storageConfig(mem))
 		early, late, good := newLife(t, n, "early"), newLife(t, n, "late"), newLife(t, n, "good")
 		early.append(3, 100)
 		cutSegments(t, mem, n, late)
+		if !known {
+			if err := mem.Remove("segments/ROSTER"); err != nil {
+				t.Fatal(err)
+			}
+		}
 		n = openStorageNode(t, storageConfig(mem))
 		if len(n.Report().Segments.Lost) != 1 {
 			t.Errorf("report: %+v", n.Report().Segments)
 		}
-		for l, want := range map[*life]bool{early: true, late: true, good: false} {
+		for l, want := range map[*life]bool{early: !known, late: true, good: false} {
 			if got := n.Report().Suspect[l.r.uid]; errors.Is(got, ra.ErrDamaged) != want {
 				t.Errorf("%s: reported as %v", l.r.id.Name, got)
 			}
