@@ -14,6 +14,9 @@ import (
 // highWater is the name of the mark that says how far the log has come.
 const highWater = "HIGHWATER"
 
+// roster is the name of the file that says to whom which segment file matters.
+const roster = "segments/ROSTER"
+
 // sector is what a disk loses or garbles at once.
 const sector = 512
 
@@ -156,6 +159,8 @@ func kind(name, newest string) string {
 		return "lock file"
 	case highWater:
 		return "high-water mark"
+	case roster:
+		return "roster"
 	case "wal":
 		return "all of the log"
 	}

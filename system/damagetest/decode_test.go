@@ -131,7 +131,7 @@ func readSegments(disk *vfs.Mem) (view, error) {
 		v.members[uid] = crc
 	}
 	v.lost = len(report.Lost) > 0
-	v.noticed = len(report.Degraded) > 0
+	v.noticed = len(report.Degraded)+len(report.Quarantined) > 0
 	return v, s.Close()
 }
 
@@ -218,7 +218,7 @@ func subjects(t *testing.T, r *reference) []subject {
 			s.read = readWAL
 		case "state file":
 			s.read = func(disk *vfs.Mem) (view, error) { return readWALFrom(disk, from) }
-		case "segment":
+		case "segment", "roster":
 			s.read = readSegments
 		case "snapshot", "pack of snapshots":
 			s.read = readSnapshots
@@ -232,6 +232,11 @@ func subjects(t *testing.T, r *reference) []subject {
 		if path.Dir(name) != "wal" && name != highWater {
 			s.disk = vfs.NewMem()
 			put(t, s.disk, s.name, read(t, disk, name))
+		}
+		if s.kind == "roster" { // is read with what it speaks of
+			for _, file := range inDir(t, disk, path.Dir(name)) {
+				put(t, s.disk, file, read(t, disk, file))
+			}
 		}
 		var err error
 		if s.want, err = s.read(clone(s.disk)); err != nil {
@@ -322,7 +327,7 @@ func TestEveryBit(t *testing.T) {
 		byKind[s.kind] = append(byKind[s.kind], s)
 	}
 	for _, kind := range []string{
-		"checkpoint", "full WAL file", "high-water mark", "newest WAL file", "pack of snapshots", "segment", "snapshot", "state file",
+		"checkpoint", "full WAL file", "high-water mark", "newest WAL file", "pack of snapshots", "roster", "segment", "snapshot", "state file",
 	} { // and a spare WAL file, unless the node was stopped while it made one
 		if len(byKind[kind]) == 0 {
 			t.Fatalf("the reference has no %s, but %q", kind, slices.Sorted(maps.Keys(byKind)))

@@ -139,6 +139,7 @@ func (r *reference) finding(t *testing.T, node ra.NodeID, d damage) finding {
 			}
 		}
 	}
+	v.problems = append(v.problems, r.bystanders(t, node, d, v.hurt)...)
 	f := finding{row: d.How + ", " + kind(d.File, newestWAL(list(t, r.disks[node]))), outcome: v.outcome}
 	if len(v.problems) > 0 {
 		f.outcome = wrong
@@ -146,6 +147,30 @@ func (r *reference) finding(t *testing.T, node ra.NodeID, d damage) finding {
 			d, strings.Join(v.problems, "\n"), r.keep(t), len(r.nodes), node, d)
 	}
 	return f
+}
+
+// bystanders returns what is wrong if somebody is hurt who had nothing in a segment file, as the roster tells, or by damage of the
+// roster alone.
+func (r *reference) bystanders(t *testing.T, node ra.NodeID, d damage, hurt []string) (problems []string) {
+	files := []string{d.File}
+	switch k := kind(d.File, ""); {
+	case k != "roster" && k != "segment", d.How == "old", d.How == "copy": // a file more that cannot be read may have been anybody's
+		return nil
+	case d.How == "swap" && (k == "roster" || kind(d.Other, "") != k):
+		return nil
+	case d.How == "swap":
+		files = append(files, d.Other)
+	}
+	var all []extent
+	for _, name := range files {
+		all = append(all, owners(t, r.disks[node], name)...)
+	}
+	for _, cluster := range hurt {
+		if !slices.ContainsFunc(all, func(e extent) bool { return clusterOf(e.uid) == cluster }) {
+			problems = append(problems, fmt.Sprintf("%s has nothing in %s, and is hurt", cluster, d.File))
+		}
+	}
+	return problems
 }
 
 // clusterOf returns the name of the cluster whose member has a uid: the reference names no two alike.
@@ -277,7 +302,7 @@ func (r *reference) setBack(t *testing.T, node ra.NodeID) []damage {
 	}
 	for _, other := range r.nodes {
 		if other != node {
-			out = append(out, damage{How: "theirs", File: highWater, Other: string(other)})
+			out = append(out, damage{How: "theirs", File: highWater, Other: string(other)}, damage{How: "theirs", File: roster, Other: string(other)})
 			if other := string(other); newest == newestWAL(list(t, r.disks[ra.NodeID(other)])) {
 				out = append(out, damage{How: "theirs", File: newest, Other: other})
 			}
