@@ -534,3 +534,29 @@ func TestRuledOut(t *testing.T) {
 		t.Error("something is ruled out by nothing")
 	}
 }
+
+// TestFollows: that a log and a snapshot are of one history is shown by the entry at the snapshot's index, by a log that ends
+// there or began anew there, and by nothing else.
+func TestFollows(t *testing.T) {
+	segs := newSet(t)
+	_, err := segs.Flush(slices.Values([]segment.Range{{UID: "a", Entries: slices.Values(entries(1, 3, 5))}}))
+	must(t, err)
+	for name, c := range map[string]struct {
+		snap             ra.Index
+		reset, truncated ra.Index
+		want             bool
+	}{
+		"no snapshot": {snap: 0, want: true}, "in segments": {snap: 4, want: true}, "in the table": {snap: 7, want: true},
+		"the end": {snap: 8, want: true}, "beyond": {snap: 9, want: true}, "missing": {snap: 2}, "between": {snap: 6},
+		"truncated": {snap: 4, truncated: 4}, "below what is truncated": {snap: 4, truncated: 5, want: true},
+		"began anew": {snap: 6, reset: 6, want: true}, "began anew before": {snap: 5, reset: 4},
+	} {
+		m := recoveredWriter(t, entries(1, 1, 8))
+		m.Entries = new(memtable.Table)
+		must(t, m.Entries.Append(entries(1, 7, 8)))
+		m.Reset, m.Truncated = c.reset, c.truncated
+		if got := Follows(m, segs, Position{c.snap, 1}); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
