@@ -174,22 +174,25 @@ func (m *replayed) cut(from ra.Index) {
 }
 
 // order checks that the row follows the member's last one.
+//
+// What is lost without a number was a mark of recovery, since nothing else that is echoed has none. And a row that has nothing but
+// a mark may be recovery's, of which the Seq is that of an order which is lost.
 func (m *replayed) order(row *row, losses int) {
 	switch {
 	case row.flags&rowMark != 0 && row.mark.What != 0 && row.seqLo == m.live.seq:
 		m.marked(row)
 	case row.seqLo == 0:
 		return
-	case row.seqLo != m.live.seq+1:
+	case row.seqLo != m.live.seq+1, m.cleared == doubted, m.cleared < losses && row.flags&^rowBind == rowMark:
 		m.damage(anyDamage, m.sure+1)
 	}
 	m.cleared = losses
 }
 
 // marked takes over what an earlier recovery wrote about the member: it knew the member up to this order and this index,
-// and whatever else the files show by now does not count.
+// and what entries the files show by now does not count. But an order that it knew may have been lost since.
 func (m *replayed) marked(row *row) {
-	m.found, m.wasMarked = Mark{}, row.mark
+	m.found, m.wasMarked = Mark{What: m.found.What &^ (DamagedLog | row.mark.What)}, row.mark
 	m.cut(row.prev + 1)
 }
 
@@ -213,7 +216,11 @@ func (r *replay) apply(row *row, uid ra.UID, got []ra.Entry) {
 		m.truncate(row.truncate)
 		m.sure = min(m.sure, row.truncate-1)
 	}
-	m.sure = max(m.sure, row.reset, row.applied)
+	m.sure = max(m.sure, row.reset)
+	if row.seqLo != 0 || m.cleared == r.losses {
+		// A hint alone does not show that what it is about is here.
+		m.sure = max(m.sure, row.applied)
+	}
 	if row.flags&rowEntries != 0 {
 		m.highest = max(m.highest, row.last())
 		m.append(row, got)
@@ -288,7 +295,11 @@ func (r *replay) finish() []*replayed {
 		if m.cleared < r.losses {
 			m.damage(anyDamage, m.sure+1)
 		}
-		if !m.known {
+		switch {
+		case m.known:
+		case m.live.seq == 0: // not one order of it is there
+			m.damage(anyDamage, 0)
+		default:
 			m.damage(DamagedRegistration, 0)
 		}
 		out = append(out, m)
