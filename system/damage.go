@@ -81,7 +81,7 @@ func (n *Node) restoreLog(r *record, m *wal.Member) error {
 }
 
 // mayMislead reports whether a segment file that is lost may have left a log that seems sound and is not. Otherwise the log shows
-// by itself what it has lost: it has a gap, or does not reach its end. Where nothing above the snapshot comes from segments
+// by itself what it has lost: it has a gap, or does not reach its end. Where nothing from the snapshot's end on comes from segments
 // nothing can have come back.
 func (n *Node) mayMislead(m *wal.Member, snap raftlog.Position) bool {
 	lost, uid := &n.report.Segments, m.Writer.UID()
@@ -89,6 +89,8 @@ func (n *Node) mayMislead(m *wal.Member, snap raftlog.Position) bool {
 	switch {
 	case last > snap.Index && lost.Revives(uid): // what was removed may be there again, and nothing shows it
 		return true
+	case last == snap.Index && last < m.Writer.Last() && lost.Revives(uid): // and contradict the snapshot, not the log above
+		return last > 0
 	case lost.Touches(uid): // the entry that would tell that log and snapshot are of different histories may be gone
 		return !raftlog.Follows(m, n.segments, snap)
 	}
