@@ -314,6 +314,39 @@ func TestWhatFollowsOnALoss(t *testing.T) {
 	}
 }
 
+// TestShiftedBlocks has blocks stand one place behind their own: the first of these batches is missed there, and the last one, which
+// they have overwritten, though they fill the file to its end (I11; F9).
+func TestShiftedBlocks(t *testing.T) {
+	disk := vfs.NewMem()
+	m := newModel(t, disk, 6)
+	m.open()
+	m.register("a")
+	m.register("b")
+	m.commit()
+	for range 2 {
+		m.vote("a", m.members["a"].now().state.Term+1, "a")
+		m.commit()
+	}
+	for range 2 {
+		m.vote("b", m.members["b"].now().state.Term+1, "b")
+		m.commit()
+	}
+	m.try(func() error { return m.log.roll(block) })
+	m.try(m.log.Close)
+	if m.err != nil {
+		t.Fatal(m.err)
+	}
+	name := "wal/" + fileName(1)
+	b := whole(t, disk, name)
+	copy(b[blockOf(2):], slices.Clone(b[blockOf(1):blockOf(4)]))
+	clear(b[blockOf(1):blockOf(2)])
+	put(t, disk, name, b)
+	m.reopen(disk, "shifted", false)
+	if got := m.marked(); got["b"] != anyDamage {
+		t.Errorf("marked are %v", got)
+	}
+}
+
 // TestLostDeletion loses the order that deleted a member. The state file does not know the member any more, so it is deleted,
 // and what it left elsewhere may go (I12).
 func TestLostDeletion(t *testing.T) {

@@ -21,6 +21,7 @@ type walk struct {
 	// confirmed: everything up to end was durable, and nothing beyond counts.
 	confirmed bool
 	damaged   bool
+	lost      bool // a batch is, at least
 	continues bool
 	short     bool       // the file ends before what was confirmed
 	open      *batchInfo // last sound batch, if it could be unconfirmed
@@ -41,7 +42,20 @@ func (w *walk) run() {
 			break
 		}
 	}
+	w.tally()
 	w.finish()
+}
+
+// tally notes batches that are missing though nothing else is before the confirmed end: blocks that have come to lie behind their
+// place may fill the file to there, once something is lost before. A seal there has a number, too.
+func (w *walk) tally() {
+	if !w.lost || !w.confirmed || w.short || w.seq >= w.after {
+		return
+	}
+	b, ok := w.src.head(w.end, w.src.size, w.h.id)
+	if sealed := ok && b.header.flags == batchSeal && b.header.seq == w.seq; !sealed || w.seq+1 != w.after {
+		w.lose(w.end, w.after, false)
+	}
 }
 
 // skip deals with a batch whose head is not sound. It returns false if that is where the file ends.
@@ -121,7 +135,7 @@ func (w *walk) missRest() {
 func (w *walk) lose(off int64, seq uint64, known bool) {
 	w.r.loss(Loss{File: w.h.seq, Offset: w.off, Attributed: known}, seq)
 	w.off, w.seq, w.anyhow, w.damaged, w.open = off, seq, true, true, nil
-	w.seal = 0
+	w.lost, w.seal = true, 0
 }
 
 // follow takes the batch that is due if it goes on from the one before it.
