@@ -52,6 +52,9 @@ func (r *Ref) PID() ra.PID {
 	return ra.PID{Node: n.cfg.Name, Name: r.name, Incarnation: n.incarnation, Spawn: r.spawn}
 }
 
+// String returns the PID as text.
+func (r *Ref) String() string { return r.PID().String() }
+
 // Name returns the name under which the process is or was registered.
 func (r *Ref) Name() string { return r.name }
 

@@ -195,6 +195,17 @@ func (s *Supervisor) Stop(ctx context.Context, name string) error {
 	return nil
 }
 
+// AwaitStopped waits until a child has ended that Stop was called for, also with a context that was over. Others are left alone.
+func (s *Supervisor) AwaitStopped(ctx context.Context, name string) error {
+	s.mu.Lock()
+	c := s.leaving[name]
+	s.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	return s.awaitEnd(ctx, c)
+}
+
 // awaitEnd waits until no life of a child is left that was dismissed.
 func (s *Supervisor) awaitEnd(ctx context.Context, c *child) error {
 	s.mu.Lock()

@@ -83,7 +83,7 @@ func ExampleAsk() {
 	fmt.Println(machine.Ask(m, machine.QueryContext{Index: 5}, "no function"))
 	// Output:
 	// 3 at index 5 <nil>
-	// <nil> machine: does not answer such queries
+	// <nil> machine: does not answer such queries (a function must be a QueryFunc)
 }
 
 // journal keeps nothing of its commands in memory but where they are, and lets the log go when they were all read.

@@ -94,7 +94,7 @@ type noReply struct{}
 func (noReply) String() string { return "no reply" }
 
 // NoReply as the reply of Apply means that the caller gets nothing now (MAC-05). The machine keeps Meta.From and
-// answers later with Effects.Reply. Compare with ==.
+// answers later with Effects.Reply, which a Deferrer alone can: the caller of another one gets nil at once. Compare with ==.
 var NoReply any = noReply{}
 
 // Init is what a machine is made for (MAC-02).

@@ -9,7 +9,7 @@ import (
 )
 
 // ErrNoQuerier: a question was put to a machine that has no Querier, or none for concurrent questions.
-var ErrNoQuerier = errors.New("machine: does not answer such queries")
+var ErrNoQuerier = errors.New("machine: does not answer such queries (a function must be a QueryFunc)")
 
 // QueryContext tells what state a query sees (QRY-01).
 type QueryContext struct {

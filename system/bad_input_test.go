@@ -224,6 +224,61 @@ func TestStoppedMember(t *testing.T) {
 	})
 }
 
+// API-08: what was told to stop in vain stops before it is started again, and stop is not begun when its time is over.
+func TestRestartAfterStopThatWasNotAwaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, nil)
+		c := w.cluster("a", "counter", "n1", "n2", "n3")
+		for range 10 {
+			ctx, cancel := context.WithCancel(w.ctx())
+			go cancel()
+			_ = c.Stop(ctx) // cancelled at some moment
+			cancel()
+			synctest.Wait()
+			if err := errors.Join(c.Stop(ctx), c.Restart(w.ctx())); !errors.Is(err, ra.ErrNoAnswer) || !errors.Is(err, context.Canceled) {
+				t.Errorf("a stop for which there is no time: %v", err)
+			}
+			w.add(c, 1)
+			if got := w.running(); got != 3 {
+				t.Errorf("%d members run", got)
+			}
+		}
+	})
+}
+
+// FAIL-02, API-08: if a machine fails when its member is started again all who call it hear why.
+func TestWhyRestartFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fails := false
+		w := newWorld(t, 1, func(c *Config) {
+			c.Machines["counter"] = func(i machine.Init) machine.Machine {
+				if fails {
+					panic("oh")
+				}
+				return reference.NewCounter(i)
+			}
+		})
+		c := w.cluster("a", "counter", "n1")
+		if err := c.Stop(w.ctx()); err != nil {
+			t.Fatal(err)
+		}
+		fails = true
+		restart := c.Restart(w.ctx())
+		_, process := c.Process(w.ctx(), nil)
+		for what, err := range map[string]error{"restart": restart, "process": process} {
+			var p *machine.PanicError
+			if !errors.As(err, &p) || p.Value != "oh" {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		fails = false
+		if err := c.Restart(w.ctx()); err != nil {
+			t.Fatal(err)
+		}
+		w.add(c, 1)
+	})
+}
+
 // ErrTooLarge: a command above Config.MaxCommand is refused where it is sent.
 func TestOversizeCommand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

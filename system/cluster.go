@@ -227,7 +227,8 @@ func (n *Node) cast(to ra.ServerID, c *call) error {
 }
 
 // Stop stops all members of the cluster. Their data stay, see Restart. The error has a *MemberError for each
-// that cannot be reached, or that is not known to have stopped when ctx ends: those stop all the same.
+// that cannot be reached, or that is not known to have stopped when ctx ends: those stop all the same, soon, unless they are on
+// other nodes and ctx was over from the beginning.
 func (c *Cluster) Stop(ctx context.Context) error { return c.everywhere(ctx, errandStop) }
 
 // Restart starts the members of the cluster that are stopped. The error has a *MemberError for each that cannot be started.
@@ -269,7 +270,8 @@ func (n *Node) runOnce(ctx context.Context, kind errandKind, ids []ra.ServerID, 
 
 // Delete deletes the cluster by consensus: every member deletes its data when it learns of it, those that are stopped
 // or out of reach when they run again (API-11, FSM-11, FSM-12). It returns when all have done so, after which the name is
-// free; or, if one of them is stopped or out of reach, when the decision is made.
+// free; or, if one of them is stopped or out of reach, when the decision is made. A cluster that cannot decide anything any more,
+// as one whose machine panics at a command, is deleted member by member, by force: Member.Delete.
 func (c *Cluster) Delete(ctx context.Context) error {
 	e, err := c.current()
 	if err != nil {

@@ -53,6 +53,9 @@ func (n *Node) run(ctx context.Context, at ra.NodeID, e *errand) []error {
 	if at == n.Name() {
 		return n.runHere(ctx, e)
 	}
+	if err := ctx.Err(); err != nil { // it would begin when nobody waits any more, perhaps behind what is asked next
+		return repeat(n.noAnswer("node "+string(at)+" was not asked", err), e.len())
+	}
 	link := n.linkTo(at)
 	if link == nil {
 		return repeat(fmt.Errorf("%w: %s", ra.ErrNodeDown, at), e.len())

@@ -123,6 +123,9 @@ func (n *Node) startMember(ctx context.Context, r *record) error {
 
 // startLocked is startMember for a caller that holds the member's lock.
 func (n *Node) startLocked(ctx context.Context, r *record) error {
+	if err := n.supervisor.AwaitStopped(ctx, r.id.Name); err != nil {
+		return err
+	}
 	switch {
 	case n.isClosing():
 		return ra.ErrClosed
@@ -137,6 +140,7 @@ func (n *Node) startLocked(ctx context.Context, r *record) error {
 		return r.setDamaged(err) // entries and states are read in every byte for the first time now
 	}
 	if err != nil {
+		n.ends.Store(r.uid, err)
 		return err
 	}
 	p := first

@@ -267,6 +267,39 @@ func (w *world) last2(c *Cluster) {
 	}
 }
 
+// QRY-12: a transfer takes effect at once, also right after a command, of which the others have yet to hear that it is committed,
+// and while queries come in, each of which has the leader prove that it leads.
+func TestTransferTakesNoTick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, nil)
+		c := w.cluster("a", "counter", "n1", "n2", "n3")
+		w.add(c, 1)
+		asking, stop := context.WithCancel(w.ctx())
+		stopped := make(chan struct{})
+		go func() {
+			defer close(stopped)
+			for asking.Err() == nil {
+				_, _ = c.ConsistentQuery(asking, nil)
+				time.Sleep(time.Millisecond)
+			}
+		}()
+		for range 20 {
+			w.add(c, 1)
+			old, _ := c.WaitLeader(w.ctx())
+			begun := time.Now()
+			if err := c.TransferLeadership(w.ctx(), ra.ServerID{Name: "a", Node: w.others(old.Node)[0]}); err != nil {
+				t.Fatal(err)
+			}
+			w.add(c, 1)
+			if took := time.Since(begun); took > 500*time.Millisecond {
+				t.Errorf("from %s: %v", old, took)
+			}
+		}
+		stop()
+		<-stopped
+	})
+}
+
 // QRY-12, QRY-11: leadership goes to the member that is named, and the board of every node knows (QRY-16).
 func TestTransferLeadership(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -23,7 +23,7 @@ var (
 	// process, so that the others see that it leads no more.
 	ErrRemoved = errors.New("member: removed from the cluster")
 	// ErrDeleted: the cluster was deleted by consensus (FSM-11, FSM-12). Its owner deletes the member's data.
-	ErrDeleted = errors.New("member: cluster was deleted")
+	ErrDeleted = fmt.Errorf("%w: it was deleted", ra.ErrUnknownCluster)
 )
 
 // Server is one running member. It must not be copied, and is not safe for concurrent use. Nodes have many of them that

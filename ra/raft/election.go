@@ -145,7 +145,11 @@ func (r *Raft) versionWelcome(version uint32) bool {
 
 // countPreVote counts the answer to the present round, and goes on to the election with a majority (ELE-04).
 func (r *Raft) countPreVote(m *Message) {
-	if m.Token != r.token || m.Reject {
+	switch {
+	case m.Token != r.token:
+		return
+	case m.Reject:
+		r.force = false // nothing may come of the hand-over
 		return
 	}
 	r.votes = r.votes.with(r.config().find(m.From))
@@ -244,8 +248,13 @@ func (r *Raft) candidateHeartbeat(m *Message) { r.concede(m, (*Raft).followerHea
 // candidateSnapshot does the same for a snapshot.
 func (r *Raft) candidateSnapshot(m *Message) { r.concede(m, (*Raft).followerSnapshot) }
 
-// concede makes this member a follower of the sender, and handles the message as one.
+// concede makes this member a follower of the sender, and handles the message as one. But who hands over to this member goes on
+// leading until the others have answered, with queries and word of what is committed: as long as nobody has refused that is no
+// reason to give up, and lost.
 func (r *Raft) concede(m *Message, as handler) {
+	if r.role == ra.PreVote && r.force {
+		return
+	}
 	r.becomeFollower(m.Term, m.From)
 	if r.role == ra.Follower {
 		as(r, m)

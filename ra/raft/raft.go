@@ -110,7 +110,7 @@ type Raft struct {
 	grantDue   bool // the vote in state was asked for and is not yet answered
 	pledged    bool // whom that vote is for may be winning: not long ago it was given, and no leader is known since
 	ackDue     bool
-	force      bool // this pre-vote round is part of a hand-over
+	force      bool // this pre-vote round is part of a hand-over, and nobody has refused it
 	walDown    bool
 
 	log      terms

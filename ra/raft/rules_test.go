@@ -553,3 +553,44 @@ func TestPeersStartNormalAgain(t *testing.T) {
 		}
 	}
 }
+
+// ELE-20, I18: what the leader that hands over still says does not end the round that it asked for. A refusal lets it be heard.
+func TestHandOverGoesOn(t *testing.T) {
+	begin := func() *Raft {
+		r := restored(t, 1)
+		stepped(r, Message{Kind: Append, From: "b", Term: 1})
+		o := stepped(r, Message{Kind: TimeoutNow, From: "b", Term: 1})
+		if m, sent := sentKind(o, PreVoteRequest, "c"); !sent || !m.Force {
+			t.Fatalf("asked to stand: %v", o)
+		}
+		return r
+	}
+	said := []Message{{Kind: Heartbeat, Query: 3}, {Kind: Append}, {Kind: InstallSnapshot, Index: 9, LogTerm: 1, Chunk: 1}}
+	r := begin()
+	for _, m := range said {
+		m.From, m.Term = "b", 1
+		if o := stepped(r, m); o.Role != ra.PreVote || len(o.Messages) != 0 {
+			t.Errorf("%v: %v", m, o)
+		}
+	}
+	if o := stepped(r, Message{Kind: PreVoteReply, From: "c", Term: 1, Token: 1}); o.Role != ra.Candidate {
+		t.Errorf("granted: %v", o)
+	}
+	for _, m := range said {
+		r := begin()
+		stepped(r, Message{Kind: PreVoteReply, From: "c", Term: 1, Token: 0, Reject: true}) // of an earlier round
+		m.From, m.Term = "b", 1
+		if o := stepped(r, m); o.Role != ra.PreVote {
+			t.Errorf("an old refusal, %v: %v", m, o)
+		}
+		stepped(r, Message{Kind: PreVoteReply, From: "c", Term: 1, Token: 1, Reject: true})
+		if o := stepped(r, m); o.Role != ra.Follower && o.Role != ra.ReceiveSnapshot {
+			t.Errorf("refused, %v: %v", m, o)
+		}
+	}
+	r = begin()
+	stepped(r, Message{Kind: ElectionTimeout})
+	if o := stepped(r, Message{Kind: Heartbeat, From: "b", Term: 1, Query: 3}); o.Role != ra.Follower {
+		t.Errorf("in a round of its own: %v", o)
+	}
+}
