@@ -154,11 +154,11 @@ func TestOpenErrors(t *testing.T) {
 		mem := victims(t)
 		errs := vfs.NewErrs(mem)
 		errs.Inject(vfs.Fault{After: n, Times: 1})
-		s, _, err := Open(Config{FS: errs, Dir: "seg"})
+		s, report, err := Open(Config{FS: errs, Dir: "seg"})
 		errs.Heal()
 		if err == nil {
-			if got := hurt(t, s); len(got) > 0 {
-				t.Fatalf("operation %d hurts %v", n, got)
+			if got := hurt(t, s); len(got) > 0 || len(report.Quarantined) > 0 {
+				t.Fatalf("operation %d hurts %v, in quarantine is %v", n, got, report.Quarantined)
 			}
 			if errs.Struck() == 0 {
 				if n < 8 {

@@ -204,10 +204,13 @@ func (o *opening) readRoster(names []string) error {
 		return err
 	}
 	b, err := readWhole(f)
+	if err != nil && !errors.Is(err, ra.ErrCorrupt) {
+		b, err = readWhole(f) // once is nothing
+	}
+	_ = f.Close() // it was only read
 	if err == nil {
 		o.roster, err = decodeRoster(b)
 	}
-	err = errors.Join(err, f.Close())
 	if errors.Is(err, ErrVersion) {
 		return fmt.Errorf("%s: %w", rosterName, err)
 	}
