@@ -95,6 +95,8 @@ func (n *node) open() error {
 	n.orders, n.syncing, n.busy, n.lacking, n.flush, n.jobs = nil, nil, false, false, flushing{}, nil
 	if n.fs.Struck() > struck {
 		parts.Degraded = nil // what the disk refused to read stands somewhere else, too
+		// A roster goes to quarantine then, and is written anew.
+		parts.Quarantined = slices.DeleteFunc(parts.Quarantined, func(name string) bool { return name == "ROSTER" })
 	}
 	n.inspect(shots, parts, found)
 	return n.restore(found)
