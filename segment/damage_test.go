@@ -16,6 +16,25 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
 
+// golden returns the content of a file in testdata, which must be what is written today.
+func golden(t *testing.T, name string, got []byte) []byte {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *rewrite {
+		if err := os.WriteFile(path, got, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Fatalf("what is written differs from %s", path)
+	}
+	return want
+}
+
 // victims is a file of three members; the middle one has two terms.
 func victims(t testing.TB) *vfs.Mem {
 	fs := vfs.NewMem()
@@ -186,19 +205,7 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join("testdata", "format2.seg")
-	if *rewrite {
-		if err := os.WriteFile(path, got, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Fatal("what is written differs from testdata/format2.seg")
-	}
+	want := golden(t, "format2.seg", got)
 	s := mustOpen(t, memWith(t, want))
 	if v := hurt(t, s); len(v) > 0 {
 		t.Fatalf("cannot read %v of testdata/format2.seg", v)

@@ -412,20 +412,7 @@ func only(runs []Run, uid ra.UID, terms []ra.Term) error {
 
 // The format does not change unnoticed.
 func TestRosterGolden(t *testing.T) {
-	got := content(t, called(t), rosterName)
-	golden := filepath.Join("testdata", "roster1")
-	if *rewrite {
-		if err := os.WriteFile(golden, got, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Fatal("what is written differs from testdata/roster1")
-	}
+	golden(t, "roster1", content(t, called(t), rosterName))
 }
 
 // FuzzRoster decodes any bytes behind a sound checksum as a roster, and expects what it takes to be what it would write.

@@ -166,7 +166,7 @@ type try struct {
 	began, sought time.Time
 	tries, dead   int
 	last          error
-	// why says of the members that cannot be asked what keeps them from it.
+	// why says of the members that were found not to run, since one last did, what keeps them from it.
 	why map[ra.ServerID]error
 }
 
@@ -207,7 +207,7 @@ func (t *try) judge(ctx context.Context, to *route, err error) error {
 	case errors.As(err, &redirect):
 		return t.redirected(ctx, redirect)
 	case t.request.kind == callCommand && errors.Is(err, ra.ErrSuperseded), errors.Is(err, ra.ErrChangeNotPermitted):
-		t.dead = 0
+		t.alive()
 	case errors.Is(err, ra.ErrNoProcess), errors.Is(err, ra.ErrDamaged):
 		t.died(to, err)
 		if t.hopeless(err) && !t.found(ctx) {
@@ -227,7 +227,7 @@ func (t *try) judge(ctx context.Context, to *route, err error) error {
 
 // redirected follows a redirect. One that was told of by the same member before is old news, so it has to wait.
 func (t *try) redirected(ctx context.Context, e *ra.NotLeaderError) error {
-	t.dead = 0
+	t.alive()
 	if t.request.fixed {
 		return e
 	}
@@ -241,6 +241,9 @@ func (t *try) redirected(ctx context.Context, e *ra.NotLeaderError) error {
 	}
 	return nil
 }
+
+// alive takes note that somebody of the cluster runs.
+func (t *try) alive() { t.dead, t.why = 0, nil }
 
 // died takes note that a member cannot be asked.
 func (t *try) died(to *route, err error) {
@@ -288,7 +291,8 @@ func (t *try) found(ctx context.Context) bool {
 	if !t.node.seek(ctx, t.entry) {
 		return false
 	}
-	t.dead, t.began = 0, time.Now()
+	t.alive()
+	t.began = time.Now()
 	return true
 }
 

@@ -140,7 +140,9 @@ func (n *Node) startLocked(ctx context.Context, r *record) error {
 		return r.setDamaged(err) // entries and states are read in every byte for the first time now
 	}
 	if err != nil {
-		n.ends.Store(r.uid, err)
+		if ctx.Err() == nil { // else the member is not at fault
+			n.ends.Store(r.uid, err)
+		}
 		return err
 	}
 	p := first

@@ -28,10 +28,7 @@ func TestNoQuorum(t *testing.T) {
 		c := w.cluster("a", "counter", "n1", "n2", "n3")
 		w.add(c, 1)
 		lead := w.leaderNode(c)
-		for _, other := range w.others(lead) {
-			w.fabric.Cut(lead, other)
-			w.fabric.Cut(other, lead)
-		}
+		w.isolate(lead)
 		on := w.on(lead, "a")
 		_, query := on.ConsistentQuery(w.short(), nil)
 		_, process := on.Process(w.short(), reference.AppendAdd(nil, 1))

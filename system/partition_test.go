@@ -32,6 +32,14 @@ func (w *world) others(than ra.NodeID) []ra.NodeID {
 	return names
 }
 
+// isolate cuts a node off from all others, without a word to anybody.
+func (w *world) isolate(node ra.NodeID) {
+	for _, other := range w.others(node) {
+		w.fabric.Cut(node, other)
+		w.fabric.Cut(other, node)
+	}
+}
+
 // on returns the cluster's handle on a node.
 func (w *world) on(node ra.NodeID, cluster string) *Cluster {
 	w.t.Helper()
@@ -77,10 +85,7 @@ func TestConsistentQueryUnderPartition(t *testing.T) {
 		c := w.cluster("a", "counter", "n1", "n2", "n3")
 		w.add(c, 1)
 		old := w.leaderNode(c)
-		for _, n := range w.others(old) {
-			w.fabric.Cut(old, n)
-			w.fabric.Cut(n, old)
-		}
+		w.isolate(old)
 		lonely := w.on(old, "a")
 		if _, err := lonely.ConsistentQuery(w.short(), nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("consistent query: %v", err)

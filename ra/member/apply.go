@@ -178,8 +178,8 @@ func (s *Server) upgrade(e *ra.Entry, meta *machine.Meta, fx *machine.Effects) {
 }
 
 // contain is deferred around everything that runs code of the user, once however deep effects lead to effects. A panic
-// becomes an error (FAIL-02), as runtime.Goexit is already, the collectors of effects are given back, and whoever was to hear of an entry that was
-// applied hears of it.
+// becomes an error (FAIL-02), as runtime.Goexit is already, the collectors of effects are given back, and whoever was to hear of
+// an entry that was applied hears of it.
 func (s *Server) contain(err *error) {
 	if v := recover(); v != nil {
 		*err = panicError(v)
@@ -202,8 +202,8 @@ func recoverPanic(err *error) {
 
 // errGoexit is what it is called if code of the user ends the goroutine. Nothing stops that, so it stands where an error is due
 // before that code is called.
-var errGoexit = panicError("runtime.Goexit")
+var errGoexit = failure(&machine.PanicError{Value: "runtime.Goexit"})
 
-func panicError(v any) error {
-	return fmt.Errorf("member: the machine failed: %w", &machine.PanicError{Value: v, Stack: debug.Stack()})
-}
+func panicError(v any) error { return failure(&machine.PanicError{Value: v, Stack: debug.Stack()}) }
+
+func failure(p *machine.PanicError) error { return fmt.Errorf("member: the machine failed: %w", p) }
