@@ -38,11 +38,12 @@ type entry struct {
 	mu sync.Mutex
 	// term is the newest term of which the leader was told.
 	term ra.Term
-	// local counts the members that run here. starting: StartCluster has not ended.
-	local    int
-	starting bool
-	// burial is closed when nothing is left of a cluster that could not be started; nil for others.
-	burial chan struct{}
+	// local counts the members that run here.
+	local int
+	// starting is closed when StartCluster has ended; nil if it has, or there is none. doomed: it has failed, and takes back what it
+	// began.
+	starting chan struct{}
+	doomed   bool
 	// changed is closed when standing changes; nil while nobody waits.
 	changed chan struct{}
 	// search is under way if it is not nil.
@@ -106,19 +107,19 @@ func (b *board) join(n *Node, cluster, machine string, members []ra.ServerID) *e
 	return e
 }
 
-// claim makes a new entry for a cluster that is about to be started. It fails with ra.ErrNameTaken while members of one
+// claim makes a new entry for a cluster that is about to be started. It fails with errThere while members of one
 // of that name run here, or another call starts one.
 func (b *board) claim(cluster, machine string) (*entry, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if e := b.entries[cluster]; e != nil {
 		if e.busy() {
-			return nil, fmt.Errorf("%w: cluster %s", ra.ErrNameTaken, cluster)
+			return nil, fmt.Errorf("%w: %s", errThere, cluster)
 		}
 		e.removed.Store(true)
 	}
 	e := b.add(cluster, machine)
-	e.starting = true
+	e.starting = make(chan struct{})
 	return e, nil
 }
 
@@ -140,33 +141,29 @@ func (b *board) add(cluster, machine string) *entry {
 // removed again.
 func (b *board) started(e *entry, ok bool) {
 	e.mu.Lock()
-	e.starting = false
-	burial := e.burial
+	over := e.starting
+	e.starting = nil
 	e.mu.Unlock()
 	e.known.Store(ok)
 	if !ok {
 		b.leave(e)
 	}
-	if burial != nil {
-		close(burial)
-	}
+	close(over)
 }
 
 // failed says that the cluster could not be started, and that started follows when nothing is left of it.
 func (e *entry) failed() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.burial = make(chan struct{})
+	e.doomed = true
 }
 
-// buried returns what is closed when nothing is left of a cluster that could not be started; nil if it is not one, or nothing is.
-func (e *entry) buried() <-chan struct{} {
+// underWay returns what is closed when StartCluster has ended, with nothing left if it failed; nil if it is not under way. doomed:
+// it has failed.
+func (e *entry) underWay() (over <-chan struct{}, doomed bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.starting {
-		return nil
-	}
-	return e.burial
+	return e.starting, e.doomed
 }
 
 // leave forgets a cluster unless members of it run here or are being started.
@@ -182,7 +179,7 @@ func (b *board) leave(e *entry) {
 func (e *entry) busy() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.local > 0 || e.starting
+	return e.local > 0 || e.starting != nil
 }
 
 // livesOutside reports whether the cluster has members on other nodes, as far as is known.

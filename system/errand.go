@@ -258,6 +258,9 @@ func (n *Node) startNew(ctx context.Context, regs []registration) []error {
 			return nil
 		}
 		err := n.startMember(ctx, r)
+		if errors.Is(err, ra.ErrNameTaken) && r.proc.Load() != nil {
+			return nil // somebody who looked for the cluster started it
+		}
 		if err != nil {
 			err = errors.Join(err, n.forget(context.WithoutCancel(ctx), r))
 			n.vacate(r, true)

@@ -93,11 +93,14 @@ func (g *registry) size() int {
 	return len(g.uids)
 }
 
-// add takes a record in. It fails with ra.ErrNameTaken if its uid or local name is taken. A record without a name, whose
-// registration is lost, is found by its uid only.
+// add takes a record in. It fails with ra.ErrNameTaken if its uid or local name is taken: errThere if that is by a member of its
+// cluster. A record without a name, whose registration is lost, is found by its uid only.
 func (g *registry) add(r *record) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if x := g.names[r.id.Name]; x != nil && x.reg.cluster == r.reg.cluster {
+		return fmt.Errorf("%w: member %s (%s)", errThere, x.id.Name, x.uid)
+	}
 	if g.uids[r.uid] != nil || g.names[r.id.Name] != nil {
 		return fmt.Errorf("%w: member %s (%s)", ra.ErrNameTaken, r.id.Name, r.uid)
 	}
@@ -194,6 +197,9 @@ func (n *Node) announce(g registration) (*record, error) {
 	r.life.Lock() // whoever finds it waits until the log knows it, or it is gone again
 	defer r.life.Unlock()
 	if err := n.registry.add(r); err != nil {
+		if x := n.registry.byName(g.id.Name); errors.Is(err, errThere) && x != nil && n.isNewborn(x) {
+			err = fmt.Errorf("%w: member %s (%s)", errNewborn, x.id.Name, x.uid)
+		}
 		return nil, err
 	}
 	w, err := n.log.Writer(g.uid)
@@ -206,6 +212,16 @@ func (n *Node) announce(g registration) (*record, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+// isNewborn reports whether a member has not stored anything yet but its registration: its cluster is just being started. It
+// does not wait: one that is just being registered or worked on counts, too.
+func (n *Node) isNewborn(r *record) bool {
+	if !r.life.tryLock() {
+		return true
+	}
+	defer r.life.Unlock()
+	return r.writer != nil && n.wal.last(r) == 1
 }
 
 // confirm waits until a registration is durable. If that takes too long it is taken back.

@@ -22,16 +22,28 @@ import (
 // of Report.Damaged without a name), so that only StartCluster begins anew; with ra.ErrNodeDown, or what else kept these from
 // being asked, if that may be done later.
 //
-// It fails with ra.ErrNameTaken if the cluster has another machine than cfg.Machine. While several nodes call it for a
-// cluster that is not there yet, it may fail with ra.ErrNameTaken, too, as StartCluster does; the cluster of one of them is
-// there when the call is repeated.
+// It fails with ra.ErrNameTaken if the cluster has another machine than cfg.Machine. If several nodes call it at once for a
+// cluster that is not there yet, one of them starts it and all get it.
 // All its errors are *StartError.
 func (n *Node) StartOrRestartCluster(ctx context.Context, cfg ClusterConfig) (*Cluster, error) {
+	for {
+		c, err := n.startOrRestart(ctx, cfg)
+		if !errors.Is(err, errThere) || ctx.Err() != nil {
+			return c, err
+		}
+		// Somebody has begun it since this call looked for it, so that there is something to be found, or nobody any more.
+	}
+}
+
+func (n *Node) startOrRestart(ctx context.Context, cfg ClusterConfig) (*Cluster, error) {
 	v := revival{node: n, cfg: cfg, why: make(map[ra.ServerID]error)}
 	if err := n.checkCluster(&v.cfg); err != nil {
 		return nil, &StartError{Cluster: cfg.Name, Err: err}
 	}
-	n.awaitBurial(ctx, cfg.Name)
+	if e := n.board.get(cfg.Name); e != nil {
+		over, _ := e.underWay()
+		awaitEnd(ctx, over)
+	}
 	v.start(ctx, v.cfg.Members)
 	if e := n.board.get(cfg.Name); e != nil {
 		v.start(ctx, e.ids())

@@ -170,7 +170,7 @@ func (e *entry) isForeign(id ra.ServerID) bool {
 func (e *entry) adopt(n *Node, w whereabouts) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(w.members) == 0 || e.local > 0 || e.starting {
+	if len(w.members) == 0 || e.local > 0 || e.starting != nil {
 		return
 	}
 	old := e.standing.Load()

@@ -1,6 +1,7 @@
 package system
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,7 +46,8 @@ func Members(cluster string, nodes ...ra.NodeID) []ra.ServerID {
 // StartCluster starts a new cluster and returns when it has a leader that answers (API-03). It fails with
 // ra.ErrNameTaken, ra.ErrInvalidName, ra.ErrUnknownMachine or whatever keeps a majority of the members from being
 // started, a *MemberError for each; then nothing is left running. It does not fail if others could not be started:
-// Cluster.NotStarted names those. If ctx is done first the node may go on for some seconds to leave nothing behind, and another
+// Cluster.NotStarted names those. If several nodes start a cluster with the same members at once, one of these calls succeeds and
+// the others fail with ra.ErrNameTaken. If ctx is done first the node may go on for some seconds to leave nothing behind, and another
 // call for that name waits until then. If this node, or that of a member, is closed, crashes, is out of reach or has no room on its
 // disk meanwhile, members may be left that were never elected: StartOrRestartCluster goes on with them, unless they are too few.
 // Those keep the name until they are deleted by force (Member.Delete). What nodes have lost keeps no name: it begins anew where StartOrRestartCluster would not.
@@ -122,11 +124,20 @@ type birth struct {
 	cfg     ClusterConfig
 	entry   *entry
 	members []ra.Member
+	// decider is the index of the member that is started first.
+	decider int
 	// started tells which members could be started, and why tells why others could not.
 	started []bool
 	why     []error
 	err     error
 }
+
+var (
+	// errThere says that there is a cluster of that name, something of one, or somebody who is starting one.
+	errThere = fmt.Errorf("%w by its cluster", ra.ErrNameTaken)
+	// errNewborn is errThere if somebody is just starting it.
+	errNewborn = fmt.Errorf("%w, which is being started", errThere)
+)
 
 // failures returns why members could not be started.
 func (b *birth) failures() []*MemberError {
@@ -151,25 +162,44 @@ func (n *Node) conceive(ctx context.Context, cfg ClusterConfig) *birth {
 	for _, id := range b.cfg.Members {
 		b.members = append(b.members, ra.Member{ID: id, UID: newUID(b.cfg.Name)})
 	}
+	b.decider = decider(b.cfg.Name, b.cfg.Members)
 	b.started, b.why = make([]bool, len(b.members)), make([]error, len(b.members))
 	return b
 }
 
+// decider returns the index of the member that is started first: the same whoever starts the cluster, in whatever order he names
+// its members. A hash of the name chooses it, so that those of many clusters are spread over the nodes.
+func decider(cluster string, ids []ra.ServerID) int {
+	sorted := slices.SortedFunc(slices.Values(ids), func(a, b ra.ServerID) int {
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Name, b.Name))
+	})
+	return slices.Index(ids, sorted[hash(cluster)%uint32(len(sorted))])
+}
+
+func hash(cluster string) uint32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(cluster))
+	return h.Sum32()
+}
+
 // claim takes the cluster's name.
 func (n *Node) claim(ctx context.Context, cfg *ClusterConfig) (*entry, error) {
-	n.awaitBurial(ctx, cfg.Name)
+	if e := n.board.get(cfg.Name); e != nil {
+		if over, doomed := e.underWay(); doomed {
+			awaitEnd(ctx, over)
+		}
+	}
 	return n.board.claim(cfg.Name, cfg.Machine)
 }
 
-// awaitBurial waits until nothing is left of a cluster that could not be started, or ctx is over.
-func (n *Node) awaitBurial(ctx context.Context, cluster string) {
-	if e := n.board.get(cluster); e != nil {
-		if buried := e.buried(); buried != nil {
-			select {
-			case <-buried:
-			case <-ctx.Done():
-			}
-		}
+// awaitEnd returns when over is closed or nil, or ctx is over.
+func awaitEnd(ctx context.Context, over <-chan struct{}) {
+	if over == nil {
+		return
+	}
+	select {
+	case <-over:
+	case <-ctx.Done():
 	}
 }
 
@@ -205,14 +235,32 @@ func (n *Node) checkCluster(cfg *ClusterConfig) error {
 	return nil
 }
 
-// startMembersOf starts the members of all clusters: one errand for each node, all at once.
+// startMembersOf starts the members of all clusters. One of each goes first, and decides whose the name is if several nodes start the
+// cluster at once: otherwise each of them might get some members, and none a majority.
 func (n *Node) startMembersOf(ctx context.Context, births []*birth) {
+	n.startSome(ctx, births, func(b *birth, member int) bool { return member == b.decider })
+	for _, b := range births {
+		if why := b.why; b.err == nil && errors.Is(why[b.decider], errNewborn) {
+			b.err = joined(b.failures())
+			for i := range why { // the others are not tried, so nothing of them is to be taken back
+				why[i] = why[b.decider]
+			}
+		}
+	}
+	n.startSome(ctx, births, func(b *birth, member int) bool { return b.err == nil && member != b.decider })
+}
+
+// startSome starts those members that are chosen: one errand for each node, all at once.
+func (n *Node) startSome(ctx context.Context, births []*birth, chosen func(b *birth, member int) bool) {
 	type place struct{ birth, member int }
 	errands := make(map[ra.NodeID]*errand)
 	places := make(map[ra.NodeID][]place)
 	var nodes []ra.NodeID
 	for i, b := range births {
 		for k, m := range b.members {
+			if !chosen(b, k) {
+				continue
+			}
 			at := m.ID.Node
 			if errands[at] == nil {
 				errands[at] = &errand{kind: errandStart}
@@ -259,9 +307,7 @@ func (n *Node) elect(ctx context.Context, b *birth) {
 		return
 	}
 	b.entry.setMembers(n, b.cfg.Members)
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(b.cfg.Name))
-	first := n.route(running[int(h.Sum32()%uint32(len(running)))])
+	first := n.route(running[hash(b.cfg.Name)%uint32(len(running))])
 	if _, b.err = n.do(ctx, b.entry, &request{kind: callCampaign, at: first, fixed: true}); b.err != nil {
 		return
 	}

@@ -22,12 +22,20 @@ func (t *turn) Lock() { t.room() <- struct{}{} }
 // Unlock lets the next one have it.
 func (t *turn) Unlock() { <-t.room() }
 
-// lock takes the turn, or fails with the context's error if that is over first.
-func (t *turn) lock(ctx context.Context) error {
+// tryLock takes the turn if it is free.
+func (t *turn) tryLock() bool {
 	select {
 	case t.room() <- struct{}{}:
-		return nil
+		return true
 	default:
+		return false
+	}
+}
+
+// lock takes the turn, or fails with the context's error if that is over first.
+func (t *turn) lock(ctx context.Context) error {
+	if t.tryLock() {
+		return nil
 	}
 	select {
 	case t.room() <- struct{}{}:
