@@ -39,8 +39,8 @@ type ConcurrentQuerier interface {
 	QueryConcurrently(question any) (any, error)
 }
 
-// PanicError says that code of the machine's user panicked. As the answer to a query it ends the query only (QRK-04), and while
-// a snapshot is written that one only, which is tried again later; anywhere else it stops the member (FAIL-02).
+// PanicError says that code of the machine's user panicked. As the answer to a query or a look at a member it ends that only
+// (QRK-04), and while a snapshot is written that one only, which is tried again later; anywhere else it stops the member (FAIL-02).
 type PanicError struct {
 	// Value is what was panicked with, Stack the goroutine's stack; nil if that is not known.
 	Value any

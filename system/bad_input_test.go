@@ -320,6 +320,25 @@ func TestPanicInQuery(t *testing.T) {
 	})
 }
 
+// MAC-11, QRK-04: a machine that panics when it is looked at costs the look what it would have said, and nothing else.
+func TestPanicInOverview(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, nil)
+		c := w.cluster("a", "mixed", "n1")
+		m := w.n(1).Member(ra.ServerID{Name: "a"})
+		for i, word := range []string{"see", "hide", "see"} {
+			if _, err := c.Process(w.ctx(), []byte("add "+word)); err != nil {
+				t.Fatal(err)
+			}
+			o, err := m.Overview(w.ctx())
+			var p *machine.PanicError
+			if errors.As(err, &p) != (word == "hide") || (err == nil) != (o.Machine["words"] == i+1) || o.MachineName != "mixed" {
+				t.Errorf("%s: %v, %+v", word, err, o)
+			}
+		}
+	})
+}
+
 // FAIL-01, FAIL-02: a machine that panics stops its member only, which is started again twice and then stays down with
 // the panic as the reason. The other clusters do not notice.
 func TestPanicInApply(t *testing.T) {

@@ -76,6 +76,14 @@ func (m *mixed) Query(_ machine.QueryContext, question any) (any, error) {
 	return nil, fmt.Errorf("unknown question %v", question)
 }
 
+// Overview panics if the last word is "hide".
+func (m *mixed) Overview() map[string]any {
+	if n := len(m.State.Words); n > 0 && m.State.Words[n-1] == "hide" {
+		panic("overview")
+	}
+	return map[string]any{"words": len(m.State.Words)}
+}
+
 // InitAux gives the machine an aux handler that echoes.
 func (m *mixed) InitAux(machine.Init) machine.AuxHandler { return echo{} }
 

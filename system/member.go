@@ -84,11 +84,12 @@ func (m *Member) TriggerElection(ctx context.Context) error {
 	return err
 }
 
-// Overview describes the member in full (QRY-09). It asks the member.
+// Overview describes the member in full (QRY-09). It asks the member. It fails with a *machine.PanicError if the machine panics in
+// its own part; then the rest is there, and the member goes on.
 func (m *Member) Overview(ctx context.Context) (MemberOverview, error) {
 	r, err := m.do(ctx, &request{kind: callOverview, fixed: true})
-	o, _ := r.Reply.(MemberOverview)
-	return o, err
+	reply, _ := r.Reply.(overviewReply)
+	return reply.overview, cmp.Or(err, reply.err)
 }
 
 // Metrics returns the key numbers of the member without asking it, so also while it is busy or stopped (QRY-10): its node

@@ -69,9 +69,16 @@ type MemberOverview struct {
 	Initial []ra.Member
 }
 
+// overviewReply answers callOverview: with err if the machine would not say what it has.
+type overviewReply struct {
+	overview MemberOverview
+	err      error
+}
+
 // overview describes the member. It is called by the worker.
-func (p *process) overview() MemberOverview {
-	return MemberOverview{Overview: p.server.Overview(), MachineName: p.rec.reg.machine, Initial: p.rec.reg.initial}
+func (p *process) overview() overviewReply {
+	o, err := p.server.Overview()
+	return overviewReply{MemberOverview{Overview: o, MachineName: p.rec.reg.machine, Initial: p.rec.reg.initial}, err}
 }
 
 // Overview describes a node (API-15).

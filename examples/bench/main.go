@@ -34,7 +34,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	o, err := parse(args, stderr)
 	if errors.Is(err, flag.ErrHelp) {
-		printHelp(stdout)
+		printHelp(stdout, o.point)
 		return exitDone
 	}
 	if err != nil {

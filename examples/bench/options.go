@@ -150,6 +150,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, flag.ErrHelp
 	}
 	p, ok := points[args[0]]
+	if strings.HasPrefix(args[0], "-") {
+		return o, fmt.Errorf("%s stands before the point: name one of %s first", args[0], strings.Join(pointNames, ", "))
+	}
 	if !ok {
 		return o, fmt.Errorf("no point %q; there are %s", args[0], strings.Join(pointNames, ", "))
 	}
@@ -200,21 +203,35 @@ func (o options) validate() error {
 	return nil
 }
 
-// printHelp tells all that there is.
-func printHelp(w io.Writer) {
+// printHelp tells all that there is, with the flags of one point if one is named.
+func printHelp(w io.Writer, name string) {
 	fmt.Fprint(w, "usage: bench POINT [flags]\n\npoints:\n")
 	for _, name := range pointNames {
-		p := points[name]
-		fmt.Fprintf(w, "  %-11s %s\n", name, p.about)
-		fmt.Fprintf(w, "  %-11s default: -clusters %d -inflight %d -clients %d\n", "", p.defaults.clusters, p.defaults.inflight, p.defaults.clients)
+		fmt.Fprintf(w, "  %-11s %s\n", name, points[name].about)
 	}
-	fmt.Fprint(w, "\nflags:\n")
-	var o options
-	flags := flagSet(&o, points["latency"])
-	flags.SetOutput(w)
-	flags.PrintDefaults()
+	if name == "" {
+		name = pointNames[0]
+		fmt.Fprintf(w, "\nflags of %s (bench POINT -help shows those of another):\n", name)
+	} else {
+		fmt.Fprintf(w, "\nflags of %s:\n", name)
+	}
+	printFlags(w, points[name])
 	fmt.Fprint(w, "\nfigures, and keys of -json:\n")
+	fmt.Fprintf(w, "  %-22s %s\n", "point", "what was measured")
 	for _, k := range keys {
 		fmt.Fprintf(w, "  %-22s %s\n", k.name, k.meaning)
 	}
+}
+
+// printFlags shows the flags that mean something at a point.
+func printFlags(w io.Writer, p point) {
+	var o options
+	shown := flag.NewFlagSet("bench", flag.ContinueOnError)
+	shown.SetOutput(w)
+	flagSet(&o, p).VisitAll(func(f *flag.Flag) {
+		if !slices.Contains(p.ignores, f.Name) {
+			shown.Var(f.Value, f.Name, f.Usage)
+		}
+	})
+	shown.PrintDefaults()
 }

@@ -42,6 +42,7 @@ func TestBadUsage(t *testing.T) {
 	for args, want := range map[string]string{
 		"":                    "name a point",
 		"speed":               `no point "speed"`,
+		"-clusters 3 latency": "-clusters stands before the point",
 		"latency more":        `unexpected argument "more"`,
 		"latency -fast":       "-fast",
 		"latency -clusters 0": "-clusters is 0, allowed are 1 to",
@@ -77,11 +78,10 @@ func TestEverythingIsExplained(t *testing.T) {
 	if code := run(context.Background(), []string{"-help"}, &help, &stderr); code != exitDone || stderr.Len() > 0 {
 		t.Fatalf("exit code %d, message %q", code, stderr.String())
 	}
-	var other bytes.Buffer
-	if run(context.Background(), []string{"latency", "-help"}, &other, &stderr) != exitDone || other.String() != help.String() {
-		t.Errorf("help after a point is %q", other.String())
-	}
 	for _, name := range pointNames {
+		if code := run(context.Background(), []string{name, "-help"}, &help, &stderr); code != exitDone {
+			t.Errorf("%s: exit code %d", name, code)
+		}
 		if !strings.Contains(help.String(), "  "+name+" ") || !strings.Contains(string(readme), "`"+name+"`") {
 			t.Errorf("point %s is not explained", name)
 		}
@@ -110,5 +110,19 @@ func TestDataDirMustBeEmpty(t *testing.T) {
 	code := run(context.Background(), []string{"latency", "-data", dir}, &stdout, &stderr)
 	if code != exitFailed || !strings.Contains(stderr.String(), "is not empty") {
 		t.Errorf("exit code %d, message %q", code, stderr.String())
+	}
+}
+
+func TestHelp(t *testing.T) {
+	var all, query, stderr bytes.Buffer
+	if code := run(t.Context(), []string{"-h"}, &all, &stderr); code != exitDone || !strings.Contains(all.String(), "flags of latency") {
+		t.Errorf("code %d, help is %s", code, all.String())
+	}
+	code := run(t.Context(), []string{"query", "-h"}, &query, &stderr)
+	if help := query.String(); code != exitDone || !strings.Contains(help, "(default 16)") || strings.Contains(help, "-entries number") {
+		t.Errorf("code %d, help for query is %s", code, help)
+	}
+	if stderr.Len() > 0 {
+		t.Errorf("errors %q", stderr.String())
 	}
 }

@@ -156,8 +156,8 @@ func TestUpgrade(t *testing.T) {
 	w.step(raft.Message{Kind: raft.Campaign})
 	w.commit()
 	w.want("enter candidate", "enter leader", "upgrade 2 to 3 at 4") // the leader of one: VER-02
-	if v := w.Server.machine.Version(); v != 3 || w.Server.Overview().MachineVersion != 3 {
-		t.Errorf("version %d is in force", v)
+	if o, err := w.Server.Overview(); err != nil || o.MachineVersion != 3 || w.Server.machine.Version() != 3 {
+		t.Errorf("version %d is in force, %v", o.MachineVersion, err)
 	}
 }
 

@@ -31,26 +31,27 @@ type Overview struct {
 // Durable returns the last index that the core knows to be durable here; see raft.Raft.Durable.
 func (s *Server) Durable() ra.Index { return s.core.Durable() }
 
+// Stuck reports whether the machine's code is too old for the log (VER-07).
+func (s *Server) Stuck() bool { return s.stuck }
+
 // AppliedTime returns when the last applied entry was made, in milliseconds since 1970 by its leader's clock.
 func (s *Server) AppliedTime() int64 { return s.clock }
 
-// Overview describes the member. A machine that panics in it stops its member.
-func (s *Server) Overview() Overview {
+// Overview describes the member. If its machine or aux handler panics in it, the error is that, and the rest is there.
+func (s *Server) Overview() (Overview, error) {
 	o := Overview{
 		ID: s.cfg.ID, Cluster: s.cfg.Cluster, Status: s.status, Core: s.core.Status(),
 		MachineVersion: s.machine.Version(), LocalVersion: s.machine.Local(), LogBytes: s.cfg.Log.Bytes(),
 		Waiting: s.waiting.len(),
 		Stalled: s.Stalled(), Stuck: s.stuck,
 	}
-	if err := s.askMachine(&o); err != nil {
-		s.Stop(err)
-	}
+	err := s.askMachine(&o)
 	if r := s.rare; r != nil {
 		o.Held, o.Queries = s.held(), len(r.rounds)+len(r.waiting)
 		o.Monitors = len(r.watch.processes) + len(r.watch.nodes)
 		o.Timers, o.Unsent = len(r.timers), r.unsentCommands
 	}
-	return o
+	return o, err
 }
 
 // askMachine adds what machine and aux handler say of themselves.

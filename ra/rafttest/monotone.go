@@ -24,7 +24,7 @@ func (p *peer) advanced(now member.Status) {
 		t.breach("I7", "the commit index of %s fell from %d to %d", p.uid, was.status.Commit, now.Commit)
 	case now.Applied < was.status.Applied:
 		t.breach("I7", "%s has applied %d, and had %d", p.uid, now.Applied, was.status.Applied)
-	case now.Applied < now.Commit && (t.ended == 0 || now.Applied < t.ended) && !p.server.Overview().Stuck:
+	case now.Applied < now.Commit && (t.ended == 0 || now.Applied < t.ended) && !p.server.Stuck():
 		t.breach("REP-13", "%s has applied %d at the end of a batch, committed is %d", p.uid, now.Applied, now.Commit)
 	case snap < was.snap:
 		t.breach("I7", "the snapshot of %s went back from %d to %d", p.uid, was.snap, snap)
