@@ -12,7 +12,8 @@
 // replayed in a year. So they read no clock (Meta.Time is the leader's, the same everywhere), draw no random numbers,
 // do no input or output, start no goroutine, and never let the order of a Go map decide anything: neither a reply,
 // nor an effect, nor the bytes of a snapshot. What the world shall notice is said by effects. An operation that cannot
-// be done is answered with an error as the reply; a panic stops the member.
+// be done is answered with an error as the reply; a panic stops the member. Package machinetest checks this, and what is said of
+// snapshots below, in tests without a cluster.
 //
 // One goroutine at a time calls a machine, except Capture.WriteTo, Capture.Release and
 // ConcurrentQuerier.QueryConcurrently. None of the calls may block. A reply leaves for another goroutine, so it must

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"testing"
 	"time"
@@ -11,28 +10,30 @@ import (
 )
 
 // holds fails unless somebody has the lock, with a token and so many in line.
-func (b *bench) holds(lock string, want Holder) {
+func (b bench) holds(lock string, want Holder) {
 	b.t.Helper()
-	got, err := machine.Ask(b.m.Machine(), machine.QueryContext{}, Who{Lock: lock})
-	if err != nil || got != want {
+	if got, err := b.Query(Who{Lock: lock}); err != nil || got != want {
 		b.t.Errorf("%s: %+v, %v, want %+v", lock, got, err, want)
 	}
 }
 
 // asked fails unless the machine asked for those effects since the last time.
-func (b *bench) asked(want string) {
+func (b bench) asked(want string) {
 	b.t.Helper()
-	if got := b.fx.String(); got != want {
+	got := ""
+	for _, e := range b.Effects() {
+		got += e.String() + "\n"
+	}
+	if got != want {
 		b.t.Errorf("effects are\n%swant\n%s", got, want)
 	}
-	b.fx.Reset()
 }
 
 // timeout lets a timer run out at a time in milliseconds.
-func (b *bench) timeout(at int64, timer string) {
+func (b bench) timeout(at int64, timer string) {
 	b.t.Helper()
-	b.meta.Time = at
-	b.entry(ra.KindTimeout, []byte(timer))
+	b.Advance(time.UnixMilli(at).Sub(b.Now()))
+	b.Timeout(timer)
 }
 
 // A lock goes from one owner to the next, and is forgotten by the last.
@@ -74,10 +75,10 @@ func TestRepetitions(t *testing.T) {
 func TestLeases(t *testing.T) {
 	b := newBench(t, newLocks)
 	b.do(acquire(anna, "l"))
-	b.meta.Time = 500
+	b.Advance(500 * time.Millisecond)
 	b.do(acquire(anna, "l"))
 	b.do(acquire(bert, "l"))
-	b.fx.Reset()
+	b.Effects()
 	b.timeout(1000, "l")
 	b.asked("timer at \"l\" 1500 ms\n")
 	b.holds("l", Holder{Owner: anna, Token: 1, Waiting: 1})
@@ -85,7 +86,7 @@ func TestLeases(t *testing.T) {
 	b.holds("l", Holder{Owner: bert, Token: 5})
 	b.timeout(2500, "l")
 	b.holds("l", Holder{})
-	b.fx.Reset()
+	b.Effects()
 	b.timeout(2500, "l")
 	b.asked("")
 }
@@ -117,7 +118,7 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	b.asked("")
-	if _, err := machine.Ask(b.m.Machine(), machine.QueryContext{}, "who?"); err == nil {
+	if _, err := b.Query("who?"); err == nil {
 		t.Error("a question that nobody can answer is answered")
 	}
 }
@@ -128,10 +129,10 @@ func TestNewLeader(t *testing.T) {
 	b.do(acquire(anna, "b"))
 	b.do(acquire(bert, "b"))
 	b.do(acquire(cleo, "a"))
-	b.fx.Reset()
-	b.m.EnterState(ra.Follower, &b.fx)
+	b.Effects()
+	b.EnterState(ra.Follower)
 	b.asked("")
-	b.m.EnterState(ra.Leader, &b.fx)
+	b.EnterState(ra.Leader)
 	b.asked("timer at \"a\" 1000 ms\nmonitor cleo@app#1\nsend cleo@app#1 {Lock:a}\n" +
 		"timer at \"b\" 1000 ms\nmonitor anna@app#1\nsend anna@app#1 {Lock:b}\nmonitor bert@app#1\n")
 }
@@ -144,11 +145,8 @@ func TestUpgrade(t *testing.T) {
 		b.do(acquire(process(fmt.Sprint("p", i)), "l"))
 	}
 	b.holds("l", Holder{Owner: anna, Token: 1, Waiting: maxWaiting + 2})
-	b.fx.Reset()
-	b.meta.Index++
-	if err := b.m.Upgrade(b.meta, 1, &b.fx); err != nil {
-		t.Fatal(err)
-	}
+	b.Effects()
+	b.Upgrade(1)
 	b.asked("send p100@app#1 {Lock:l}\nsend p101@app#1 {Lock:l}\n")
 	b.holds("l", Holder{Owner: anna, Token: 1, Waiting: maxWaiting})
 	if r := b.do(acquire(bert, "l")); r.Refused == "" {
@@ -162,26 +160,5 @@ func TestUpgrade(t *testing.T) {
 	b.do(Command{Op: Release, Lock: "l", Token: 1})
 	if r := b.do(acquire(bert, "l")); r.Refused != "" {
 		t.Errorf("the last place: %+v", r)
-	}
-}
-
-// SNAP-08: a machine that was restored goes on like the one whose state it got.
-func TestRestore(t *testing.T) {
-	b, other := newBench(t, newLocks), newBench(t, newLocks)
-	for _, who := range []ra.PID{anna, bert, cleo} {
-		b.do(acquire(who, "l"))
-		b.do(acquire(who, "of "+who.Name))
-	}
-	if err := other.m.Machine().Restore(bytes.NewReader(b.state())); err != nil {
-		t.Fatal(err)
-	}
-	other.meta = b.meta
-	b.fx.Reset()
-	for _, x := range []*bench{b, other} {
-		x.end(anna, machine.DownNormal)
-		x.timeout(time.Second.Milliseconds(), "l")
-	}
-	if b.fx.String() != other.fx.String() || !bytes.Equal(b.state(), other.state()) {
-		t.Errorf("effects are\n%swant\n%s", other.fx.String(), b.fx.String())
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/heliopolis-raft/heliopolis/machine"
+	"github.com/heliopolis-raft/heliopolis/machine/machinetest"
 	"github.com/heliopolis-raft/heliopolis/ra"
 )
 
@@ -106,9 +107,25 @@ func pid(n int) ra.PID {
 	return ra.PID{Node: "n1", Name: fmt.Sprintf("c%d", n), Incarnation: 7, Spawn: uint64(n)}
 }
 
-func TestMachineIsWellFormed(t *testing.T) {
-	if err := machine.Vet(New(machine.Init{})); err != nil {
-		t.Fatal(err)
+// Every member comes to the same state, whether by the log or by a snapshot.
+func TestEveryMember(t *testing.T) {
+	d := machinetest.New(t, New)
+	do := func(c Command) { machinetest.Do(d, Protocol(), c) }
+	for i := range uint64(60) {
+		do(Enqueue{Producer: fmt.Sprint("p", i%3), Seq: i/3 + 1, Body: fmt.Append(nil, "message ", i)})
+		switch i % 5 {
+		case 1:
+			do(Subscribe{Consumer: pid(int(i % 7)), Credit: 4})
+		case 3:
+			do(Settle{Subscription: uint64(d.Index()) - 3, IDs: []uint64{i - 2, i - 1, i}})
+		case 4:
+			d.Down(pid(int(i%11)), machine.DownReason{})
+		}
+	}
+	d.EnterState(ra.Leader)
+	d.Check()
+	if s, err := d.Query(Describe{}); err != nil || s.(Summary).Settled == 0 || s.(Summary).Unsettled == 0 {
+		t.Errorf("it has been at ease: %+v, %v", s, err)
 	}
 }
 
