@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"system": {"ra", "ra/raft", "ra/warm", "ra/raftlog", "ra/member", "ra/snapshot", "actor", "machine", "segment", "wal",
 		"wal/vfs", "wal/memtable"},
 
+	"machine/machinetest":   {"ra", "machine"},
 	"machine/reference":     {"ra", "machine"},
 	"system/damagetest":     {}, // tests only
 	"system/monkeytest":     {}, // tests only

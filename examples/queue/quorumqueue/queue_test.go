@@ -110,16 +110,15 @@ func pid(n int) ra.PID {
 // Every member comes to the same state, whether by the log or by a snapshot.
 func TestEveryMember(t *testing.T) {
 	d := machinetest.New(t, New)
-	do := func(c Command) { machinetest.Do(d, Protocol(), c) }
+	do := func(c Command) Reply { return machinetest.Do(d, Protocol(), c) }
 	for i := range uint64(60) {
 		do(Enqueue{Producer: fmt.Sprint("p", i%3), Seq: i/3 + 1, Body: fmt.Append(nil, "message ", i)})
-		switch i % 5 {
-		case 1:
-			do(Subscribe{Consumer: pid(int(i % 7)), Credit: 4})
-		case 3:
-			do(Settle{Subscription: uint64(d.Index()) - 3, IDs: []uint64{i - 2, i - 1, i}})
-		case 4:
-			d.Down(pid(int(i%11)), machine.DownReason{})
+		if i%5 == 1 {
+			s, _ := do(Subscribe{Consumer: pid(int(i % 7)), Credit: 4}).(Subscribed)
+			do(Settle{Subscription: s.Subscription, IDs: []uint64{i / 2, i - 1, i}})
+		}
+		if i%10 == 4 {
+			d.Down(pid(int(i%7)), machine.DownReason{})
 		}
 	}
 	d.EnterState(ra.Leader)
