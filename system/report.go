@@ -19,7 +19,8 @@ type Report struct {
 	Damaged, Suspect map[ra.UID]error
 	// NotStarted are sound members that could not be started.
 	NotStarted map[ra.UID]error
-	// Torn says that a crash had cut the last write to the log, which nobody had been told of.
+	// Torn says that the last write to the log is not whole, and counts for nothing: a crash has cut it before anybody was told of it.
+	// What damages more than one bit of it, if the node was killed within some 40 ms of it, looks the same.
 	Torn bool
 	// Losses are the damaged parts of the log, and Quarantined the names of its files that were moved to quarantine.
 	// Segments and Snapshots are what those packages found.

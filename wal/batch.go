@@ -215,16 +215,24 @@ func (b *Batch) order(w *Writer, op *Op, slot int) {
 	b.table += r.size() - before
 }
 
-// carry takes a row as recovery found it, to be written again.
+// carry takes a row as recovery found it, to be written again. Of entries of which some are missing it takes those before them, as
+// the replay does: what is damaged stands in the member's mark.
 func (b *Batch) carry(w *Writer, c *carried) {
-	n := 0
-	for i := range c.entries {
-		n += maxFrameHead + len(c.entries[i].Body)
+	n, entries := 0, c.entries
+	for i := range entries {
+		if entries[i].Index != c.row.first+ra.Index(i) {
+			entries = entries[:i]
+			break
+		}
+		n += maxFrameHead + len(entries[i].Body)
 	}
 	r := c.row
 	r.writer, r.count, r.bytes = w, 0, 0
+	if len(entries) == 0 {
+		r.flags &^= rowEntries
+	}
 	b.add(r)
-	b.copyEntries(len(b.rows)-1, c.entries, n)
+	b.copyEntries(len(b.rows)-1, entries, n)
 }
 
 // number gives the order's Seq to the row and to the list of acknowledgements.

@@ -61,6 +61,15 @@ func TestDecay(t *testing.T) {
 	}
 }
 
+// Seeds that failed once.
+func TestDecayAgain(t *testing.T) {
+	for _, seed := range []uint64{3000998} {
+		if bad, _ := play(t, seed, plan(seed)); bad != nil {
+			t.Errorf("seed %d: %s", seed, bad.text)
+		}
+	}
+}
+
 // step is something that happens in a history. It draws from a seed of its own, so that others can be left out. What makes
 // no sense at its time, like an order when the log is closed, does nothing.
 type step struct {

@@ -90,6 +90,9 @@ func (r *recovery) prepare() error {
 			return err
 		}
 	}
+	if err := r.writeNotes(); err != nil {
+		return err
+	}
 	if mark == "" {
 		return nil
 	}

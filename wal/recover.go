@@ -19,7 +19,8 @@ type Recovery struct {
 	Deleted []ra.UID
 	// Losses are the parts of the log that are damaged. All members that may have been in them carry a Mark.
 	Losses []Loss
-	// Torn says that the last batch was cut by a crash before it was acknowledged, and is void.
+	// Torn says that the last batch is not whole, and void: a crash has cut it before it was acknowledged. What damages more than one
+	// bit of it, if nothing vouches for it yet, looks the same.
 	Torn bool
 	// Quarantined are the names of the files that were moved to quarantine.
 	Quarantined []string
@@ -61,6 +62,7 @@ type recovery struct {
 	// strangers are the names of what is as if it were not there, and condemned the files that go to quarantine in the end.
 	strangers []string
 	condemned []string
+	noted     []uint64 // WAL files that are known to be damaged
 	// again is the batch that is written again, and newMarks has the marks that are not durable yet.
 	again, newMarks *Batch
 }
@@ -135,8 +137,11 @@ func (r *recovery) sort(name string) error {
 	if _, temp := number(name, spareSuffix+tempSuffix); temp || name == stateTemp {
 		return r.l.cfg.FS.Remove(r.l.path(name))
 	}
-	if name == lockName || name == vfs.Quarantine+"/" {
+	switch name {
+	case lockName:
 		return nil
+	case vfs.Quarantine + "/":
+		return r.readNotes()
 	}
 	r.strangers = append(r.strangers, strings.TrimSuffix(name, "/"))
 	return nil
@@ -392,7 +397,7 @@ func (r *recovery) sortFiles() error {
 			r.condemn(fileName(seq))
 		case seq <= r.l.states.released:
 			delete(r.headers, seq)
-			r.l.lingering = append(r.l.lingering, &Closed{Seq: seq, name: fileName(seq)})
+			r.l.lingering = append(r.l.lingering, &Closed{Seq: seq, name: fileName(seq), damaged: r.isNoted(seq)})
 		case err != nil:
 			return err
 		}
@@ -471,7 +476,7 @@ func (r *recovery) readOne(seq uint64, headers map[uint64]*fileHeader) error {
 		return src.dead
 	}
 	r.l.closed = append(r.l.closed, &Closed{
-		Seq: seq, Spans: w.spans, name: fileName(seq), size: src.size, damaged: w.damaged,
+		Seq: seq, Spans: w.spans, name: fileName(seq), size: src.size, damaged: w.damaged || r.isNoted(seq),
 	})
 	return nil
 }

@@ -190,10 +190,20 @@ func (m *replayed) order(row *row, losses int) {
 }
 
 // marked takes over what an earlier recovery wrote about the member: it knew the member up to this order and this index,
-// and what entries the files show by now does not count. But an order that it knew may have been lost since.
+// and what entries the files show by now does not count. But an order that it knew may have been lost since, and what it knew to be
+// there.
 func (m *replayed) marked(row *row) {
-	m.found, m.wasMarked = Mark{What: m.found.What &^ (DamagedLog | row.mark.What)}, row.mark
-	m.cut(row.prev + 1)
+	found, last := m.found, row.prev
+	there := last
+	if row.mark.What&DamagedLog != 0 {
+		there = min(there, max(row.mark.From, 1)-1)
+	}
+	m.found, m.wasMarked = Mark{What: found.What &^ (DamagedLog | row.mark.What)}, row.mark
+	if found.What&DamagedLog != 0 && found.From <= there {
+		last = found.From - 1
+		m.found.Add(Mark{What: DamagedLog, From: found.From})
+	}
+	m.cut(last + 1)
 }
 
 // apply applies a row and the entries that were found for it, which are in order; some may be missing.

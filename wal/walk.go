@@ -5,7 +5,7 @@ import "github.com/heliopolis-raft/heliopolis/ra"
 // walk goes through the batches of one file.
 //
 // Three things are told apart. The end: nothing of a further batch is there. A torn tail: something of one is there, but
-// nothing vouches for it, as a later batch, a seal, or the next file would. Damage: everything else.
+// nothing vouches for it, as a later batch, a seal, or the next file would, nor is it whole but for one bit. Damage: everything else.
 type walk struct {
 	r       *recovery
 	src     *source
@@ -158,7 +158,7 @@ func (w *walk) follow(b *batchInfo, fromTail bool) bool {
 func (w *walk) take(b *batchInfo, fromTail bool) bool {
 	rows, got, whole := w.read(b)
 	if !whole {
-		if !w.confirmed && !w.vouched(b) && w.src.unreadable(b.off, b.end()) == nil {
+		if !w.confirmed && !w.vouched(b) && w.src.unreadable(b.off, b.end()) == nil && !w.src.flipped(b) {
 			w.r.out.Torn = true
 			return false
 		}

@@ -14,14 +14,12 @@ import (
 	"github.com/heliopolis-raft/heliopolis/wal"
 )
 
-// decay is what becomes of a disk at rest: bits that flip. It comes after orderly stops only, when the log has said that
-// its last batch is whole: a batch that nothing vouches for cannot be told from one that a crash has torn. And it strikes
-// one node at a time, and only where a majority of each cluster stays sound.
+// decay is what becomes of a disk at rest: bits that flip. It strikes one node at a time, and only where a majority of each cluster
+// stays sound.
 type decay struct {
-	rested bool // the node was stopped in good order
-	flips  int
-	wal    bool // one of them was in the write-ahead log
-	fresh  bool // one of them was since the node was last started
+	flips int
+	wal   bool // one of them was in the write-ahead log
+	fresh bool // one of them was since the node was last started
 	// struck are the segments and snapshots of which a bit flipped: see hides.
 	struck []string
 	// snapshots are those that lie in quarantine.
@@ -35,9 +33,7 @@ func (d *decay) any() bool { return d.flips > 0 }
 // decays lets a bit of the node's disk flip now and then, before it starts.
 func (n *node) decays() {
 	d := &n.decay
-	rested := d.rested
-	d.rested = false
-	if n.sim.profile.DecayOneIn == 0 || n.sim.healing || !rested || n.sim.decaying(n) || !n.spared() {
+	if n.sim.profile.DecayOneIn == 0 || n.sim.healing || n.sim.decaying(n) || !n.spared() {
 		return
 	}
 	if d.rng == nil {

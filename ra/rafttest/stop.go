@@ -28,8 +28,6 @@ func (n *node) stop() {
 			n.sim.breach("I10", "n%d cannot be stopped: %v", n.id, err)
 		}
 		n.expect()
-	} else {
-		n.decay.rested = true
 	}
 	n.die(n.disk.Crash(pick(n.sim.dice, vfs.CrashKept, vfs.CrashLost), n.chaos))
 	n.returnLater()

@@ -1,0 +1,62 @@
+package wal
+
+import (
+	"errors"
+	"path"
+	"slices"
+
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
+)
+
+// A damaged WAL file goes to quarantine when it is released. By then the start that found the damage may be long past, and a later
+// one need not find it again: a last batch is void once what could be read of it was written again, and a released file is not read at
+// all. So a damaged file has a note in quarantine before the log goes on to the next one.
+
+// noteSuffix stands behind the name of a damaged WAL file in the name of its note, an empty file.
+const noteSuffix = walSuffix + damagedSuffix
+
+const damagedSuffix = ".damaged"
+
+// readNotes learns which files are known to be damaged.
+func (r *recovery) readNotes() error {
+	names, err := r.l.cfg.FS.List(r.l.path(vfs.Quarantine))
+	if errors.Is(err, vfs.ErrNotExist) {
+		return nil
+	}
+	for _, name := range names {
+		if seq, ok := number(name, noteSuffix); ok {
+			r.noted = append(r.noted, seq)
+		}
+	}
+	return err
+}
+
+// isNoted reports whether a file is known to be damaged.
+func (r *recovery) isNoted(seq uint64) bool { return slices.Contains(r.noted, seq) }
+
+// writeNotes notes the damaged files that have no note yet.
+func (r *recovery) writeNotes() error {
+	made := false
+	for _, c := range r.l.closed {
+		if !c.damaged || r.isNoted(c.Seq) {
+			continue
+		}
+		if !made {
+			if err := vfs.MakeQuarantine(r.l.cfg.FS, r.l.cfg.Dir); err != nil {
+				return err
+			}
+			made = true
+		}
+		f, err := r.l.cfg.FS.Create(path.Join(r.l.path(vfs.Quarantine), c.name+damagedSuffix), vfs.Buffered)
+		if err == nil {
+			err = f.Close()
+		}
+		if err != nil && !errors.Is(err, vfs.ErrExist) {
+			return err
+		}
+	}
+	if !made {
+		return nil
+	}
+	return r.l.cfg.FS.SyncDir(r.l.path(vfs.Quarantine))
+}
