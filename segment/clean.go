@@ -25,6 +25,7 @@ func (s *Set) clean() (int, error) {
 	if err := s.condemn(); err != nil {
 		return 0, err
 	}
+	s.noteAll()
 	total := 0
 	for {
 		n, err := s.cleanRound()
@@ -110,12 +111,21 @@ func (s *Set) discard(number uint64) error {
 	s.mu.Unlock()
 	var err error
 	if damaged {
-		err = vfs.ToQuarantine(s.cfg.FS, s.cfg.Dir, fileName(number))
+		err = s.expel(number)
 	} else {
 		err = s.cfg.FS.Remove(path.Join(s.cfg.Dir, fileName(number)))
 	}
 	if errors.Is(err, errNotExist) {
 		return nil
+	}
+	return err
+}
+
+// expel moves a file to quarantine. The note about it goes after it, and if a crash takes that back at the next Open.
+func (s *Set) expel(number uint64) error {
+	err := vfs.ToQuarantine(s.cfg.FS, s.cfg.Dir, fileName(number))
+	if err == nil || errors.Is(err, errNotExist) {
+		_ = s.cfg.FS.Remove(path.Join(s.cfg.Dir, noteName(number)))
 	}
 	return err
 }

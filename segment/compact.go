@@ -176,18 +176,3 @@ func (s *Set) copyRow(b *builder, k *keptRow) error {
 	}
 	return nil
 }
-
-// blame marks the file that an error is about as damaged, so that it is left alone from now on and one day goes to
-// quarantine. The error of a file that is left alone is no reason to stop.
-func (s *Set) blame(err error) error {
-	var d *DamageError
-	if !errors.As(err, &d) {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if f := s.files[d.File]; f != nil {
-		f.damaged = true
-	}
-	return err
-}

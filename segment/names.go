@@ -10,12 +10,14 @@ import (
 //
 //	0000000000000017.seg       segment file 17
 //	0000000000000018.seg.tmp   one that is not whole yet; removed at the next start
+//	0000000000000017.damaged   empty: in segment file 17 is something that cannot be read
 //	ROSTER                     to whom which segment file matters
 //	ROSTER.tmp                 one that is not whole yet; removed at the next start
 //	quarantine/                what was found and not understood, or damaged
 const (
 	segSuffix  = ".seg"
 	tempSuffix = ".tmp"
+	noteSuffix = ".damaged"
 	rosterName = "ROSTER"
 )
 
@@ -24,6 +26,17 @@ const maxNumber = 1e15
 
 func fileName(number uint64) string { return fmt.Sprintf("%016d%s", number, segSuffix) }
 func tempName(number uint64) string { return fileName(number) + tempSuffix }
+
+func noteName(number uint64) string { return fmt.Sprintf("%016d%s", number, noteSuffix) }
+
+// parseNote returns the number in a name of exactly the form that noteName gives.
+func parseNote(name string) (uint64, bool) {
+	digits, ok := strings.CutSuffix(name, noteSuffix)
+	if !ok {
+		return 0, false
+	}
+	return parseName(digits + segSuffix)
+}
 
 // parseName returns the number in a name of exactly the form that fileName gives.
 func parseName(name string) (uint64, bool) {

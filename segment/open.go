@@ -85,6 +85,7 @@ type opening struct {
 	s      *Set
 	report *Report
 	roster *roster // nil if there is none that can be read
+	notes  []uint64
 }
 
 func (o *opening) run() error {
@@ -107,6 +108,9 @@ func (o *opening) run() error {
 	if err := o.callRoll(); err != nil {
 		return err
 	}
+	if err := o.heed(); err != nil {
+		return err
+	}
 	// What a crash left visible but not durable must not be built upon.
 	if err := fs.SyncDir(dir); err != nil {
 		return err
@@ -120,6 +124,10 @@ func (o *opening) meet(name string) error {
 	if number, ok := parseName(name); ok {
 		o.s.next = max(o.s.next, number+1)
 		return o.load(name, number)
+	}
+	if number, ok := parseNote(name); ok {
+		o.notes = append(o.notes, number)
+		return nil
 	}
 	switch {
 	case isTemp(name):
@@ -157,8 +165,9 @@ func (o *opening) load(name string, number uint64) error {
 	if found.degraded {
 		o.report.Degraded = append(o.report.Degraded, name)
 	}
+	damaged := found.damaged || found.degraded // as the next Open finds as well
 	o.s.insert(number, &file{
-		size: found.size, said: found.super.size, crc: found.super.crc, damaged: found.damaged || found.degraded,
+		size: found.size, said: found.super.size, crc: found.super.crc, damaged: damaged, noted: damaged,
 	}, found.rows)
 	return nil
 }

@@ -77,8 +77,8 @@ type file struct {
 	refs int
 	// members have rows in the file, each once.
 	members []ra.UID
-	// damaged files go to quarantine instead of being removed.
-	damaged bool
+	// damaged files go to quarantine instead of being removed. Noted: the next Open knows of it, too.
+	damaged, noted bool
 	// loose files may be missing after a crash: they are being removed, or their name may not be durable.
 	loose bool
 }
