@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 
@@ -215,7 +216,8 @@ func (l *Log) readHighWater() ([]highWater, error) {
 	return nil, cause
 }
 
-// loadHighWater reads the mark. That it cannot be read is no reason not to go on: the log decides alone, then.
+// loadHighWater reads the mark. That it cannot be read is no reason not to go on: the log decides alone, then. That it may not
+// be opened is one: nothing is wrong with it, and who sets that right must find it in its place.
 func (r *recovery) loadHighWater() error {
 	if r.l.cfg.HighWater == "" {
 		return nil
@@ -224,7 +226,7 @@ func (r *recovery) loadHighWater() error {
 	if err != nil && !errors.Is(err, vfs.ErrNotExist) { // once is nothing
 		h, err = r.l.readHighWater()
 	}
-	if errors.Is(err, errVersion) {
+	if errors.Is(err, errVersion) || errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%s: %w", r.l.cfg.HighWater, err)
 	}
 	isNew := len(r.inv.files)+len(r.inv.states) == 0 && errors.Is(err, vfs.ErrNotExist)

@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -117,6 +119,32 @@ func TestMarkCannotBeRead(t *testing.T) {
 			m.verify(out, string(op))
 		}
 	}
+}
+
+// TestMarkThatMayNotBeOpened: a mark for which the node has no permission is a reason not to start, which names the file;
+// nothing is changed, and when there is permission again the mark counts (I21).
+func TestMarkThatMayNotBeOpened(t *testing.T) {
+	m, disk := reference(t, 1, true)
+	left := disk.Crash(vfs.CrashKept, m.rng)
+	before := whole(t, left, "HIGHWATER")
+	files := walFiles(t, left)
+	for range 2 {
+		locked := vfs.NewErrs(left)
+		locked.Inject(vfs.Fault{Op: vfs.OpOpen, Name: "HIGHWATER", Err: fs.ErrPermission})
+		m.cfg.FS, m.err = locked, nil
+		if m.open(); !errors.Is(m.err, fs.ErrPermission) || !strings.Contains(m.err.Error(), "HIGHWATER: ") {
+			t.Fatalf("opened: %v", m.err)
+		}
+		if !bytes.Equal(whole(t, left, "HIGHWATER"), before) || !slices.Equal(walFiles(t, left), files) {
+			t.Errorf("changed: files are %v, were %v", walFiles(t, left), files)
+		}
+	}
+	m.cfg.FS, m.err = left, nil
+	out := m.open()
+	if m.err != nil || out.HighWater != nil || len(out.Quarantined) > 0 {
+		t.Fatalf("with permission: %v, %v, quarantined %v", m.err, out.HighWater, out.Quarantined)
+	}
+	m.verify(out, "with permission")
 }
 
 // TestMarkOfLaterFormat: a mark that only a later program can read is a reason not to start.
