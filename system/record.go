@@ -86,13 +86,17 @@ func (a *accepted) note(op *wal.Op) {
 // damaged returns why the member takes no part: an error that wraps ra.ErrDamaged, or ra.ErrStorageFailed when the whole
 // node's storage has failed. It returns nil for a sound one.
 func (r *record) damaged() error {
-	r.mu.Lock()
-	damage := r.damage
-	r.mu.Unlock()
-	if damage != nil {
-		return damage
+	if err := r.ownDamage(); err != nil {
+		return err
 	}
 	return r.node.storageErr()
+}
+
+// ownDamage returns why the member may not run, whatever the state of the node's storage; nil if it may.
+func (r *record) ownDamage() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.damage
 }
 
 // called returns the member's name and uid for errors; one whose registration is lost has no name.

@@ -37,7 +37,7 @@ func (n *Node) ReplaceDamaged(ctx context.Context) (int, error) {
 	defer n.replacing.Unlock()
 	var damaged []*record
 	for _, r := range n.registry.all() {
-		if r.damaged() != nil {
+		if r.ownDamage() != nil {
 			damaged = append(damaged, r)
 		}
 	}

@@ -58,7 +58,7 @@ type Stats struct {
 	// RollOvers counts the files of the log whose entries went into segments.
 	RollOvers int64
 	// Members counts the members that are registered here, Running those that run, Suspect those that take part in nothing
-	// because they have lost entries, and Damaged those that may not run.
+	// because they have lost entries, and Damaged those that may not run, whatever the state of the storage.
 	Members, Running, Suspect, Damaged int
 	// Repaired counts the members that were suspect and are sound again.
 	Repaired int64
@@ -85,7 +85,7 @@ func (n *Node) Stats() Stats {
 		if r.proc.Load() != nil {
 			s.Running++
 		}
-		if r.damaged() != nil {
+		if r.ownDamage() != nil {
 			s.Damaged++
 		} else if r.suspicion() != nil {
 			s.Suspect++

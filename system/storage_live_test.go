@@ -55,6 +55,31 @@ func TestLiveStorageFailure(t *testing.T) {
 	})
 }
 
+// TestStorageFailureIsNoDamage: of the members of a node whose storage fails those are counted as damaged that were so before.
+func TestStorageFailureIsNoDamage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		errs := vfs.NewErrs(vfs.NewMem())
+		n, c := openLive(t, errs)
+		for _, name := range []string{"d", "e"} {
+			if _, err := n.StartCluster(t.Context(), ClusterConfig{Name: name, Machine: "counter"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = n.registry.byName("d").setDamaged(errVoteLost)
+		errs.Inject(vfs.Fault{Op: vfs.OpSync, Name: walFile})
+		if _, err := c.Process(t.Context(), reference.AppendAdd(nil, 1)); !errors.Is(err, ra.ErrStorageFailed) {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if s := n.Stats(); s.Members != 3 || s.Damaged != 1 || s.Suspect != 0 {
+			t.Errorf("%+v", s)
+		}
+		if replaced, err := n.ReplaceDamaged(t.Context()); replaced != 0 || !errors.Is(err, ra.ErrStorageFailed) {
+			t.Errorf("replaced %d, %v", replaced, err)
+		}
+	})
+}
+
 // TestLiveDiskFull: commands are refused while the disk is full, queries are answered, and when there is space again
 // commands are taken (FAIL-04, FAIL-07).
 func TestLiveDiskFull(t *testing.T) {
