@@ -114,7 +114,8 @@ func (f *filling) fill(ctx context.Context, r *round, l *life) error {
 	if full, err := l.fillUp(ctx, r); err != nil || !full {
 		return err
 	}
-	served := func(s *journal.Slot, a truth.Answers) bool { return a.Ended > 0 || s.Idle && a.Read > 0 }
+	// Commands that were on their way when the space went may wait for it.
+	served := func(s *journal.Slot, a truth.Answers) bool { return a.Ended+a.Waits > 0 || s.Idle && a.Read > 0 }
 	if err := l.serve(ctx, r, "while the disk is full", served); err != nil {
 		return err
 	}

@@ -43,6 +43,8 @@ const (
 	// Refused: the command was not applied, and never will be; Reason says why. Unknown: it may have been.
 	Refused
 	Unknown
+	// Waits: commands of a client have no answer for long.
+	Waits
 	// Queried: a consistent query was answered, as it should be. Elected: the cluster has a new leader, as was asked for.
 	Queried
 	Elected

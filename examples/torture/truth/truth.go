@@ -65,8 +65,8 @@ type known struct {
 }
 
 // Answers is what a cluster did since Mark: commands that it acknowledged, that it refused because the disk was full, and
-// all that ended; queries that it answered, and leaders that it elected.
-type Answers struct{ Acked, Full, Ended, Read, Elected int64 }
+// all that ended; how often commands had no answer for long; queries that it answered, and leaders that it elected.
+type Answers struct{ Acked, Full, Ended, Waits, Read, Elected int64 }
 
 type command struct{ client, seq uint32 }
 
@@ -171,6 +171,8 @@ func (t *Truth) take(k *known, e journal.Event) error {
 	case journal.Deleted, journal.Purged:
 		k.slot.Status = journal.Absent
 		t.counts.Deleted++
+	case journal.Waits:
+		k.since.Waits++
 	case journal.Queried:
 		k.since.Read++
 	case journal.Elected:

@@ -147,7 +147,7 @@ func TestWaiting(t *testing.T) {
 	var want Answers
 	for _, e := range []journal.Event{
 		{Kind: journal.Refused, Nonce: nonce, Client: 1, Seq: 1}, acked(1, 4, 6), {Kind: journal.Unknown}, {Kind: journal.Queried},
-		{Kind: journal.Elected},
+		{Kind: journal.Elected}, {Kind: journal.Waits},
 	} {
 		if err := tr.Take(e); err != nil {
 			t.Fatal(err)
@@ -157,7 +157,7 @@ func TestWaiting(t *testing.T) {
 		want = a
 		return s.Name != "c"
 	})
-	if len(waiting) != 1 || want != (Answers{Acked: 1, Ended: 3, Read: 1, Elected: 1}) {
+	if len(waiting) != 1 || want != (Answers{Acked: 1, Ended: 3, Waits: 1, Read: 1, Elected: 1}) {
 		t.Errorf("%q %+v", waiting, want)
 	}
 	if waiting := tr.Waiting(func(*journal.Slot, Answers) bool { return true }); len(waiting) > 0 {

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"math/rand/v2"
+	"time"
 
 	"github.com/heliopolis-raft/heliopolis/examples/torture/journal"
 	"github.com/heliopolis-raft/heliopolis/ra"
@@ -85,7 +86,8 @@ func (c *client) stream(ctx context.Context, n int) {
 	}
 }
 
-// burst sends n commands and hears what became of all of them. It reports whether all were acknowledged.
+// burst sends n commands and hears what became of all of them, however long that takes: until there is space on a disk again that is
+// full. It reports whether all were acknowledged.
 func (c *client) burst(p *system.Pipeline, n int) bool {
 	first := c.announce(n)
 	for i := range uint32(n) {
@@ -95,9 +97,16 @@ func (c *client) burst(p *system.Pipeline, n int) bool {
 		}
 	}
 	good := true
-	for range n {
-		e := <-p.Events()
-		good = c.note(uint32(e.Correlation), e.Result, e.Err) && good
+	patience := time.NewTicker(callTime)
+	defer patience.Stop()
+	for n > 0 {
+		select {
+		case e := <-p.Events():
+			n--
+			good = c.note(uint32(e.Correlation), e.Result, e.Err) && good
+		case <-patience.C:
+			c.s.tell(journal.Event{Kind: journal.Waits})
+		}
 	}
 	return good
 }
