@@ -219,6 +219,33 @@ func TestFlipAtEveryByte(t *testing.T) {
 	t.Logf("%d flips marked one member, %d had no effect", marked, whole)
 }
 
+// TestFlipsTogether flips two bits of one block of a sealed log, which no single bit can undo: what stands behind it vouches for
+// what is damaged (I11; F9).
+func TestFlipsTogether(t *testing.T) {
+	m, disk := reference(t, 2, true)
+	m.cfg.HighWater = ""
+	rng := rand.New(rand.NewPCG(1, 5))
+	marked := 0
+	for _, name := range walFiles(t, disk) {
+		end := int64(len(content(t, disk, name)))
+		for i := range 300 {
+			hurt := disk.Crash(vfs.CrashKept, rng)
+			off := rng.Int64N(end/block) * block
+			first, second := off+rng.Int64N(block), off+rng.Int64N(block)
+			hurt.Flip(name, first, byte(1)<<rng.IntN(8))
+			hurt.Flip(name, second, byte(1)<<rng.IntN(8))
+			got := m.reopen(hurt, fmt.Sprintf("%s, try %d: bytes %d and %d", name, i, first, second), false)
+			if got.torn {
+				t.Fatalf("%s, bytes %d and %d: %+v", name, first, second, got)
+			}
+			marked += got.marked
+		}
+	}
+	if marked == 0 {
+		t.Error("nobody was ever marked")
+	}
+}
+
 // TestFlipInUnsealedLog flips bits of a log that was not sealed: not even the last batch, for which nothing vouches but a mark
 // beside the log, may be taken for a torn one. It costs at most the member whose entry it is.
 func TestFlipInUnsealedLog(t *testing.T) { // F4, F9
