@@ -2,7 +2,6 @@ package segment
 
 import (
 	"errors"
-	"maps"
 	"path"
 	"slices"
 
@@ -40,17 +39,7 @@ func (s *Set) suspect(number uint64) bool {
 
 // note makes a note about a file durable. If that fails it is tried again by who next meets the damage, or by the next Clean.
 func (s *Set) note(number uint64) {
-	f, err := s.cfg.FS.Create(path.Join(s.cfg.Dir, noteName(number)), vfs.Buffered)
-	switch {
-	case err == nil:
-		err = f.Close()
-	case errors.Is(err, vfs.ErrExist):
-		err = nil // perhaps of somebody who has not synced it yet
-	}
-	if err == nil {
-		err = s.cfg.FS.SyncDir(s.cfg.Dir)
-	}
-	if err != nil {
+	if vfs.Note(s.cfg.FS, s.cfg.Dir, noteName(number)) != nil {
 		return
 	}
 	s.mu.Lock()
@@ -64,12 +53,13 @@ func (s *Set) note(number uint64) {
 func (s *Set) noteAll() {
 	var due []uint64
 	s.mu.Lock()
-	for _, number := range slices.Sorted(maps.Keys(s.files)) {
-		if f := s.files[number]; f.damaged && !f.noted && f.refs > 0 {
+	for number, f := range s.files {
+		if f.damaged && !f.noted && f.refs > 0 {
 			due = append(due, number)
 		}
 	}
 	s.mu.Unlock()
+	slices.Sort(due) // what happens on the disk does not depend on the order of a map
 	for _, number := range due {
 		s.note(number)
 	}

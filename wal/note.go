@@ -2,7 +2,6 @@ package wal
 
 import (
 	"errors"
-	"path"
 	"slices"
 
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
@@ -36,27 +35,18 @@ func (r *recovery) isNoted(seq uint64) bool { return slices.Contains(r.noted, se
 
 // writeNotes notes the damaged files that have no note yet.
 func (r *recovery) writeNotes() error {
-	made := false
+	fs := r.l.cfg.FS
 	for _, c := range r.l.closed {
 		if !c.damaged || r.isNoted(c.Seq) {
 			continue
 		}
-		if !made {
-			if err := vfs.MakeQuarantine(r.l.cfg.FS, r.l.cfg.Dir); err != nil {
-				return err
-			}
-			made = true
-		}
-		f, err := r.l.cfg.FS.Create(path.Join(r.l.path(vfs.Quarantine), c.name+damagedSuffix), vfs.Buffered)
+		err := vfs.MakeQuarantine(fs, r.l.cfg.Dir)
 		if err == nil {
-			err = f.Close()
+			err = vfs.Note(fs, r.l.path(vfs.Quarantine), c.name+damagedSuffix)
 		}
-		if err != nil && !errors.Is(err, vfs.ErrExist) {
+		if err != nil {
 			return err
 		}
 	}
-	if !made {
-		return nil
-	}
-	return r.l.cfg.FS.SyncDir(r.l.path(vfs.Quarantine))
+	return nil
 }

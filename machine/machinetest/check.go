@@ -176,7 +176,8 @@ func (d *Driver) restart(cut int, final []byte) error {
 	if cut < len(d.history) {
 		version = d.history[cut].before
 	}
-	for ; other > cut && (d.history[other-1].before != version || d.history[other-1].kind == ra.KindNoop); other-- { // versions do not fall
+	for other > cut && (d.history[other-1].before != version || d.history[other-1].kind == ra.KindNoop) {
+		other-- // a machine that has got another version since is none that could be given this snapshot
 	}
 	state, err := d.capture(cut, at)
 	if err != nil {

@@ -18,7 +18,9 @@ type Driver struct {
 	tb      testing.TB
 	factory machine.Factory
 	initial machine.Version
-	made    []machine.Machine
+	// first is the machine in m; members counts those that were made in all.
+	first   machine.Machine
+	members int
 	m       *machine.Bound
 	fx      machine.Effects
 	// shown counts the effects that Effects has returned.
@@ -51,7 +53,8 @@ func NewAt(tb testing.TB, f machine.Factory, initial machine.Version) *Driver {
 // make makes a further member's machine.
 func (d *Driver) make() *machine.Bound {
 	d.tb.Helper()
-	name := fmt.Sprint("member-", len(d.made)+1)
+	d.members++
+	name := fmt.Sprint("member-", d.members)
 	m := d.factory(machine.Init{
 		Cluster: "cluster", Server: ra.ServerID{Name: name, Node: ra.NodeID("node-of-" + name)}, Version: d.initial,
 	})
@@ -59,12 +62,12 @@ func (d *Driver) make() *machine.Bound {
 	if err != nil {
 		d.tb.Fatalf("machinetest: %v", err)
 	}
-	for _, other := range d.made {
-		if samePointer(m, other) {
-			d.tb.Fatalf("machinetest: the factory returned the same %T twice", m)
-		}
+	switch {
+	case d.first == nil:
+		d.first = m
+	case samePointer(m, d.first):
+		d.tb.Fatalf("machinetest: the factory returned the same %T twice", m)
 	}
-	d.made = append(d.made, m)
 	return b
 }
 

@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -41,6 +42,18 @@ func MakeQuarantine(fs FS, dir string) error {
 		return err
 	}
 	return fs.MkdirAll(path.Join(dir, Quarantine))
+}
+
+// Note makes an empty file, durably, whose name says it all. That it is there already is no error.
+func Note(fs FS, dir, name string) error {
+	f, err := fs.Create(path.Join(dir, name), Buffered)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil && !errors.Is(err, ErrExist) {
+		return err
+	}
+	return fs.SyncDir(dir) // one that is there may not be durable yet
 }
 
 // moveAway moves a file or directory of another name into the quarantine.
