@@ -20,7 +20,7 @@ type Report struct {
 	// NotStarted are sound members that could not be started.
 	NotStarted map[ra.UID]error
 	// Torn says that the last write to the log is not whole, and counts for nothing: a crash has cut it before anybody was told of it.
-	// What damages more than one bit of it, if the node was killed within some 40 ms of it, looks the same.
+	// What damages more than one bit of it, if the power went within some 40 ms of it, looks the same.
 	Torn bool
 	// Losses are the damaged parts of the log, and Quarantined the names of its files that were moved to quarantine.
 	// Segments and Snapshots are what those packages found.

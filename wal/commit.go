@@ -28,12 +28,13 @@ func (l *Log) Commit(b *Batch) error {
 	}
 	l.sealed = false
 	l.settle(b)
+	l.note()
 	return nil
 }
 
 // Seal writes a durable mark behind the last batch, if there is none yet: from then on that batch cannot be taken for
 // one that a crash tore. It is to be called when nothing waits to be committed. If the file has no room for the mark the
-// header of the next file is one; on a full disk there is none, then. The high-water mark, if it is behind, is written too.
+// header of the next file is one; on a full disk there is none, then.
 func (l *Log) Seal() error {
 	if l.err != nil {
 		return l.err
@@ -41,9 +42,7 @@ func (l *Log) Seal() error {
 	if err := l.writeSeal(); err != nil {
 		return err
 	}
-	if l.gauge.rolled || l.gauge.noted < l.settled {
-		l.note(l.gauge.rolled)
-	}
+	l.Note()
 	return nil
 }
 

@@ -217,10 +217,11 @@ type history struct {
 	trace   []string
 	reached map[string]int
 
-	// strict: the mark beside the log is written with each batch, and is not lost. In the other histories it is old or gone,
-	// as in FORMAT.md, Limits: "What was written behind the last mark". So only a log that was closed is damaged there, which
-	// has a seal, and not in the newest file, at the end of which nothing else says how far the log had come.
-	strict, closed bool
+	// strict: the mark beside the log is not lost and has all that was acknowledged, as nothing but kills ends the log, or the mark
+	// is synced with each batch. In the other histories it is old or gone, as in FORMAT.md, Limits: "What was written behind the
+	// last mark". So only a log that was closed is damaged there, which has a seal, and not in the newest file, at the end of
+	// which nothing else says how far the log had come.
+	strict, kills, closed bool
 	// hurt: something was damaged. told: a loss was reported, sometime. anybody: one of nobody knows whom, so that
 	// everybody may have a mark from then on.
 	hurt, told, anybody bool
@@ -235,7 +236,7 @@ type history struct {
 
 func newHistory(t *testing.T, seed uint64) *history {
 	h := &history{
-		t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 13)), disk: vfs.NewMem(), strict: seed%3 != 0, reached: make(map[string]int),
+		t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 13)), disk: vfs.NewMem(), strict: seed%3 != 0, kills: seed%6 > 3, reached: make(map[string]int),
 		wrote: make(map[string]map[int][]ra.UID), concerned: make(map[ra.UID]bool),
 	}
 	h.cfg = Config{Dir: "wal", FileSize: MinFileSize, MaxBatch: 1 << 20, HighWater: "HIGHWATER", Random: &seeded{rand.New(rand.NewPCG(seed, 8))}}
@@ -437,10 +438,9 @@ func (h *history) commit() {
 		h.find(ack.Writer.UID()).acked = ack.Seq
 	}
 	h.batch.Reset()
-	if h.strict {
-		h.log.note(true)
-	} else {
-		h.log.Note()
+	h.log.Note()
+	if h.strict && !h.kills {
+		h.log.noteDurably()
 	}
 	if h.rng.IntN(8) == 0 {
 		h.images = append(h.images, h.disk.Crash(vfs.CrashKept, h.rng))
@@ -536,6 +536,9 @@ func (h *history) stop() {
 // crash leaves of the disk what one of the models does.
 func (h *history) crash() {
 	model := vfs.CrashModel(h.rng.IntN(int(vfs.CrashModels)))
+	if h.kills {
+		model = vfs.CrashKept
+	}
 	h.say("crash: %v", model)
 	h.disk, h.log, h.closed = h.disk.Crash(model, h.rng), nil, false
 }

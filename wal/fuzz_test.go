@@ -142,17 +142,17 @@ func FuzzFileHeader(f *testing.F) {
 // high that one more has no place.
 func FuzzHighWater(f *testing.F) {
 	mark := highWater{log: 5, file: 3, batch: 70, id: 9}
-	good := make([]byte, block)
+	good := make([]byte, markSize)
 	mark.encode(good)
 	f.Add(good[:48])
 	mark.file = maxNumber
 	mark.encode(good)
 	f.Add(good[:48])
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) > block {
+		if len(b) > markSize {
 			return
 		}
-		one := make([]byte, block)
+		one := make([]byte, markSize)
 		copy(one, b)
 		copy(one, highWaterMagic)
 		binary.LittleEndian.PutUint32(one[8:], formatVersion)
@@ -164,7 +164,7 @@ func FuzzHighWater(f *testing.F) {
 			}
 			return
 		}
-		again := make([]byte, block)
+		again := make([]byte, markSize)
 		h.encode(again)
 		if !bytes.Equal(again[16:48], one[16:48]) || h.file >= maxNumber || h.batch+1 == 0 {
 			t.Fatalf("decoded %x, encodes as %x", one[:48], again[:48])

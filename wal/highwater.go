@@ -18,39 +18,41 @@ import (
 //
 //	0    8  "HELIOHWM"
 //	8    4  format version
-//	12   4  CRC-32C of bytes 0 to 12 and 16 to 4096
+//	12   4  CRC-32C of bytes 0 to 12 and 16 to 64
 //	16   8  id of the log, as in its files
 //	24   8  number of the newest WAL file
 //	32   8  number of a batch: all with lower numbers were durable
 //	40   8  id of the newest WAL file
-//	48      zeros
+//	48  16  zeros
 type highWater struct {
 	log, file, batch, id uint64
 }
 
 const (
 	highWaterMagic = "HELIOHWM"
-	// noteEvery is after how many batches without a pause the mark is written again. Nobody waits for that, but the next
-	// batch is late by it.
-	noteEvery = 64
+	markSize       = 64
+	gaugeSize      = 2 * block
 )
 
-// encode writes the mark into b, which is one block long.
+// markPlaces are where in the file a mark may stand: two in each block, in sectors of their own.
+var markPlaces = [2][2]int64{{0, block / 2}, {block, block + block/2}}
+
+// encode writes the mark into b, which is as long as a mark is.
 func (h *highWater) encode(b []byte) {
-	clear(b[:block])
+	clear(b[:markSize])
 	copy(b, highWaterMagic)
 	le := binary.LittleEndian
 	le.PutUint32(b[8:], formatVersion)
 	for i, v := range [...]uint64{h.log, h.file, h.batch, h.id} {
 		le.PutUint64(b[16+8*i:], v)
 	}
-	le.PutUint32(b[12:], fileChecksum(b[:block]))
+	le.PutUint32(b[12:], fileChecksum(b[:markSize]))
 }
 
 // decodeHighWater is the reverse of encode.
 func decodeHighWater(b []byte) (highWater, error) {
 	le := binary.LittleEndian
-	if len(b) != block || string(b[:8]) != highWaterMagic {
+	if len(b) != markSize || string(b[:8]) != highWaterMagic {
 		return highWater{}, corruptf("no high-water mark")
 	}
 	if want, got := le.Uint32(b[12:]), fileChecksum(b); want != got {
@@ -66,30 +68,31 @@ func decodeHighWater(b []byte) (highWater, error) {
 	return h, nil
 }
 
-// gauge is the file with the mark, in which there is room for two: one is durable while the other is written, so that a
-// write that a crash cuts costs what it was to say, and no more.
+// gauge is the file with the marks. One of its two blocks is durable while the other is written, so that a crash of the
+// system, which may tear that, costs what was written since, and no more. The two places of a block are written in turn, so that
+// a process that is killed while it writes leaves the mark before.
 type gauge struct {
 	f      vfs.File // nil if there is none, or it has failed
-	slot   int64    // which of the two is written next
-	noted  uint64   // batch of the mark that was written last
-	rolled bool     // the log has gone on to another file since
-	block  []byte
+	block  int      // which of the two is written
+	place  int      // where in it the next mark goes
+	rolled bool     // the log has gone on to another file since a mark was durable
+	mark   [markSize]byte
 }
 
 // write writes the mark. Without sync it is durable sometime, or a later one is.
 func (g *gauge) write(h highWater, sync bool) error {
-	h.encode(g.block)
-	if _, err := g.f.WriteAt(g.block, g.slot*block); err != nil {
+	h.encode(g.mark[:])
+	if _, err := g.f.WriteAt(g.mark[:], markPlaces[g.block][g.place]); err != nil {
 		return err
 	}
-	g.noted = h.batch
+	g.place = 1 - g.place
 	if !sync {
 		return nil
 	}
 	if err := g.f.Sync(); err != nil {
 		return err
 	}
-	g.slot = 1 - g.slot
+	g.block = 1 - g.block
 	return nil
 }
 
@@ -101,29 +104,33 @@ func (g *gauge) close() {
 	}
 }
 
-// Note writes down outside of the log, now and then, how far it has come: see Config.HighWater. It is to be called when
-// those have been told whom the last batch concerns, since the first time after a roll-over it takes as long as a sync.
-// What fails is tried again at the next roll-over, and costs only that the mark is older than it could be.
-func (l *Log) Note() {
-	if l.err == nil && (l.gauge.rolled || l.settled >= l.gauge.noted+noteEvery) {
-		l.note(l.gauge.rolled)
+// note writes down outside of the log how far it has come: see Config.HighWater. That is done before anybody hears of a batch, so
+// that a process which is killed then has said so. It costs no call of the system where the file is mapped into memory.
+func (l *Log) note() {
+	if g := &l.gauge; g.f != nil && g.write(l.highWater(), false) != nil {
+		g.close() // a file that has failed is not trusted any more
 	}
 }
 
-// note writes the mark, durably if sync is set.
-func (l *Log) note(sync bool) {
-	g := &l.gauge
-	if sync {
-		g.rolled = false // one attempt for each roll-over
+// Note has the mark durable that says how far the log has come, if the log has gone on to another file since it last was. It is to
+// be called when those have been told whom the last batch concerns, since it takes as long as a sync. What fails is tried
+// again after the next roll-over, and costs only that the mark is older than it could be.
+func (l *Log) Note() {
+	if l.err == nil && l.gauge.rolled {
+		l.gauge.rolled = false
+		l.noteDurably()
 	}
+}
+
+// noteDurably writes a durable mark, to a new file if the one that was there has failed.
+func (l *Log) noteDurably() {
+	g := &l.gauge
 	switch {
 	case l.cfg.HighWater == "":
-	case g.f != nil:
-		if g.write(l.highWater(), sync) != nil {
-			g.close() // a file that has failed is not trusted any more
-		}
-	case sync:
+	case g.f == nil:
 		_ = l.newGauge()
+	case g.write(l.highWater(), true) != nil:
+		g.close()
 	}
 }
 
@@ -151,7 +158,7 @@ func (l *Log) makeGauge() error {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt(make([]byte, 2*block), 0)
+	_, err = f.WriteAt(make([]byte, gaugeSize), 0)
 	if err == nil {
 		err = f.Sync()
 	}
@@ -161,7 +168,7 @@ func (l *Log) makeGauge() error {
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}
-	l.gauge = gauge{f: f, block: make([]byte, block)}
+	l.gauge = gauge{f: vfs.Map(f, gaugeSize)}
 	return nil
 }
 
@@ -170,7 +177,7 @@ func (l *Log) putGauge() error {
 	fs, g, name := l.cfg.FS, &l.gauge, l.cfg.HighWater
 	err := g.write(l.highWater(), false)
 	if err == nil {
-		g.slot = 1
+		g.block = 1
 		err = g.write(l.highWater(), true)
 	}
 	if err == nil {
@@ -196,16 +203,19 @@ func (l *Log) readHighWater() ([]highWater, error) {
 	if err != nil {
 		return nil, err
 	}
-	src := source{f: f, size: min(size, 2*block)}
+	src := source{f: f, size: min(size, gaugeSize)}
 	var found []highWater
 	cause := corruptf("high-water mark of %d bytes", size)
-	for off := int64(0); off+block <= src.size; off += block {
-		h, err := decodeHighWater(src.bytes(off, block))
+	for _, off := range slices.Concat(markPlaces[0][:], markPlaces[1][:]) {
+		if off+markSize > src.size {
+			break
+		}
+		h, err := decodeHighWater(src.bytes(off, markSize))
 		switch {
 		case errors.Is(err, errVersion):
 			return nil, err
 		case err != nil:
-			cause = errors.Join(err, src.unreadable(off, off+block))
+			cause = errors.Join(err, src.unreadable(off, off+markSize))
 		default:
 			found = append(found, h)
 		}

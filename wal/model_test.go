@@ -155,7 +155,7 @@ func (m *model) commit() {
 			m.members[a.Writer.UID()].acked = a.Seq
 		}
 		m.batch.Reset()
-		m.log.note(m.log.gauge.rolled) // as Note, every time
+		m.log.Note()
 		return nil
 	})
 }

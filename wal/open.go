@@ -235,7 +235,7 @@ func (l *Log) Close() error {
 		sealErr = l.Seal()
 	}
 	if l.err == nil {
-		l.note(true)
+		l.noteDurably()
 	}
 	l.gauge.close()
 	err := errors.Join(sealErr, l.cur.f.Close(), l.lock.Close())

@@ -20,7 +20,7 @@ type Recovery struct {
 	// Losses are the parts of the log that are damaged. All members that may have been in them carry a Mark.
 	Losses []Loss
 	// Torn says that the last batch is not whole, and void: a crash has cut it before it was acknowledged. What damages more than one
-	// bit of it, if nothing vouches for it yet, looks the same.
+	// bit of it, if nothing vouches for it yet, looks the same: after a power cut, since a process that was killed leaves a high-water mark.
 	Torn bool
 	// Quarantined are the names of the files that were moved to quarantine.
 	Quarantined []string

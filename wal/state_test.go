@@ -137,21 +137,24 @@ func TestLaterFormat(t *testing.T) {
 	if !slices.Contains(files, released) {
 		t.Fatalf("%s is not among %v", released, files)
 	}
-	both := func(b []byte) { later(b[:block]); later(b[block:headerSize]) }
-	makers := map[string]func(b []byte){
-		"both":              both,
-		"first, other lost": func(b []byte) { both(b); b[block+100]++ },
-		"other, first lost": func(b []byte) { both(b); b[100]++ },
-		"first":             func(b []byte) { later(b[:block]) },
+	makers := map[string]func(one, other []byte){
+		"both":              func(one, other []byte) { later(one); later(other) },
+		"first, other lost": func(one, other []byte) { later(one); other[40]++ },
+		"other, first lost": func(one, other []byte) { later(other); one[40]++ },
+		"first":             func(one, _ []byte) { later(one) },
 	}
 	for _, name := range slices.Concat(files, states, []string{"HIGHWATER"}) {
 		for what, makeLater := range makers {
-			if slices.Contains(states, name) {
-				makeLater = later
-			}
 			hurt := disk.Crash(vfs.CrashKept, m.rng)
 			b := whole(t, disk, name)
-			makeLater(b)
+			switch {
+			case slices.Contains(states, name):
+				later(b)
+			case name == "HIGHWATER":
+				makeLater(b[markPlaces[0][0]:][:markSize], b[markPlaces[1][0]:][:markSize])
+			default:
+				makeLater(b[:block], b[block:headerSize])
+			}
 			put(t, hurt, name, b)
 			put(t, hurt, "wal/0000000000000001.index", nil)
 			before, _ := hurt.List("wal")

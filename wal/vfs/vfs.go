@@ -111,6 +111,17 @@ func writeThenSync(f File, b []byte, off int64) error {
 	return f.Sync()
 }
 
+// Map returns f with its first n bytes, which it must have, in memory, where the system can do that: there a write is a store. It
+// costs no call of the system, whoever reads the file sees it, also when this process has been killed, and a Sync makes it
+// durable like any other. All else is as before, but f is not to be used itself any more, and nobody may close the file while
+// another one writes.
+func Map(f File, n int) File {
+	if m, ok := f.(interface{ Map(n int) File }); ok {
+		return m.Map(n)
+	}
+	return f
+}
+
 // Zero writes n zero bytes from offset off on; both are multiples of BlockSize. Afterwards and after a Sync the blocks
 // belong to the file for good: later writes to them need no space and change no metadata.
 func Zero(f File, off, n int64) error {
