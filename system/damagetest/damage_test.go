@@ -22,6 +22,8 @@ const sector = 512
 
 // damage is one change of one data directory. Its text is enough to repeat it on the same reference.
 type damage struct {
+	// Killed: it is done to what the node left when it was killed at work, and not to a log that is sealed.
+	Killed bool
 	// How is one of the words of apply, and File what it is done to.
 	How, File string
 	// At is the number of a bit for "flip", of a sector for "zero" and "garble", the new length for "cut", where a batch
@@ -34,12 +36,17 @@ type damage struct {
 
 // String returns the words that parseDamage reads.
 func (d damage) String() string {
-	return strings.TrimSpace(fmt.Sprintf("%s %s %d %s", d.How, d.File, d.At, d.Other))
+	text := strings.TrimSpace(fmt.Sprintf("%s %s %d %s", d.How, d.File, d.At, d.Other))
+	if d.Killed {
+		return "killed " + text
+	}
+	return text
 }
 
 // parseDamage is the reverse of String.
 func parseDamage(text string) (damage, error) {
 	var d damage
+	text, d.Killed = strings.CutPrefix(text, "killed ")
 	n, err := fmt.Sscan(text, &d.How, &d.File, &d.At, &d.Other)
 	if n < 3 {
 		return d, fmt.Errorf("damage %q: %w", text, err)

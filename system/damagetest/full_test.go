@@ -1,6 +1,7 @@
 package damagetest
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"path"
@@ -85,6 +86,24 @@ func TestSetBack(t *testing.T) {
 	}
 }
 
+// TestDamagesAfterKill damages the newest batches of the log of a node that was killed at work. Nothing in the log stands behind
+// them, and a crash of the system could have torn the last one; a kill leaves all that was acknowledged, and so whatever is
+// missing is noticed (I9, I10, I11, I12; F9, F10).
+func TestDamagesAfterKill(t *testing.T) {
+	for _, nodes := range []int{1, 3} {
+		t.Run(fmt.Sprint(nodes, "-nodes"), func(t *testing.T) {
+			r := referenceOf(t, nodes)
+			plan := r.afterKill(t, r.nodes[0], int64(max(*flips/20, 10)))
+			if *flips == 0 && nodes > 1 {
+				plan = thin(plan, 30)
+			}
+			campaign(t, fmt.Sprint("killed-", nodes), len(plan), func(t *testing.T, i int) []finding {
+				return []finding{r.finding(t, r.nodes[0], plan[i])}
+			})
+		})
+	}
+}
+
 // TestReplay tries one damage again.
 func TestReplay(t *testing.T) {
 	if *replay == "" {
@@ -141,6 +160,9 @@ func (r *reference) finding(t *testing.T, node ra.NodeID, d damage) finding {
 	}
 	v.problems = append(v.problems, r.bystanders(t, node, d, v.hurt)...)
 	f := finding{row: d.How + ", " + kind(d.File, newestWAL(list(t, r.disks[node]))), outcome: v.outcome}
+	if d.Killed {
+		f.row += " of a killed node"
+	}
 	if len(v.problems) > 0 {
 		f.outcome = wrong
 		f.problem = fmt.Sprintf("%s\n%s\nrepeat it with: go test ./system/damagetest -run TestReplay -v -campaign %s -replay '%d:%s:%s'",
@@ -309,6 +331,44 @@ func (r *reference) setBack(t *testing.T, node ra.NodeID) []damage {
 		}
 	}
 	return out
+}
+
+// afterKill returns the damages of what a killed node wrote last: to each sector of the newest batches, the file cut at each, the file
+// as it was before each batch, and some bits of the last batch and of the mark.
+func (r *reference) afterKill(t *testing.T, node ra.NodeID, bits int64) (out []damage) {
+	disk := r.killed[node]
+	newest := newestWAL(list(t, disk))
+	b := read(t, disk, newest)
+	ends := append(batches(b), used(b))
+	add := func(how, file string, at int64) {
+		out = append(out, damage{Killed: true, How: how, File: file, At: at})
+	}
+	for i, off := range ends[:len(ends)-1] {
+		add("earlier", newest, int64(off))
+		if i+8 < len(ends) {
+			continue
+		}
+		for at := off / sector; at < ends[i+1]/sector; at++ {
+			add("zero", newest, int64(at))
+			add("garble", newest, int64(at))
+			add("cut", newest, int64(at)*sector)
+		}
+	}
+	last := int64(ends[len(ends)-2])
+	for _, bit := range sample(8*(int64(used(b))-last), bits, 5) {
+		add("flip", newest, 8*last+bit)
+	}
+	for _, bit := range sample(8*int64(len(read(t, disk, highWater))), bits, 6) {
+		add("flip", highWater, bit)
+	}
+	return out
+}
+
+// used returns where the last batch of a WAL file ends.
+func used(b []byte) int {
+	all := batches(b)
+	last := all[len(all)-1]
+	return last + int(binary.LittleEndian.Uint64(b[last+24:]))
 }
 
 // votes returns the damages that take both copies of a vote: both tables of a batch, or both state files.

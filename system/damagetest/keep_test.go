@@ -16,8 +16,8 @@ import (
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
-// A reference is kept as a zip file: "reference.json" with nodes and states, "now/NODE/FILE", "older/NODE/FILE" and
-// "clones/NODE/FILE".
+// A reference is kept as a zip file: "reference.json" with nodes and states, "now/NODE/FILE", "killed/NODE/FILE",
+// "older/NODE/FILE" and "clones/NODE/FILE".
 
 // kept is what reference.json holds.
 type kept struct {
@@ -99,7 +99,7 @@ func (r *reference) pack(t *testing.T, file string) {
 		t.Fatal(err)
 	}
 	put("reference.json", head)
-	for prefix, disks := range map[string]map[ra.NodeID]*vfs.Mem{"now": r.disks, "older": r.older, "clones": r.clones} {
+	for prefix, disks := range r.parts() {
 		for node, disk := range disks {
 			for _, name := range list(t, disk) {
 				put(path.Join(prefix, string(node), name), read(t, disk, name))
@@ -113,6 +113,11 @@ func (r *reference) pack(t *testing.T, file string) {
 	}
 }
 
+// parts returns the disks under the names that they have in the file.
+func (r *reference) parts() map[string]map[ra.NodeID]*vfs.Mem {
+	return map[string]map[ra.NodeID]*vfs.Mem{"now": r.disks, "killed": r.killed, "older": r.older, "clones": r.clones}
+}
+
 // unpack reads what pack wrote.
 func unpack(t *testing.T, file string) *reference {
 	t.Helper()
@@ -121,8 +126,11 @@ func unpack(t *testing.T, file string) *reference {
 		t.Fatal(err)
 	}
 	defer z.Close()
-	r := &reference{disks: make(map[ra.NodeID]*vfs.Mem), older: make(map[ra.NodeID]*vfs.Mem), clones: make(map[ra.NodeID]*vfs.Mem)}
-	parts := map[string]map[ra.NodeID]*vfs.Mem{"now": r.disks, "older": r.older, "clones": r.clones}
+	r := &reference{
+		disks: make(map[ra.NodeID]*vfs.Mem), killed: make(map[ra.NodeID]*vfs.Mem),
+		older: make(map[ra.NodeID]*vfs.Mem), clones: make(map[ra.NodeID]*vfs.Mem),
+	}
+	parts := r.parts()
 	for _, f := range z.File {
 		in, err := f.Open()
 		if err != nil {
@@ -153,7 +161,7 @@ func unpack(t *testing.T, file string) *reference {
 			t.Fatal(err)
 		}
 	}
-	if len(r.clones) == 0 {
+	if len(r.clones) == 0 || len(r.killed) == 0 {
 		t.Fatalf("%s was made by an older version of the test: take another directory", file)
 	}
 	return r

@@ -62,6 +62,9 @@ func (r *reference) try(t *testing.T, node ra.NodeID, d damage, twice bool) (v v
 		for _, n := range r.nodes {
 			a.disks[n] = clone(r.disks[n])
 		}
+		if d.Killed {
+			a.disks[node] = clone(r.killed[node])
+		}
 		d.apply(t, a.disks[node], r, node)
 		for name, want := range r.want {
 			a.want[name] = want

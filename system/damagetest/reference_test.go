@@ -27,6 +27,9 @@ import (
 type reference struct {
 	nodes []ra.NodeID
 	disks map[ra.NodeID]*vfs.Mem
+	// killed is what the disks held a little earlier, right after the last acknowledgement, when the logs were not sealed yet:
+	// what a process leaves that is killed at work.
+	killed map[ra.NodeID]*vfs.Mem
 	// older is what the disks held some time before. The cluster "late" began after that.
 	older map[ra.NodeID]*vfs.Mem
 	// clones are what became of a copy of the disks of that time that was opened too, and went on in its own way.
@@ -112,6 +115,7 @@ func (b *builder) build() {
 	b.do(job{"twin-a", opSnapshot, 1, 50}, job{"twin-b", opSnapshot, 1, 50})
 	b.do(job{"twin-a", opCount, 3, 100}, job{"twin-b", opCount, 3, 90}, job{"late", opCount, 20, 100})
 	b.do(job{"tiny", opCount, 2, 20}, job{"many", opCount, 20, 30})
+	b.ref.killed = b.imagesNow()
 	b.ref.disks = b.images()
 	for _, fs := range b.fs {
 		fs.Heal()
@@ -279,6 +283,11 @@ func (b *builder) litter() {
 // images copies the disks once all is durable and the log is sealed.
 func (b *builder) images() map[ra.NodeID]*vfs.Mem {
 	time.Sleep(time.Second)
+	return b.imagesNow()
+}
+
+// imagesNow copies the disks once nothing is under way.
+func (b *builder) imagesNow() map[ra.NodeID]*vfs.Mem {
 	synctest.Wait()
 	out := make(map[ra.NodeID]*vfs.Mem)
 	for name, fs := range b.ref.disks {
