@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -287,6 +289,61 @@ func TestLostAfterKill(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestLostAfterKillOnDisk does that with real files, where the mark is mapped into memory: what another process finds in them while
+// this one still has them open is what a kill leaves.
+func TestLostAfterKillOnDisk(t *testing.T) {
+	dir := t.TempDir()
+	v, err := vfs.OpenOS(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	m := newModel(t, v, 1)
+	m.open()
+	m.register("a")
+	m.commit()
+	for range 20 {
+		start := m.log.cur.off
+		m.add("a", 1, 0, 3, 2000)
+		m.commit()
+		for _, wiped := range []bool{false, true} {
+			left := load(t, dir)
+			if end := m.log.cur.off; wiped && start < end { // not the first of a new file
+				overwrite(t, left, "wal/"+fileName(m.log.cur.header.seq), start, end-start, false, m.rng)
+			} else if wiped {
+				continue
+			}
+			again := *m
+			if got := again.reopen(left, fmt.Sprintf("batch at %d, wiped %v", start, wiped), false); got.lost != wiped {
+				t.Fatalf("batch at %d, wiped %v: %+v", start, wiped, got)
+			}
+		}
+	}
+	m.try(func() error { return m.log.Close() })
+	if m.err != nil {
+		t.Fatal(m.err)
+	}
+}
+
+// load copies what another process finds in a directory now.
+func load(t *testing.T, dir string) *vfs.Mem {
+	t.Helper()
+	disk := vfs.NewMem()
+	err := filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
+		at, _ := filepath.Rel(dir, name)
+		if at = filepath.ToSlash(at); err != nil || e.IsDir() {
+			return errors.Join(err, disk.MkdirAll(at))
+		}
+		b, err := os.ReadFile(name)
+		put(t, disk, at, b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return disk
 }
 
 // TestMarkFails has the mark fail while the log runs: the log goes on, what the mark says stays true, and after the next

@@ -41,7 +41,7 @@ func parseOptions(args []string) (options, error) {
 	flags.DurationVar(&o.run.WarmUp, "warmup", 5*time.Second, "load before each measurement, until new nodes have zeroed the files of their logs")
 	flags.DurationVar(&o.run.Duration, "duration", 3*time.Second, "length of each measurement")
 	flags.IntVar(&o.run.Clients, "clients", 0, "goroutines that propose (0: one for each processor)")
-	flags.StringVar(&o.run.Dir, "data", "", "directory on the disk to be measured (default: for temporary files)")
+	flags.StringVar(&o.run.Dir, "data", "", "directory on the disk to be measured, which is made if need be (default: for temporary files)")
 	flags.BoolVar(&o.json, "json", false, "print one JSON object a line instead of a table")
 	flags.BoolVar(&o.verify, "verify-sync", false, "count system calls with strace instead of measuring")
 	flags.StringVar(&o.one, "one", "", "measure this rival once, at the first point, in this process; print JSON")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ func TestMain(m *testing.M) {
 
 // testOptions measures for a blink.
 func testOptions(t *testing.T) options {
-	o, err := parseOptions([]string{"-rivals", "etcd,heliopolis,hashicorp", "-points", "1x4", "-repeat", "1", "-data", t.TempDir()})
+	o, err := parseOptions([]string{"-rivals", "etcd,heliopolis,hashicorp", "-points", "1x4", "-repeat", "1", "-data", filepath.Join(t.TempDir(), "made")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ type Options struct {
 	Duration time.Duration
 	// Clients is the number of goroutines that propose; default GOMAXPROCS, at most one a cluster.
 	Clients int
-	// Dir is an existing directory on the disk to be measured; each measurement makes its own directory in it and
+	// Dir is a directory on the disk to be measured, which is made if need be; each measurement makes its own directory in it and
 	// removes it; default the system's directory for temporary files.
 	Dir string
 }
@@ -90,6 +90,11 @@ func Run(name string, point Point, opts Options) (Result, error) {
 	rival, err := New(name)
 	if err != nil {
 		return Result{}, err
+	}
+	if opts.Dir != "" {
+		if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
+			return Result{}, err
+		}
 	}
 	dir, err := os.MkdirTemp(opts.Dir, "compare-")
 	if err != nil {
