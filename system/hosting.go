@@ -195,6 +195,7 @@ func (n *Node) load(ctx context.Context, r *record) (*process, error) {
 		Store: p, Net: p, Timer: p, Batch: p, Host: (*host)(p),
 		Scratch:    &round.scratch,
 		Observer:   p.observer(),
+		Tally:      &r.tally,
 		ChunkBytes: n.cfg.Limits.ChunkBytes,
 	}
 	if err := n.loadServer(ctx, r, &cfg); err != nil {
@@ -207,6 +208,7 @@ func (n *Node) load(ctx context.Context, r *record) (*process, error) {
 	if p.server, err = n.makeServer(r, &cfg); err != nil {
 		return nil, fmt.Errorf("system: start member %s: %w", r.id.Name, err)
 	}
+	r.tally.Add(ra.CountStarts, 1)
 	p.told.Applied = p.server.Status().Applied // what was replayed took no time
 	p.entry = n.board.join(n, r.reg.cluster, r.reg.machine, idsOf(p.server.Configuration().Members))
 	return p, nil

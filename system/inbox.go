@@ -98,6 +98,7 @@ func (p *process) written(seq uint64, r *round, ws *actor.Wakeups) {
 	}
 	to := p.promise.to
 	p.ref.Release()
+	p.rec.tally.Add(ra.CountMessagesSent, 1)
 	l.slot, l.fromSlot, l.fromSpawn = to.slot, p.rec.slot, p.spawn
 	r.send(r.to(to.node), l)
 }

@@ -205,6 +205,7 @@ func (p *process) takeLetters(l *letter) {
 	for ; l != nil; l = l.next {
 		p.peers.learn(p.round, l)
 		p.lives(l.From)
+		p.rec.tally.Add(ra.CountMessagesReceived, 1)
 		p.server.Step(&l.Message)
 	}
 }

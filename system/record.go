@@ -35,6 +35,7 @@ type record struct {
 	// farewell is what the member is wished to do when it stops; nil: nothing.
 	farewell atomic.Pointer[farewell]
 	work     sync.WaitGroup // in the background
+	tally    ra.Tally
 
 	// accepted and refused are guarded by the log's mailbox lock. refused: the member is to be told when there is room.
 	accepted accepted

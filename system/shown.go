@@ -24,6 +24,9 @@ func (s *shown) update(server *member.Server) {
 
 // Metrics are a member's key numbers. They are read one after the other, not at one instant.
 type Metrics struct {
+	// Counts is what the member has counted, each from the moment on that its node was opened or it came to that, through all its
+	// starts: Counts[ra.CountElections], for example (MET-01).
+	Counts ra.Counts
 	// Running: the member's process lives; the rest is zero otherwise.
 	Running bool
 	Role    ra.Role
@@ -44,15 +47,15 @@ type Metrics struct {
 func (r *record) metrics() Metrics {
 	p := r.proc.Load()
 	if p == nil {
-		return Metrics{}
+		return Metrics{Counts: r.tally.Counts()}
 	}
 	ordered, last := r.node.wal.lastOf(r)
 	if r.durable.Load() < ordered {
 		last = min(last, ra.Index(p.shown.written.Load()))
 	}
 	return Metrics{
-		Running: true,
-		Role:    ra.Role(p.shown.role.Load()), Term: ra.Term(p.shown.term.Load()),
+		Running: true, Counts: r.tally.Counts(),
+		Role: ra.Role(p.shown.role.Load()), Term: ra.Term(p.shown.term.Load()),
 		Commit: ra.Index(p.shown.commit.Load()), Applied: ra.Index(p.shown.applied.Load()),
 		Last: r.log.Last(), Written: last, Snapshot: r.log.Snapshot().Index,
 		Latency:    time.Duration(p.shown.latency.Load()) * time.Millisecond,

@@ -47,6 +47,7 @@ func (p *process) Send(*raft.Message) {
 	}
 	l.slot = to.slot
 	l.fromSlot, l.fromSpawn = p.rec.slot, p.spawn
+	p.rec.tally.Add(ra.CountMessagesSent, 1)
 	p.round.write(to, l)
 }
 

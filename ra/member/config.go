@@ -184,6 +184,8 @@ type Config struct {
 	Policy  snapshot.Policy
 
 	Observer Observer
+	// Tally is where the member counts what it does; nil: nobody wants to know. It outlives the Server.
+	Tally *ra.Tally
 	// MaxAppendBytes bounds the entries of one message; one entry always fits. 0 means 1 MiB.
 	MaxAppendBytes int
 	// MaxHeld bounds the commands and queries that wait for a leader to be known, and the queries that wait for their
@@ -199,7 +201,7 @@ func (c *Config) settings() settings {
 		Raft: c.Raft, ID: c.ID, Cluster: c.Cluster, Origin: snapshot.Origin(c.Initial), Factory: c.Factory, InitialVersion: c.InitialVersion,
 		Log: c.Log, Store: c.Store, Net: c.Net, Timer: c.Timer, Snapshots: c.Snapshots, Background: c.Background,
 		Host: c.Host, Scratch: c.Scratch, Policy: c.Policy, Observer: c.Observer,
-		Batch: c.Batch, MaxAppendBytes: orElse(c.MaxAppendBytes, 1<<20), MaxHeld: orElse(c.MaxHeld, 4096), ChunkBytes: orElse(c.ChunkBytes, 1<<20),
+		Tally: c.Tally, Batch: c.Batch, MaxAppendBytes: orElse(c.MaxAppendBytes, 1<<20), MaxHeld: orElse(c.MaxHeld, 4096), ChunkBytes: orElse(c.ChunkBytes, 1<<20),
 	}
 	if s.Host == nil {
 		s.Host = nowhere{}

@@ -150,7 +150,17 @@ func (s *Server) sendMessage(e *machine.Effect) {
 	if e.Options&machine.AsCast != 0 {
 		message = machine.Cast{Message: message}
 	}
-	_ = s.cfg.Host.Send(e.PID, message)
+	_ = s.sendTo(e.PID, message)
+}
+
+// sendTo sends a message to a process.
+func (s *Server) sendTo(to ra.PID, message any) error {
+	s.count(ra.CountSends, 1)
+	err := s.cfg.Host.Send(to, message)
+	if err != nil {
+		s.count(ra.CountSendsLost, 1)
+	}
+	return err
 }
 
 // lateResult returns the result that a deferred reply stands for (EFF-29). One that comes from no entry, but from a tick or

@@ -90,6 +90,7 @@ type settings struct {
 	Scratch        *Scratch
 	Policy         snapshot.Policy
 	Observer       Observer
+	Tally          *ra.Tally
 	MaxAppendBytes int
 	MaxHeld        int
 	ChunkBytes     int
@@ -158,6 +159,13 @@ func (s *Server) Step(m *raft.Message) raft.Result {
 		s.noteTimeout()
 	}
 	return s.core.Step(m)
+}
+
+// count counts what the member has done.
+func (s *Server) count(c ra.Counter, n int) {
+	if s.cfg.Tally != nil {
+		s.cfg.Tally.Add(c, n)
+	}
 }
 
 // stepOwn steps a message of the member's own making, which the core does not keep, without allocating it.

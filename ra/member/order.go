@@ -83,6 +83,7 @@ func (s *Server) storeOrder(o *raft.Orders) {
 	op := &s.scratch.op
 	*op = wal.Op{Truncate: o.Truncate, Entries: o.Append, Repaired: o.Repaired}
 	if o.SaveState {
+		s.count(ra.CountTermsAndVotes, 1)
 		op.State = &o.State
 	}
 	s.order(op, false)

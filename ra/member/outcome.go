@@ -84,7 +84,7 @@ func (s *Server) answerTo(to machine.Caller, r Result) {
 
 // sendEvent sends an event that names this member.
 func (s *Server) sendEvent(to ra.PID, body any) error {
-	return s.cfg.Host.Send(to, ra.Event{From: s.cfg.ID, Body: body})
+	return s.sendTo(to, ra.Event{From: s.cfg.ID, Body: body})
 }
 
 // maxUnsent bounds the notifications of a member that could not be sent yet, in commands.

@@ -74,10 +74,13 @@ func (s *Server) proposeCommands() {
 
 // accepted notes who waits for commands that are in the log now, from an index on.
 func (s *Server) accepted(commands []Command, first ra.Index) {
-	term := s.core.Term()
+	term, own := s.core.Term(), 0
 	for i := range commands {
 		c := &commands[i]
 		index := first + ra.Index(i)
+		if c.own {
+			own++
+		}
 		if c.kind() == ra.KindDelete {
 			s.needRare().end.proposed = term
 		}
@@ -88,6 +91,7 @@ func (s *Server) accepted(commands []Command, first ra.Index) {
 			s.waitFor(index, term, c.Caller)
 		}
 	}
+	s.count(ra.CountCommands, len(commands)-own)
 }
 
 // waitFor notes who waits for an entry that this member, as the leader, has appended.

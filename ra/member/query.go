@@ -82,6 +82,7 @@ func (s *Server) answerQueries(o *raft.Orders) {
 		case s.status.Applied < o.Commit, s.deleting != 0: // a cluster that was started since knows more
 			done(q.caller, Result{Leader: o.Leader, Err: s.behind()})
 		default:
+			s.count(ra.CountConsistentQueries, 1)
 			s.answer(q.question, q.caller)
 		}
 	}
@@ -184,6 +185,7 @@ func (s *Server) answerLocal(q *query) {
 			return
 		}
 	}
+	s.count(ra.CountLocalQueries, 1)
 	s.answer(q.question, q.caller)
 }
 

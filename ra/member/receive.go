@@ -233,6 +233,7 @@ func (s *Server) install(r *reception, o *raft.SnapshotOrder) {
 	if Position(s.core.Status().Snapshot) != p {
 		return // the core has gone on to something else
 	}
+	s.count(ra.CountSnapshotsInstalled, 1)
 	old := s.present()
 	s.waiting.skipped(p.Index, p.Term, errInstalled)
 	s.dropHint()

@@ -13,6 +13,7 @@ import (
 func (s *Server) become(o *raft.Orders) {
 	leads := o.Leader == s.cfg.Raft.Self || o.Removed
 	again := leads && s.ledTerm != o.Term
+	s.countElection(o, again)
 	if s.leading && (!leads || again) {
 		s.endLeadership()
 	}
@@ -22,6 +23,20 @@ func (s *Server) become(o *raft.Orders) {
 	}
 	if role := s.role(o.Role); role != s.entered || again && role == ra.Leader {
 		s.enter(role)
+	}
+}
+
+// countElection counts what an election has come to. One that the member wins at once, alone in its cluster, is one, too.
+func (s *Server) countElection(o *raft.Orders, elected bool) {
+	stood := s.status.Role == ra.Candidate && s.status.Term == o.Term
+	switch {
+	case o.Role == ra.PreVote && s.status.Role != ra.PreVote:
+		s.count(ra.CountPreVotes, 1)
+	case (o.Role == ra.Candidate || elected) && !stood:
+		s.count(ra.CountElections, 1)
+	}
+	if elected {
+		s.count(ra.CountLeaderships, 1)
 	}
 }
 

@@ -258,6 +258,9 @@ func (s *Server) sendReady() {
 			entries := m.Entries[:0]
 			*m = s.snaps.ready[i]
 			m.Entries = entries
+			if m.Kind == raft.InstallSnapshot && m.Done {
+				s.count(ra.CountSnapshotsSent, 1)
+			}
 			s.cfg.Net.Send(m)
 		}
 	}

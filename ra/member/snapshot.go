@@ -304,6 +304,7 @@ func (s *Server) written(w *writing) {
 	case w.err != nil:
 		s.untaken(w.meta.Index, w.err)
 	case w.checkpoint:
+		s.count(ra.CountCheckpoints, 1)
 		s.snaps.checkpoint = max(s.snaps.checkpoint, w.info.Index)
 	default:
 		s.inPlace(w.info)
@@ -324,6 +325,7 @@ func (s *Server) inPlace(info snapshot.Info) {
 	if info.Index <= s.snaps.last.Index {
 		return // a snapshot of the leader came first
 	}
+	s.count(ra.CountSnapshots, 1)
 	s.snaps.last, s.snaps.patience, s.snaps.unfit = info, 0, false
 	if m, known, err := s.momentAt(info.Index); known && err == nil {
 		s.snaps.past.forget(info.Index, m)
