@@ -11,7 +11,7 @@ import (
 	"github.com/heliopolis-raft/heliopolis/ra/raft"
 )
 
-// API-15, QRY-10, QRY-16: the overview has the clusters of the node, also those that do not run, and their leaders.
+// API-15, QRY-10, QRY-16, QRY-17: the overview has the clusters of the node, also those that do not run, and their leaders.
 func TestOverview(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 2, nil)
@@ -27,11 +27,15 @@ func TestOverview(t *testing.T) {
 		if m := o.Clusters[0].Here[leader]; !m.Running || m.Role != ra.Leader || m.Applied < index || m.Last < index {
 			t.Errorf("metrics %+v", m)
 		}
+		if m, core := o.Clusters[0].Here[leader], w.overview(c).Core; m.UID == "" || m.UID != core.UID {
+			t.Errorf("uid %s, %+v", m.UID, core)
+		}
 		w.close("n2")
 		w.config = func(c *Config) { c.NoAutoStart = true }
 		n2 := w.open("n2")
 		o = n2.Overview()
-		if len(o.Clusters) != 2 || o.Clusters[1].Name != "b" || o.Clusters[1].Here[ra.ServerID{Name: "b", Node: "n2"}].Running {
+		if len(o.Clusters) != 2 || o.Clusters[1].Name != "b" || o.Clusters[1].Here[ra.ServerID{Name: "b", Node: "n2"}].Running ||
+			o.Clusters[1].Here[ra.ServerID{Name: "b", Node: "n2"}].UID == "" {
 			t.Fatalf("not started: %+v", o)
 		}
 		if err := w.on("n2", "b").Restart(w.ctx()); err != nil {

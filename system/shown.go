@@ -24,6 +24,8 @@ func (s *shown) update(server *member.Server) {
 
 // Metrics are a member's key numbers. They are read one after the other, not at one instant.
 type Metrics struct {
+	// UID is what the member is called on the disk: unique, and never used again, unlike its name (ID-02).
+	UID ra.UID
 	// Counts is what the member has counted, each from the moment on that its node was opened or it came to that, through all its
 	// starts: Counts[ra.CountElections], for example (MET-01).
 	Counts ra.Counts
@@ -47,14 +49,14 @@ type Metrics struct {
 func (r *record) metrics() Metrics {
 	p := r.proc.Load()
 	if p == nil {
-		return Metrics{Counts: r.tally.Counts()}
+		return Metrics{UID: r.uid, Counts: r.tally.Counts()}
 	}
 	ordered, last := r.node.wal.lastOf(r)
 	if r.durable.Load() < ordered {
 		last = min(last, ra.Index(p.shown.written.Load()))
 	}
 	return Metrics{
-		Running: true, Counts: r.tally.Counts(),
+		UID: r.uid, Counts: r.tally.Counts(), Running: true,
 		Role: ra.Role(p.shown.role.Load()), Term: ra.Term(p.shown.term.Load()),
 		Commit: ra.Index(p.shown.commit.Load()), Applied: ra.Index(p.shown.applied.Load()),
 		Last: r.log.Last(), Written: last, Snapshot: r.log.Snapshot().Index,

@@ -110,7 +110,7 @@ func TestMetricsOfOtherNodes(t *testing.T) {
 		if err := there.Stop(w.ctx()); err != nil {
 			t.Fatal(err)
 		}
-		if far, err = there.Metrics(w.ctx()); err != nil || far != (Metrics{Counts: near.Counts}) {
+		if far, err = there.Metrics(w.ctx()); err != nil || far != (Metrics{UID: near.UID, Counts: near.Counts}) {
 			t.Errorf("of a member that is stopped: %+v, %v", far, err)
 		}
 		_, err = w.n(1).Member(ra.ServerID{Name: "z", Node: "n2"}).Metrics(w.ctx())

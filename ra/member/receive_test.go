@@ -1,6 +1,7 @@
 package member
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/heliopolis-raft/heliopolis/machine"
@@ -106,6 +107,48 @@ func TestLaggingMemberIsCaughtUp(t *testing.T) {
 	r.tick(2)
 	a.propose(3)
 	r.tick(2)
+	r.check("a", "b", "c")
+}
+
+// lastWord keeps the result of a call.
+type lastWord struct{ Result }
+
+func (h *lastWord) Done(r Result) { h.Result = r }
+
+// FSM-06: a member that receives a snapshot answers local queries from the state that it has, and calls of the aux handler; commands
+// are told who leads. With the last chunk it answers from the new state.
+func TestAnswersWhileReceiving(t *testing.T) {
+	r := laggingBehind(t, 20)
+	c := r.node("c")
+	r.withAux = true
+	c.crash(vfs.CrashKept)
+	c.start()
+	ask := func() (query, aux lastWord) {
+		c.server.LocalQuery(nil, Condition{}, false, &query)
+		c.server.AuxCall("role", machine.Caller{}, &aux)
+		return query, aux
+	}
+	received := 0
+	r.receive(func(*rigNode) bool {
+		if c.server.Status().Role == ra.ReceiveSnapshot {
+			received++
+		}
+		return received == 3
+	})
+	if query, aux := ask(); query.Err != nil || query.Reply != 20 || query.Index != 21 || aux.Err != nil || aux.Reply != ra.ReceiveSnapshot {
+		t.Errorf("while it receives: %+v, %+v", query, aux)
+	}
+	var command lastWord
+	c.server.Command(Command{Proposal: raft.NewProposal(ra.KindCommand, 0, make([]byte, rigPayload)), Caller: &command})
+	c.server.Flush()
+	var not *ra.NotLeaderError
+	if !errors.As(command.Err, &not) || not.Leader.Node != "a" {
+		t.Errorf("a command: %+v", command)
+	}
+	r.tick(3)
+	if query, aux := ask(); query.Reply != 205 || aux.Reply != ra.Follower {
+		t.Errorf("afterwards: %+v, %+v", query, aux)
+	}
 	r.check("a", "b", "c")
 }
 

@@ -32,6 +32,7 @@ type rig struct {
 	arriving func(m *raft.Message)
 	policy   snapshot.Policy
 	version  machine.Version
+	withAux  bool
 	// code is the highest version that the members' code knows, if it is above version.
 	code machine.Version
 	// onApply is what the machines do beside counting.
@@ -444,6 +445,24 @@ func (l *ledger) SnapshotInstalled(change machine.SnapshotChange, fx *machine.Ef
 }
 
 func (l *ledger) EnterState(ra.Role, *machine.Effects) { l.node.machine = l }
+
+// Query answers how many commands were applied.
+func (l *ledger) Query(machine.QueryContext, any) (any, error) { return len(l.ids), nil }
+
+// InitAux has an aux handler only where a test wants one: it answers calls with its member's role.
+func (l *ledger) InitAux(machine.Init) machine.AuxHandler {
+	if !l.node.withAux {
+		return nil
+	}
+	return l
+}
+
+func (l *ledger) HandleAux(v machine.AuxView, e machine.AuxEvent, _ *machine.Effects) any {
+	if e.Kind != machine.AuxCall {
+		return nil
+	}
+	return v.Status().Role
+}
 
 func (l *ledger) Snapshot() (machine.Capture, error) {
 	if f := l.node.onSnapshot; f != nil {
