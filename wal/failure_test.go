@@ -178,6 +178,64 @@ func TestBatchWaitsForSpace(t *testing.T) {
 	m.verify(m.open(), "after a batch that waited")
 }
 
+// TestNoSpaceForAName: on some file systems a full disk shows only when the next file is to have its name. The batch waits as on any
+// full disk, in the old file all goes on, and what is acknowledged then is there. If it is not certain that the next file does not
+// have the name nothing more may be written to the old one (I10; F7).
+func TestNoSpaceForAName(t *testing.T) {
+	for _, fault := range []vfs.Fault{
+		{Op: vfs.OpRename, Name: "*.wal", Err: syscall.ENOSPC, Times: 2},
+		{Op: vfs.OpRename, Name: "*.wal", Err: syscall.ENOSPC, Times: 5},
+		{Op: vfs.OpSyncDir, Err: syscall.ENOSPC, Times: 2},
+		{Op: vfs.OpRename, Name: "*.wal", Err: syscall.EIO, Times: 2},
+	} {
+		what := fmt.Sprintf("%s %v %d times", fault.Op, fault.Err, fault.Times)
+		m, faulty, disk := failing(t, 1)
+		m.open()
+		m.register("a")
+		m.register("b")
+		m.commit()
+		m.try(m.log.Reserve)
+		faulty.Inject(fault)
+		m.add("a", 1, 0, 2, 60<<10)
+		err := m.log.Commit(m.batch)
+		if fault.Op == vfs.OpRename && fault.Err == syscall.ENOSPC {
+			if !errors.Is(err, ra.ErrDiskFull) {
+				t.Fatalf("%s: commit: %v", what, err)
+			}
+			if last := m.lastAfterCrash(disk, what); last != 0 {
+				t.Errorf("%s: %d entries that are not acknowledged", what, last)
+			}
+			for errors.Is(err, ra.ErrDiskFull) {
+				err = m.log.Commit(m.batch)
+			}
+			if last := m.lastAfterCrash(disk, what); err != nil || last != 2 {
+				t.Errorf("%s: %d entries are there, commit: %v", what, last, err)
+			}
+			continue
+		}
+		if !errors.Is(err, ra.ErrStorageFailed) {
+			t.Errorf("%s: commit: %v", what, err)
+		}
+		m.lastAfterCrash(disk, what)
+	}
+}
+
+// lastAfterCrash opens what a crash leaves, and returns the last index of "a". Nothing is to be lost.
+func (m *model) lastAfterCrash(disk *vfs.Mem, what string) ra.Index {
+	m.tb.Helper()
+	cfg := m.cfg
+	cfg.FS = disk.Crash(vfs.CrashLost, m.rng)
+	l, out, err := Open(cfg)
+	if err != nil {
+		m.tb.Fatalf("%s: %v", what, err)
+	}
+	defer l.Close()
+	if len(out.Losses) > 0 || len(out.Members) != 2 || out.Members[0].Mark.What != 0 {
+		m.tb.Errorf("%s: %+v", what, out)
+	}
+	return out.Members[0].Writer.Last()
+}
+
 func TestTwoOpens(t *testing.T) {
 	m, _, _ := failing(t, 1)
 	m.open()

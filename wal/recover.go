@@ -310,10 +310,7 @@ func (r *recovery) readFiles() error {
 	}
 	headers := r.headers
 	r.next = max(r.next, r.floor.batch)
-	highest := r.floor.file
-	if n := len(r.inv.files); n > 0 {
-		highest = max(highest, r.inv.files[n-1])
-	}
+	highest := r.highest()
 	from := r.last.seq + 1
 	if r.replay.state == nil && len(headers) > 0 {
 		from = r.firstWithoutState()
@@ -384,15 +381,16 @@ func (r *recovery) readHeaders() error {
 
 // sortFiles leaves in headers those of the files that are needed. Files that have none, or another file's or log's, go to
 // quarantine. A released file is dispensable whatever a crash made of it while it was recycled, but not if it is another
-// log's: who knows where it is missed.
+// log's, or one that this log misses: who knows who puts it back.
 func (r *recovery) sortFiles() error {
+	highest := r.highest()
 	r.expel()
 	r.fork()
 	for _, seq := range r.inv.files {
 		h, err := r.headers[seq], r.bad[seq]
 		wrong := errors.Is(err, ra.ErrCorrupt) || h != nil && h.seq != seq
 		switch {
-		case errors.Is(err, errStranger) || errors.Is(err, errFork) || wrong && seq > r.l.states.released:
+		case errors.Is(err, errStranger) || errors.Is(err, errFork) || wrong && (seq > r.l.states.released || r.missed(h, highest)):
 			delete(r.headers, seq)
 			r.condemn(fileName(seq))
 		case seq <= r.l.states.released:
@@ -403,6 +401,21 @@ func (r *recovery) sortFiles() error {
 		}
 	}
 	return nil
+}
+
+// highest returns the number of the newest WAL file that there was, as far as anything tells.
+func (r *recovery) highest() uint64 {
+	highest := r.floor.file
+	if n := len(r.inv.files); n > 0 {
+		highest = max(highest, r.inv.files[n-1])
+	}
+	return highest
+}
+
+// missed reports whether what lies under the name of a released file is one that is not released, and is not where it should be. What
+// was being recycled when a crash came is there under its new name, too, or has a higher number than any that there was.
+func (r *recovery) missed(h *fileHeader, highest uint64) bool {
+	return h != nil && h.seq > r.l.states.released && h.seq <= highest && r.own(h.seq) == nil
 }
 
 // expel makes strangers of files of which a sound header says that they have another number, or are another log's: copies that

@@ -57,20 +57,24 @@ func (l *Log) admit(b *Batch, n int) error {
 // roll goes on in the next file, which has room for a batch of need bytes. The batch is still unwritten: if there is no
 // space for another file that is reported as ra.ErrDiskFull, and nothing has changed.
 func (l *Log) roll(need int64) error {
-	if err := l.reserve(headerSize + need + block + l.cfg.emergencyRoom()); err != nil {
-		if vfs.IsFull(err) {
-			l.room.full.Store(true)
-			return fmt.Errorf("%w: %w", ra.ErrDiskFull, err)
-		}
-		return l.fail(err)
+	err, old := l.reserve(headerSize+need+block+l.cfg.emergencyRoom()), l.cur
+	if err == nil {
+		err = l.rollOver(need)
 	}
-	old := l.cur
-	if err := l.rollOver(need); err != nil {
-		return l.fail(err)
+	switch {
+	case err == nil:
+		l.finish(old)
+		return nil
+	case vfs.IsFull(err) && !errors.Is(err, errBegun): // some file systems need space for a name, too
+		l.room.full.Store(true)
+		return fmt.Errorf("%w: %w", ra.ErrDiskFull, err)
 	}
-	l.finish(old)
-	return nil
+	return l.fail(err)
 }
+
+// errBegun says that a file may have its name that was not begun to the end. As its header says where the one before it ends,
+// nothing more may be written there.
+var errBegun = errors.New("wal: the next file may be there")
 
 // rollOver closes the current file where it was last confirmed and begins the next one, whose header says where that
 // was, and which has room for a batch of need bytes. What was written to the old file beyond is void from the moment on
@@ -82,10 +86,10 @@ func (l *Log) rollOver(need int64) error {
 	next, err := l.begin(h, need)
 	if err != nil {
 		// The spare may have been bad: once more, with another one.
-		next, err = l.begin(h, need)
-	}
-	if err != nil {
-		return err
+		first := err
+		if next, err = l.begin(h, need); err != nil {
+			return errors.Join(first, err)
+		}
 	}
 	l.retire(l.cur)
 	l.cur, l.sealed, l.firstEnd, l.gauge.rolled = next, false, 0, true
@@ -160,10 +164,17 @@ func (l *Log) christen(f *file, name string, first []*Batch) error {
 			return err
 		}
 	}
-	if err := l.cfg.FS.Rename(l.path(name), l.path(fileName(f.header.seq))); err != nil {
+	err := l.cfg.FS.Rename(l.path(name), l.path(fileName(f.header.seq)))
+	if vfs.IsFull(err) { // then it did not happen
 		return err
 	}
-	return l.cfg.FS.SyncDir(l.cfg.Dir)
+	if err == nil {
+		err = l.cfg.FS.SyncDir(l.cfg.Dir)
+	}
+	if err != nil {
+		return errors.Join(errBegun, err)
+	}
+	return nil
 }
 
 // retire hands a file that is no longer written to those who wait for it.

@@ -189,6 +189,46 @@ func (m *model) quarantined(t *testing.T, disk *vfs.Mem, name string) bool {
 	return slices.Contains(names, name)
 }
 
+// TestChangesPlacesWithReleased has the newest file change places with one that is released and still there, or lay over it. Who
+// puts them back must find it: it is kept (I11; F10).
+func TestChangesPlacesWithReleased(t *testing.T) {
+	for _, mark := range []string{"HIGHWATER", ""} {
+		for _, swapped := range []bool{true, false} {
+			disk := vfs.NewMem()
+			m := newModel(t, disk, 6)
+			m.cfg.HighWater = mark
+			m.open()
+			for _, uid := range []ra.UID{"a", "b"} {
+				m.register(uid)
+				m.commit()
+				m.try(func() error { return m.log.roll(block) })
+			}
+			m.release()
+			m.add("a", 1, 0, 3, 100)
+			m.commit()
+			if m.err != nil {
+				t.Fatal(m.err)
+			}
+			released, newest := "wal/"+fileName(1), "wal/"+fileName(3)
+			hurt := disk.Crash(vfs.CrashKept, m.rng)
+			one, other := whole(t, hurt, released), whole(t, hurt, newest)
+			put(t, hurt, released, other)
+			if swapped {
+				put(t, hurt, newest, one)
+			} else {
+				remove(t, hurt, newest)
+			}
+			what := fmt.Sprintf("swapped %v, mark %q", swapped, mark)
+			if got := m.reopen(hurt, what, false); mark != "" && !got.lost {
+				t.Errorf("%s: %+v", what, got)
+			}
+			if !m.quarantined(t, hurt, fileName(1)) || !bytes.Equal(whole(t, hurt, "wal/quarantine/"+fileName(1)), other) {
+				t.Errorf("%s: it is gone", what)
+			}
+		}
+	}
+}
+
 // TestShortFileIsKept cuts the newest file where its last batch ends. Whether there was more nobody knows: that is a loss,
 // and the file is kept (I11; F10).
 func TestShortFileIsKept(t *testing.T) {
