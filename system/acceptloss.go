@@ -54,7 +54,25 @@ func (n *Node) AcceptLoss(ctx context.Context, cluster string) error {
 	return errors.Join(failed...)
 }
 
-// ErrNothingLost says that AcceptLoss found nothing to accept.
+// AcceptUnaccounted accepts that members may have been in what is lost of the node's log, of which nothing else tells any more
+// (Report.Unaccounted). It is for when nobody misses any, or whoever was missed was started anew: from then on a name that the
+// node does not know is an unknown one, and Node.StartOrRestartCluster takes it for new. Members that are known, damaged or not,
+// are not concerned. It fails with ErrNothingLost if there is nothing to accept, and may be called again if it fails otherwise.
+func (n *Node) AcceptUnaccounted(ctx context.Context) error {
+	if err := n.mayBegin(ctx); err != nil {
+		return err
+	}
+	if !n.unaccounted.Load() {
+		return fmt.Errorf("%w that nobody accounts for", ErrNothingLost)
+	}
+	if err := n.log.AcceptUnaccounted(); err != nil {
+		return err
+	}
+	n.unaccounted.Store(false)
+	return nil
+}
+
+// ErrNothingLost says that there is nothing to accept.
 var ErrNothingLost = errors.New("system: no member has lost anything")
 
 // mayBegin returns why a call that stops a member and changes it must not even begin.

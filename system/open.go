@@ -27,22 +27,23 @@ type Node struct {
 	limits raft.Limits // of all members
 	logger *zap.Logger
 
-	fs        vfs.FS
-	ownFS     io.Closer // fs, if Open made it
-	lock      io.Closer
-	log       *wal.Log
-	segments  *segment.Set
-	snapshots *snapshot.Store
-	actors    *actor.Node
-	wal       *walActor
-	segwriter *segmentWriter
-	pool      pool
-	registry  registry
-	report    Report
-	strays    []ra.UID     // members that were here without a registration when the node was opened
-	repaired  atomic.Int64 // members that were suspect and are sound again
-	scrubber  scrubber
-	replacing turn // one ReplaceDamaged at a time
+	fs          vfs.FS
+	ownFS       io.Closer // fs, if Open made it
+	lock        io.Closer
+	log         *wal.Log
+	segments    *segment.Set
+	snapshots   *snapshot.Store
+	actors      *actor.Node
+	wal         *walActor
+	segwriter   *segmentWriter
+	pool        pool
+	registry    registry
+	report      Report
+	strays      []ra.UID     // members that were here without a registration when the node was opened
+	unaccounted atomic.Bool  // see Report.Unaccounted
+	repaired    atomic.Int64 // members that were suspect and are sound again
+	scrubber    scrubber
+	replacing   turn // one ReplaceDamaged at a time
 
 	// closing is set when Close begins, from when on calls fail with ra.ErrClosed; stopped is closed when the log takes
 	// nothing any more.

@@ -51,9 +51,10 @@ func (n *Node) openStorage(ctx context.Context) error {
 	}
 	n.report = Report{
 		Damaged: make(map[ra.UID]error), Suspect: make(map[ra.UID]error), NotStarted: make(map[ra.UID]error),
-		Torn: found.Torn, Losses: found.Losses, Quarantined: found.Quarantined, HighWater: found.HighWater, Segments: *segs,
+		Torn: found.Torn, Losses: found.Losses, Unaccounted: found.Unaccounted, Quarantined: found.Quarantined, HighWater: found.HighWater, Segments: *segs,
 		Snapshots: *shots,
 	}
+	n.unaccounted.Store(found.Unaccounted)
 	return n.restore(found)
 }
 

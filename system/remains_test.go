@@ -7,10 +7,12 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
 	"github.com/heliopolis-raft/heliopolis/wal"
+	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
 // removeFiles removes files of a directory of a node that is closed: those with that ending.
@@ -75,6 +77,65 @@ func TestLostClusterIsNotReplaced(t *testing.T) {
 		if got := w.add(c, 1); got != 2 {
 			t.Errorf("sum is %d", got)
 		}
+	})
+}
+
+// API-05, I10: all that there was of a young cluster was in a file of the log that is lost. At no later start, also of another file
+// by then, is the cluster taken for a new one, until somebody accepts that nothing tells of it.
+func TestUnaccountedUntilAccepted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, nil)
+		cfg := ClusterConfig{Name: "a", Machine: "counter"}
+		w.cluster("b", "counter", "n1")
+		wantErr(t, w.n(1).AcceptUnaccounted(w.ctx()), func(err error) bool { return errors.Is(err, ErrNothingLost) })
+		w.close("n1")
+		w.open("n1") // a further file; the first one is released by and by, and the state file written
+		time.Sleep(time.Minute)
+		c, err := w.n(1).StartCluster(w.ctx(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.add(c, 1)
+		newest := ""
+		names, _ := w.disks["n1"].List("wal")
+		for _, name := range names {
+			if strings.HasSuffix(name, ".wal") {
+				newest = "wal/" + name
+			}
+		}
+		w.crash("n1")
+		w.zero("n1", newest, 0)
+		w.zero("n1", newest, vfs.BlockSize)
+		for start := range 4 {
+			n := w.open("n1")
+			if r := n.Report(); !r.Unaccounted || (start == 0) != (len(r.Losses) > 0) {
+				t.Errorf("start %d: %+v", start, r)
+			}
+			_, err := n.StartOrRestartCluster(w.ctx(), cfg)
+			wantErr(t, err, mayBeLost)
+			_, err = n.Cluster("a")
+			wantErr(t, err, func(err error) bool { return errors.Is(err, ra.ErrUnknownCluster) && errors.Is(err, ra.ErrDamaged) })
+			if start == 1 {
+				if err := n.AcceptLoss(w.ctx(), "b"); err != nil { // which had voted there, and has nobody else
+					t.Fatal(err)
+				}
+			}
+			if start < 3 {
+				w.close("n1")
+			}
+		}
+		if err := w.n(1).AcceptUnaccounted(w.ctx()); err != nil {
+			t.Fatal(err)
+		}
+		wantErr(t, w.n(1).AcceptUnaccounted(w.ctx()), func(err error) bool { return errors.Is(err, ErrNothingLost) })
+		if _, err := w.n(1).StartOrRestartCluster(w.ctx(), cfg); err != nil {
+			t.Errorf("accepted: %v", err)
+		}
+		w.close("n1")
+		if r := w.open("n1").Report(); r.Unaccounted {
+			t.Errorf("accepted: %+v", r)
+		}
+		wantErr(t, w.n(1).AcceptUnaccounted(w.ctx()), func(err error) bool { return errors.Is(err, ErrNothingLost) })
 	})
 }
 

@@ -24,7 +24,10 @@ type Report struct {
 	Torn bool
 	// Losses are the damaged parts of the log, and Quarantined the names of its files that were moved to quarantine.
 	// Segments and Snapshots are what those packages found.
-	Losses      []wal.Loss
+	Losses []wal.Loss
+	// Unaccounted: members may be gone without a trace with losses of the log, of this start or an earlier one, and nobody has
+	// accepted that (Node.AcceptUnaccounted). Calls to names that the node does not know fail with ra.ErrDamaged, too, until then.
+	Unaccounted bool
 	Quarantined []string
 	Segments    segment.Report
 	Snapshots   snapshot.Report
@@ -97,10 +100,8 @@ func (n *Node) Stats() Stats {
 // orLost makes the error of a name that the node does not know say that it may have known it: it has lost a part of its
 // log, nobody knows whose.
 func (n *Node) orLost(err error) error {
-	for _, l := range n.report.Losses {
-		if !l.Attributed {
-			return fmt.Errorf("%w, or it was in what is lost of the log (see Report.Losses): %w", err, ra.ErrDamaged)
-		}
+	if n.unaccounted.Load() {
+		return fmt.Errorf("%w, or it was in what is lost of the log (see Report.Unaccounted): %w", err, ra.ErrDamaged)
 	}
 	return err
 }

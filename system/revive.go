@@ -18,7 +18,7 @@ import (
 // replaced by a new one, also if it has lost a majority: then the call fails when ctx is done, and what it started runs on.
 // Nor does one begin where nothing is found and somebody may have it: a majority of the members that cfg names, and of
 // those that this node knows, must have been asked and have nothing, and all nodes that are up must have answered. Otherwise
-// it fails: with ra.ErrDamaged if a node has lost something that may have been a member (Report.Losses, Report.Orphans, or one
+// it fails: with ra.ErrDamaged if a node has lost something that may have been a member (Report.Unaccounted, Report.Orphans, or one
 // of Report.Damaged without a name), so that only StartCluster begins anew; with ra.ErrNodeDown, or what else kept these from
 // being asked, if that may be done later.
 //

@@ -584,7 +584,7 @@ func (h *history) open(fault vfs.Fault) {
 // judge compares what a start has found with what is known, and has the members go on with it.
 func (h *history) judge(out *Recovery) {
 	h.say("found: losses %+v, torn %v, quarantined %v, deleted %v", out.Losses, out.Torn, out.Quarantined, out.Deleted)
-	if !h.hurt && len(out.Losses)+len(out.Quarantined) > 0 {
+	if !h.hurt && (len(out.Losses)+len(out.Quarantined) > 0 || out.Unaccounted) {
 		h.breaks("nothing is lost where nothing was damaged", "losses %+v, quarantined %v", out.Losses, out.Quarantined)
 	}
 	for _, l := range out.Losses {
@@ -610,7 +610,7 @@ func (h *history) judge(out *Recovery) {
 		switch {
 		case a.excused:
 		case r == nil:
-			h.judgeAbsent(a)
+			h.judgeAbsent(a, out)
 		case a.history[a.acked].deleted:
 			h.judgeReturned(a, r)
 		default: // what was gone with a loss may be back, as when damage comes and goes
@@ -624,9 +624,9 @@ func (h *history) judge(out *Recovery) {
 }
 
 // judgeAbsent looks at a member that was not found.
-func (h *history) judgeAbsent(a *author) {
+func (h *history) judgeAbsent(a *author, out *Recovery) {
 	if lost := !a.ended && a.acked > 0 && !a.now().deleted; lost {
-		if !h.told {
+		if !out.Unaccounted {
 			h.breaks("nobody is gone without a loss", "%s, acknowledged up to %d", a.uid, a.acked)
 		}
 		h.reached["gone"]++

@@ -22,6 +22,7 @@ const (
 	stateTemp   = "state.tmp"
 	tempSuffix  = ".tmp"
 	lockName    = "LOCK"
+	lostName    = "LOST"
 )
 
 const (

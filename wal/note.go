@@ -50,3 +50,14 @@ func (r *recovery) writeNotes() error {
 	}
 	return nil
 }
+
+// AcceptUnaccounted has the log forget that something is lost of nobody knows whom (Recovery.Unaccounted). That nothing is, is no
+// error. It may be called by any goroutine.
+//
+// What says so is an empty file. It is there before the log goes on to a next file, which may hide the loss.
+func (l *Log) AcceptUnaccounted() error {
+	if err := l.cfg.FS.Remove(l.path(lostName)); err != nil && !errors.Is(err, vfs.ErrNotExist) {
+		return err
+	}
+	return l.cfg.FS.SyncDir(l.cfg.Dir)
+}

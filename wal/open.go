@@ -93,6 +93,12 @@ func (r *recovery) prepare() error {
 	if err := r.writeNotes(); err != nil {
 		return err
 	}
+	if slices.ContainsFunc(r.out.Losses, func(l Loss) bool { return !l.Attributed }) {
+		r.out.Unaccounted = true
+		if err := vfs.Note(fs, r.l.cfg.Dir, lostName); err != nil {
+			return err
+		}
+	}
 	if mark == "" {
 		return nil
 	}

@@ -22,6 +22,9 @@ type Recovery struct {
 	// Torn says that the last batch is not whole, and void: a crash has cut it before it was acknowledged. What damages more than one
 	// bit of it, if nothing vouches for it yet, looks the same: after a power cut, since a process that was killed leaves a high-water mark.
 	Torn bool
+	// Unaccounted says that there are losses, found now or by an earlier start, of which nobody knows whose they are, so that whole
+	// members may be gone with them. It stays so until Log.AcceptUnaccounted.
+	Unaccounted bool
 	// Quarantined are the names of the files that were moved to quarantine.
 	Quarantined []string
 	// HighWater says why nothing but the log itself told how far it had come: the high-water mark is missing, cannot be read,
@@ -139,6 +142,9 @@ func (r *recovery) sort(name string) error {
 	}
 	switch name {
 	case lockName:
+		return nil
+	case lostName:
+		r.out.Unaccounted = true
 		return nil
 	case vfs.Quarantine + "/":
 		return r.readNotes()

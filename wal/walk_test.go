@@ -229,6 +229,58 @@ func TestChangesPlacesWithReleased(t *testing.T) {
 	}
 }
 
+// TestUnaccountedUntilAccepted loses a file in which a member had all that there was of it. That somebody may be gone is known at each
+// later start, also if the first one was cut short wherever it was, until it is accepted (I11, I12; F10).
+func TestUnaccountedUntilAccepted(t *testing.T) {
+	disk := vfs.NewMem()
+	m := newModel(t, disk, 6)
+	m.open()
+	m.register("a")
+	m.commit()
+	m.try(func() error { return m.log.roll(block) })
+	m.register("b")
+	m.commit()
+	if m.err != nil {
+		t.Fatal(m.err)
+	}
+	cfg, cut := m.cfg, 0
+	for at, done := 0, false; !done; at++ {
+		hurt := disk.Crash(vfs.CrashKept, m.rng)
+		overwrite(t, hurt, "wal/"+fileName(2), 0, headerSize, false, m.rng)
+		faulty := vfs.NewErrs(hurt)
+		faulty.Inject(vfs.Fault{After: at, Err: errCrash})
+		cfg.FS = faulty
+		l, _, err := Open(cfg)
+		if done = err == nil; !done {
+			cut++
+		}
+		faulty.Heal()
+		for range 3 { // starts
+			if hurt = hurt.Crash(vfs.CrashLost, m.rng); l != nil {
+				_ = l.Close() // of another life, on another disk
+			}
+			cfg.FS = hurt
+			var out *Recovery
+			if l, out, err = Open(cfg); err != nil || !out.Unaccounted {
+				t.Fatalf("first start cut short at operation %d: %+v, %v", at, out, err)
+			}
+		}
+		if err := l.AcceptUnaccounted(); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.AcceptUnaccounted(); err != nil {
+			t.Errorf("again: %v", err)
+		}
+		cfg.FS = hurt.Crash(vfs.CrashLost, m.rng)
+		if _, out, err := Open(cfg); err != nil || out.Unaccounted {
+			t.Fatalf("accepted: %+v, %v", out, err)
+		}
+	}
+	if cut < 20 {
+		t.Errorf("only %d starts were cut short", cut)
+	}
+}
+
 // TestShortFileIsKept cuts the newest file where its last batch ends. Whether there was more nobody knows: that is a loss,
 // and the file is kept (I11; F10).
 func TestShortFileIsKept(t *testing.T) {
