@@ -17,7 +17,7 @@ const (
 	CountLeaderships                       // terms in which it was elected
 	CountTermsAndVotes                     // changes of its term or vote that it had written to the log
 	CountMessagesSent                      // messages that it sent to the other members
-	CountMessagesReceived                  // messages of the other members that it took in
+	CountMessagesReceived                  // messages of the other members that it took in; a later one may stand for some that waited
 	CountSnapshots                         // snapshots of its own that came into force, promoted checkpoints included
 	CountCheckpoints                       // checkpoints that it wrote
 	CountSnapshotsSent                     // snapshots that it sent to another member to the end
@@ -25,7 +25,7 @@ const (
 	CountSends                             // messages of its machine and notifications that it sent to processes
 	CountSendsLost                         // of those, the ones that could not be delivered to anybody
 
-	// Counters is how many counters there are.
+	// Counters is how many counters there are, and none itself.
 	Counters
 )
 

@@ -25,8 +25,9 @@ type Report struct {
 	// Losses are the damaged parts of the log, and Quarantined the names of its files that were moved to quarantine.
 	// Segments and Snapshots are what those packages found.
 	Losses []wal.Loss
-	// Unaccounted: members may be gone without a trace with losses of the log, of this start or an earlier one, and nobody has
-	// accepted that (Node.AcceptUnaccounted). Calls to names that the node does not know fail with ra.ErrDamaged, too, until then.
+	// Unaccounted: members may be gone without a trace with losses of the log, of this start or an earlier one, and when the node was
+	// opened nobody had accepted that (Node.AcceptUnaccounted). Until then Node.Cluster and Node.StartOrRestartCluster, and commands
+	// and queries, fail with ra.ErrDamaged, too, for names that the node does not know.
 	Unaccounted bool
 	Quarantined []string
 	Segments    segment.Report
