@@ -20,10 +20,12 @@ type Recovery struct {
 	// Losses are the parts of the log that are damaged. All members that may have been in them carry a Mark.
 	Losses []Loss
 	// Torn says that the last batch is not whole, and void: a crash has cut it before it was acknowledged. What damages more than one
-	// bit of it, if nothing vouches for it yet, looks the same: after a power cut, since a process that was killed leaves a high-water mark.
+	// bit of it, if nothing vouches for it yet, looks the same: after a power cut, since a process that was killed leaves a
+	// high-water mark.
 	Torn bool
 	// Unaccounted says that there are losses, found now or by an earlier start, of which nobody knows whose they are, so that whole
-	// members may be gone with them. It stays so until Log.AcceptUnaccounted.
+	// members may be gone with them. It stays so until Log.AcceptUnaccounted, and is so again if a later start finds such a loss, be
+	// it the same.
 	Unaccounted bool
 	// Quarantined are the names of the files that were moved to quarantine.
 	Quarantined []string
