@@ -77,7 +77,10 @@ func (a *accepted) note(op *wal.Op) {
 		a.mark.Add(*op.Damaged)
 	}
 	if op.Repaired {
-		a.mark = wal.Mark{}
+		a.mark = wal.Mark{Era: a.mark.Era}
+	}
+	if op.Era != 0 {
+		a.mark.Era = op.Era
 	}
 	if n := len(op.Entries); n > 0 {
 		a.term = op.Entries[n-1].Term

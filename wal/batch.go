@@ -202,7 +202,13 @@ func (b *Batch) order(w *Writer, op *Op, slot int) {
 	}
 	if op.Repaired {
 		r.flags |= rowMark
-		r.mark, w.mark, w.adrift = Mark{}, Mark{}, false
+		w.mark, w.adrift = w.mark.healed(), false
+		r.mark = w.mark
+	}
+	if op.Era != 0 {
+		r.flags |= rowMark
+		w.mark.Era = op.Era
+		r.mark = w.mark
 	}
 	if op.Delete {
 		r.flags |= rowDelete

@@ -10,7 +10,7 @@ import (
 
 // Format 6, as docs/FORMAT.md describes it byte by byte. All numbers are little endian, all checksums CRC-32C.
 const (
-	formatVersion = 7
+	formatVersion = 8
 
 	// block is the unit of writing: every batch starts at a multiple of it and is a multiple of it long.
 	block = 4096

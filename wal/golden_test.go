@@ -20,8 +20,8 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
 
-// goldenDir holds a log as format 7 has it, one compressed file each.
-const goldenDir = "testdata/format7"
+// goldenDir holds a log as format 8 has it, one compressed file each.
+const goldenDir = "testdata/format8"
 
 // goldenLog writes the reference log, with a state file, without anything random but what a seed gives.
 func goldenLog(t *testing.T) (*model, *vfs.Mem) {
@@ -34,7 +34,7 @@ func goldenLog(t *testing.T) (*model, *vfs.Mem) {
 	return m, disk
 }
 
-// TestGoldenFiles compares what is written today, byte by byte, with what format 7 was when it was released, and reads
+// TestGoldenFiles compares what is written today, byte by byte, with what format 8 was when it was released, and reads
 // that (F26). A difference means a new format version.
 func TestGoldenFiles(t *testing.T) {
 	m, disk := goldenLog(t)
@@ -59,7 +59,7 @@ func TestGoldenFiles(t *testing.T) {
 	for _, path := range golden {
 		name, want := strings.TrimSuffix(filepath.Base(path), ".gz"), unpack(t, path)
 		if got := whole(t, disk, m.at(name)); !bytes.Equal(got, want) {
-			t.Errorf("%s differs from format 7", name)
+			t.Errorf("%s differs from format 8", name)
 		}
 		f, err := old.Create(m.at(name), vfs.Buffered)
 		if err != nil {
@@ -195,6 +195,6 @@ func drawParts(t *rapid.T, r *row, short *rapid.Generator[string]) {
 		r.applied = ra.Index(number("applied"))
 	}
 	if r.flags&rowMark != 0 {
-		r.mark = Mark{What: Damage(rapid.Byte().Draw(t, "what")), From: ra.Index(number("from"))}
+		r.mark = Mark{What: Damage(rapid.Byte().Draw(t, "what")), From: ra.Index(number("from")), Era: rapid.Uint32().Draw(t, "era")}
 	}
 }

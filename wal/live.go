@@ -24,9 +24,14 @@ type Mark struct {
 	// From is the first index that is not to be trusted, with DamagedLog: what the member's log held below is known to
 	// have been there at the end. 0 and 1 mean that nothing is.
 	From ra.Index
+	// Era is how often a loss of the member was accepted (Op.Era). It is no damage: a sound member's is kept, too.
+	Era uint32
 }
 
-// Add merges other into the mark.
+// healed returns the mark of the member when it is sound again.
+func (m *Mark) healed() Mark { return Mark{Era: m.Era} }
+
+// Add merges the damage of other into the mark.
 func (m *Mark) Add(other Mark) {
 	if other.What&DamagedLog != 0 {
 		if m.What&DamagedLog == 0 {

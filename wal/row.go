@@ -62,7 +62,7 @@ func (r *row) size() int {
 		n += 8
 	}
 	if r.flags&rowMark != 0 {
-		n += 1 + 8
+		n += 1 + 8 + 4
 	}
 	return n
 }
@@ -105,6 +105,7 @@ func (r *row) append(b []byte) []byte {
 	if r.flags&rowMark != 0 {
 		b = append(b, byte(r.mark.What))
 		b = le.AppendUint64(b, uint64(r.mark.From))
+		b = le.AppendUint32(b, r.mark.Era)
 	}
 	return b
 }
@@ -181,6 +182,7 @@ func (r *row) decodeParts(d *decoder) {
 	if r.flags&rowMark != 0 {
 		r.mark.What = Damage(d.byte())
 		r.mark.From = ra.Index(d.uint64())
+		r.mark.Era = d.uint32()
 	}
 }
 
