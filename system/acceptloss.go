@@ -132,9 +132,11 @@ func (n *Node) forgive(ctx context.Context, r *record, op *wal.Op) error {
 		return err
 	}
 	defer r.life.Unlock()
-	if err := n.snapshots.AcceptLoss(r.uid, r.log.Last()); err != nil {
+	era, err := n.snapshots.AcceptLoss(r.uid, r.log.Last())
+	if err != nil {
 		return err
 	}
+	op.Era = era
 	if r.log.NeedsCut() != 0 {
 		if err := n.mark(ctx, r); err != nil {
 			return err

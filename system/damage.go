@@ -58,7 +58,7 @@ func (r *record) setLost(cause error) {
 // anything, makes it suspect, which markSuspects makes durable. A registration that may be older than another one is as
 // good as that: it is written once, and whether it is there at all the caller knows.
 func (n *Node) restoreLog(r *record, m *wal.Member) error {
-	snap, stays := n.ownSnapshot(r)
+	snap, stays := n.ownSnapshot(r, m.Mark.Era)
 	if n.mayMislead(m, snap) {
 		m.Mark.Add(wal.Mark{What: wal.DamagedLog, From: 1})
 	}
@@ -100,13 +100,24 @@ func (n *Node) mayMislead(m *wal.Member, snap raftlog.Position) bool {
 // errStale says that a snapshot is not of the history that its member went on with.
 var errStale = errors.New("it is of a history that was given up: what is committed contradicts it")
 
+// errEnded says that a snapshot was there before a loss was accepted, and was not when it was.
+var errEnded = errors.New("it is of a history that was given up when a loss was accepted")
+
 // ownSnapshot returns where the member's snapshot stands, zero if there is none. One of another cluster, which has come to lie
-// under the member's name, it moves to quarantine: what the member had there is lost, as if it could not be read. The cluster
-// may have had the same name. If that fails the member must not run; its log lets go of nothing for that snapshot all the same.
-func (n *Node) ownSnapshot(r *record) (raftlog.Position, error) {
+// under the member's name, or of an era that has ended, it moves to quarantine: what the member had there is lost, as if it could
+// not be read. The cluster may have had the same name. If that fails the member must not run; its log lets go of nothing for that
+// snapshot all the same.
+func (n *Node) ownSnapshot(r *record, era uint32) (raftlog.Position, error) {
+	n.snapshots.SetEra(r.uid, era)
 	info, ok := n.snapshots.Newest(r.uid)
+	if !ok {
+		return raftlog.Position{}, nil
+	}
+	if info.Era < era {
+		return raftlog.Position{}, n.disown(r, errEnded)
+	}
 	own := snapshot.Owner{Cluster: r.reg.cluster, Origin: snapshot.Origin(r.reg.initial)}
-	if cause := info.Contradicts(own); ok && r.reg.cluster != "" && cause != nil {
+	if cause := info.Contradicts(own); r.reg.cluster != "" && cause != nil {
 		return raftlog.Position{}, n.disown(r, cause)
 	}
 	return raftlog.Position{Index: info.Index, Term: info.Term}, nil
@@ -131,13 +142,13 @@ func (n *Node) disown(r *record, cause error) error {
 }
 
 // missingSnapshots returns the snapshots that a member once had, and which now lie in quarantine. One that its log rules out it
-// never had, or has given up.
+// never had, or has given up; and one of an era that has ended.
 func (n *Node) missingSnapshots(m *wal.Member) []raftlog.Position {
 	var missing []raftlog.Position
 	for i := range n.report.Snapshots.Lost {
 		lost := &n.report.Snapshots.Lost[i]
 		at := raftlog.Position{Index: lost.Index, Term: lost.Term}
-		if lost.UID == m.Writer.UID() && !raftlog.Disowns(m, n.segments, at) {
+		if lost.UID == m.Writer.UID() && lost.Era >= m.Mark.Era && !raftlog.Disowns(m, n.segments, at) {
 			missing = append(missing, at)
 		}
 	}

@@ -15,7 +15,7 @@ const maxCheckpoints = 10
 // CreateCheckpoint begins a checkpoint of a member: a snapshot that costs no sync, makes nothing in the log dispensable,
 // is not sent to peers, and is gone if a crash damages it (CKPT-01). Promote makes a snapshot of it.
 func (s *Store) CreateCheckpoint(uid ra.UID, meta Meta) (*Writer, error) {
-	n := of(uid, meta.Index, meta.Term)
+	n := s.now(uid, meta.Index, meta.Term)
 	n.checkpoint = true
 	return s.begin(n, &meta)
 }
@@ -117,7 +117,7 @@ func (s *Store) promote(info Info) error {
 func (s *Store) installCheckpoint(temp string, info Info) error {
 	s.publish.Lock()
 	defer s.publish.Unlock()
-	if before, _ := s.Newest(info.UID); before.Index >= info.Index {
+	if before, _ := s.Newest(info.UID); before.Index >= info.Index || info.Era < s.era(info.UID) {
 		return errors.Join(ErrStale, s.discard(temp))
 	}
 	if err := s.christen(temp, info.checkpointID()); err != nil {
@@ -203,10 +203,17 @@ func (i *Info) checkpointID() id {
 // may well leave half of one.
 func (o *opening) keepCheckpoints(uid ra.UID, ids []id) error {
 	newestFirst(ids)
+	for _, n := range ids {
+		o.s.raise(uid, n.era)
+	}
 	var kept []Info
 	for _, n := range ids {
 		info, err := o.checkpoint(n, len(kept) == 0)
 		switch {
+		case err == nil && n.era < o.s.era(uid):
+			if err := o.quarantine(n.String()); err != nil {
+				return err
+			}
 		case err == nil && n.index > o.s.held[uid].Index:
 			kept = append(kept, info)
 		case err == nil || errors.Is(err, ra.ErrCorrupt):

@@ -250,9 +250,9 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// The same of packs, which are written alike in every byte: testdata/format1.pack holds the snapshot of TestGolden twice.
+// The same of packs, which are written alike in every byte: testdata/format2.pack holds the snapshot of TestGolden twice.
 func TestGoldenPack(t *testing.T) {
-	path := filepath.Join("testdata", "format1.pack")
+	path := filepath.Join("testdata", "format2.pack")
 	body, err := os.ReadFile(filepath.Join("testdata", "format1.snap"))
 	if err != nil {
 		t.Fatal(err)
@@ -271,7 +271,7 @@ func TestGoldenPack(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(b, golden) {
-		t.Error("a pack differs from testdata/format1.pack")
+		t.Error("a pack differs from testdata/format2.pack")
 	}
 	fs := vfs.NewMem()
 	put(t, fs, "0000000000001234.pack", golden)

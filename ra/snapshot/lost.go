@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
@@ -42,48 +41,6 @@ func (s *Store) forget(info Info) {
 	}
 }
 
-// AcceptLoss says that the member goes on without what it has lost: what of it lies in quarantine keeps lying there, but
-// is not in Report.Lost any more, and checkpoints above upTo, which belong to a history that is given up, go there too.
-func (s *Store) AcceptLoss(uid ra.UID, upTo ra.Index) error {
-	s.packing.Lock()
-	defer s.packing.Unlock()
-	s.stain(uid) // or else older ones, and what is in quarantine, would be found once more
-	if err := s.sweep(); err != nil {
-		return err
-	}
-	if s.stained(uid) {
-		return fmt.Errorf("%w: what is lost of %s lies in a pack of which something else has decayed", ra.ErrDamaged, uid)
-	}
-	s.publish.Lock()
-	defer s.publish.Unlock()
-	for _, info := range s.Checkpoints(uid) {
-		if info.Index <= upTo {
-			continue
-		}
-		if err := vfs.ToQuarantine(s.cfg.FS, s.cfg.Dir, info.checkpointID().String()); err != nil {
-			return err
-		}
-		s.forgetCheckpoint(info)
-	}
-	names, err := s.quarantined()
-	if err != nil {
-		return err
-	}
-	away := path.Join(s.cfg.Dir, vfs.Quarantine)
-	for _, name := range names {
-		if n, ok := parseQuarantined(name); !ok || n.uid != uid {
-			continue
-		}
-		if err := s.cfg.FS.Rename(path.Join(away, name), path.Join(away, name+acceptedSuffix)); err != nil {
-			return err
-		}
-	}
-	if len(names) == 0 {
-		return nil
-	}
-	return s.cfg.FS.SyncDir(away)
-}
-
 // quarantined returns the names in quarantine.
 func (s *Store) quarantined() ([]string, error) {
 	away := path.Join(s.cfg.Dir, vfs.Quarantine)
@@ -105,7 +62,7 @@ func (s *Store) inQuarantine() ([]Info, error) {
 	var out []Info
 	for _, name := range names {
 		if n, ok := parseQuarantined(name); ok && !n.checkpoint {
-			out = append(out, Info{UID: n.uid, Index: n.index, Term: n.term})
+			out = append(out, Info{UID: n.uid, Index: n.index, Term: n.term, Era: n.era})
 		}
 	}
 	return out, nil

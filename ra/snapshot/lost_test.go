@@ -47,7 +47,7 @@ func TestAcceptLoss(t *testing.T) {
 	if err := errors.Join(takeCheckpoint(s, "a", 5), takeCheckpoint(s, "a", 7), takeCheckpoint(s, "a", 9)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.AcceptLoss("a", 7); err != nil {
+	if era, err := s.AcceptLoss("a", 7); era != 1 || err != nil {
 		t.Fatal(err)
 	}
 	if got := checkpointIndexes(s, "a"); !slices.Equal(got, []ra.Index{5, 7}) {
@@ -164,14 +164,20 @@ func TestLeftOverInTheWay(t *testing.T) {
 func TestNamesOfFiles(t *testing.T) {
 	long := strings.Repeat("u", MaxUIDLen)
 	for name, want := range map[string]bool{
-		of(ra.UID(long), 1, 0).String():            true,
-		of(ra.UID(long+"u"), 1, 0).String():        false,
-		of("a", 0, 1).String():                     false,
-		of("", 1, 1).String():                      false,
-		of("a", 1<<63, 1<<63).String():             true,
-		"a.000000000000000G.0000000000000001.snap": false,
-		"a.0000000000000001.000000000000000G.snap": false,
-		"a.0000000000000001.0000000000000001":      false,
+		of(ra.UID(long), 1, 0).String():                                    true,
+		of(ra.UID(long+"u"), 1, 0).String():                                false,
+		of("a", 0, 1).String():                                             false,
+		of("", 1, 1).String():                                              false,
+		of("a", 1<<63, 1<<63).String():                                     true,
+		"a.000000000000000G.0000000000000001.snap":                         false,
+		"a.0000000000000001.000000000000000G.snap":                         false,
+		"a.0000000000000001.0000000000000001":                              false,
+		id{uid: ra.UID(long), index: 1, era: 1<<32 - 1}.String():           true,
+		id{uid: "a", index: 1, term: 1, era: 1, checkpoint: true}.String(): true,
+		"a.0000000000000001.0000000000000001.00000000.snap":                false,
+		"a.0000000000000001.0000000000000001.0000000G.snap":                false,
+		"a.0000000000000001.00000001.snap":                                 false,
+		".00000001.snap":                                                   false,
 	} {
 		if _, ok := parseName(name); ok != want {
 			t.Errorf("%.60s: %v", name, ok)

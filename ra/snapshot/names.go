@@ -17,6 +17,8 @@ import (
 //	PPPPPPPPPPPPPPPP.pack                             snapshots of many members, number in hexadecimal
 //	PPPPPPPPPPPPPPPP.pack.tmp                         one that is being written; removed at the next start
 //	quarantine/                                       what was found and not understood, or damaged
+//
+// In an era other than 0 (Store.AcceptLoss) that stands behind the term, in 8 hexadecimal digits behind a dot.
 const (
 	snapSuffix = ".snap"
 	ckptSuffix = ".ckpt"
@@ -26,17 +28,18 @@ const (
 )
 
 // MaxUIDLen bounds the length of uids here, in bytes: file names end at 255.
-const MaxUIDLen = 200
+const MaxUIDLen = 190
 
 // id names a snapshot or a checkpoint.
 type id struct {
 	uid        ra.UID
 	index      ra.Index
 	term       ra.Term
+	era        uint32
 	checkpoint bool
 }
 
-// of returns the id of a snapshot.
+// of returns the id of a snapshot of the first era.
 func of(uid ra.UID, index ra.Index, term ra.Term) id { return id{uid: uid, index: index, term: term} }
 
 // String returns the file's name.
@@ -45,7 +48,11 @@ func (n id) String() string {
 	if n.checkpoint {
 		suffix = ckptSuffix
 	}
-	return fmt.Sprintf("%s.%016X.%016X%s", n.uid, n.index, n.term, suffix)
+	era := ""
+	if n.era != 0 {
+		era = fmt.Sprintf(".%08X", n.era)
+	}
+	return fmt.Sprintf("%s.%016X.%016X%s%s", n.uid, n.index, n.term, era, suffix)
 }
 
 // check reports whether the id can stand in a file name.
@@ -63,14 +70,25 @@ func parseName(name string) (id, bool) {
 	if !ok {
 		rest, checkpoint = strings.CutSuffix(name, ckptSuffix)
 	}
+	if !ok && !checkpoint {
+		return id{}, false
+	}
+	n := id{checkpoint: checkpoint}
+	if at := len(rest) - 9; at > 0 && rest[at] == '.' {
+		era, err := strconv.ParseUint(rest[at+1:], 16, 32)
+		if err != nil {
+			return id{}, false
+		}
+		n.era, rest = uint32(era), rest[:at]
+	}
 	const numbers = 2 * (1 + 16)
-	if !ok && !checkpoint || len(rest) <= numbers {
+	if len(rest) <= numbers {
 		return id{}, false
 	}
 	at := len(rest) - numbers
 	index, err1 := strconv.ParseUint(rest[at+1:at+17], 16, 64)
 	term, err2 := strconv.ParseUint(rest[at+18:], 16, 64)
-	n := id{ra.UID(rest[:at]), ra.Index(index), ra.Term(term), checkpoint}
+	n.uid, n.index, n.term = ra.UID(rest[:at]), ra.Index(index), ra.Term(term)
 	return n, err1 == nil && err2 == nil && n.check() == nil && n.String() == name
 }
 

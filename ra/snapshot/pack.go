@@ -41,7 +41,7 @@ func (s *Store) NewPack() *Pack { return &Pack{s: s, has: make(map[ra.UID]bool)}
 // member, with an error that wraps ra.ErrTooLarge if the snapshot, as it is stored, is longer than limit or than 128 KiB,
 // or if the pack is full; and with the error of state. Then the pack is as it was.
 func (p *Pack) Add(uid ra.UID, meta Meta, limit int64, state func(io.Writer) error) error {
-	n := of(uid, meta.Index, meta.Term)
+	n := p.s.now(uid, meta.Index, meta.Term)
 	switch {
 	case p.done:
 		return ra.ErrClosed
@@ -69,7 +69,7 @@ func (p *Pack) Add(uid ra.UID, meta Meta, limit int64, state func(io.Writer) err
 		return fmt.Errorf("%w: snapshot of %d bytes, allowed are %d, and a pack of %d", ra.ErrTooLarge, size, limit, p.size)
 	}
 	p.has[uid] = true
-	p.add(packEntry{info: Info{UID: uid, Index: n.index, Term: n.term, Size: size, State: w.raw}, body: slices.Clone(w.buf)})
+	p.add(packEntry{info: Info{UID: uid, Index: n.index, Term: n.term, Era: n.era, Size: size, State: w.raw}, body: slices.Clone(w.buf)})
 	return nil
 }
 
@@ -156,6 +156,7 @@ func (p *Pack) carry(number uint64, live []Info) {
 		body, err := p.s.readWhole(f, &info)
 		switch {
 		case err == nil:
+			info.Era = p.s.era(info.UID) // what is in force is of the present one
 			p.add(packEntry{info: info, body: body, from: info.at})
 		case !errors.Is(err, ra.ErrCorrupt):
 			p.failed = errors.Join(p.failed, err)
@@ -264,7 +265,7 @@ func (s *Store) replace(e *packEntry) (before Info, replaced bool) {
 	defer s.mu.Unlock()
 	before, had := s.held[e.info.UID]
 	if e.from == (place{}) {
-		replaced = !had || before.Index < e.info.Index
+		replaced = (!had || before.Index < e.info.Index) && e.info.Era >= s.eras[e.info.UID]
 	} else {
 		replaced = had && before.at == e.from
 	}

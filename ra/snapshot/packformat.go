@@ -16,10 +16,10 @@ import (
 const (
 	packMagic     = "HELIOPCK"
 	packEnd       = "HELIOPKE"
-	packVersion   = 1
+	packVersion   = 2
 	packHeadSize  = 32
 	packTrailSize = 16
-	packRowFixed  = 1 + 4*8
+	packRowFixed  = 1 + 4*8 + 4
 )
 
 // packRow is one snapshot in a pack.
@@ -46,7 +46,8 @@ func tableSize(rows []packRow) int64 {
 //	16  8  number of the pack, also in its name
 //	24  4  number of snapshots
 //	28  4  length of the rows
-//	32     of each snapshot, by ascending uid: uid (behind a byte of length), index, term, offset in the file, length.
+//	32     of each snapshot, by ascending uid: uid (behind a byte of length), index, term, offset in the file, length,
+//	       era (4 bytes).
 //	       The first one follows the table, and each of the others the one before.
 func encodeTable(number uint64, rows []packRow) []byte {
 	le := binary.LittleEndian
@@ -63,6 +64,7 @@ func encodeTable(number uint64, rows []packRow) []byte {
 		for _, v := range [...]uint64{uint64(r.id.index), uint64(r.id.term), uint64(r.off), uint64(r.size)} {
 			b = le.AppendUint64(b, v)
 		}
+		b = le.AppendUint32(b, r.id.era)
 	}
 	le.PutUint32(b[8:], ra.Checksum(b[12:]))
 	return b
@@ -113,7 +115,7 @@ func decodeTable(b []byte, number uint64) ([]packRow, error) {
 	off := int64(len(b))
 	for n := le.Uint32(b[24:]); n > 0 && !d.bad; n-- {
 		r := packRow{id: id{uid: ra.UID(d.short()), index: ra.Index(d.uint64()), term: ra.Term(d.uint64())}}
-		r.off, r.size = int64(d.uint64()), int64(d.uint64())
+		r.off, r.size, r.id.era = int64(d.uint64()), int64(d.uint64()), d.uint32()
 		unsorted := len(rows) > 0 && r.id.uid <= rows[len(rows)-1].id.uid
 		if unsorted || r.id.check() != nil || r.off != off || r.size < headSize+footSize || r.size > writeStep {
 			d.bad = true

@@ -87,7 +87,8 @@ func (c *crowd) remove(n int) error {
 	case 0:
 		return errors.Join(c.s.Remove(uid), c.s.Sweep())
 	case 4:
-		return c.s.AcceptLoss(uid, 0)
+		_, err := c.s.AcceptLoss(uid, 0)
+		return err
 	}
 	return nil
 }

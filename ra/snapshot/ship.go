@@ -66,7 +66,7 @@ type Receiver struct {
 
 // Receive begins to receive a snapshot, which is said to be of the given index and term.
 func (s *Store) Receive(uid ra.UID, index ra.Index, term ra.Term) (*Receiver, error) {
-	r := &Receiver{s: s, id: of(uid, index, term), next: 1}
+	r := &Receiver{s: s, id: s.now(uid, index, term), next: 1}
 	var err error
 	if r.f, r.temp, err = s.create(r.id, recvSuffix); err != nil {
 		return nil, err

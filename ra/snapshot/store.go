@@ -66,6 +66,8 @@ type Info struct {
 	UID   ra.UID
 	Index ra.Index
 	Term  ra.Term
+	// Era is that of the member which it is of; see Store.AcceptLoss.
+	Era uint32
 	// Size is that of the file in bytes, State that of the machine's state before compression.
 	Size, State int64
 	// Recovery says that it is a recovery checkpoint.
@@ -76,7 +78,7 @@ type Info struct {
 	at place
 }
 
-func (i *Info) id() id { return of(i.UID, i.Index, i.Term) }
+func (i *Info) id() id { return id{uid: i.UID, index: i.Index, term: i.Term, era: i.Era} }
 
 // Report is what Open found that is not as it should be.
 type Report struct {
@@ -119,6 +121,7 @@ type Store struct {
 	// there is their member: the next start removes them, or takes them for what they are.
 	left  map[ra.UID][]string
 	packs map[uint64]*packFile
+	eras  map[ra.UID]uint32 // of members in one other than 0
 }
 
 // Open opens the snapshots of a node: it removes what a crash left half made, moves what it does not know to quarantine,
@@ -132,6 +135,7 @@ func Open(cfg Config) (*Store, *Report, error) {
 		cfg: cfg, held: make(map[ra.UID]Info),
 		checkpoints: make(map[ra.UID][]Info), busy: make(map[string]bool),
 		left: make(map[ra.UID][]string), packs: make(map[uint64]*packFile),
+		eras: make(map[ra.UID]uint32),
 	}
 	o := opening{s: s, report: new(Report), found: make(map[ra.UID][]candidate), checkpoints: make(map[ra.UID][]id)}
 	if err := o.run(); err != nil {
@@ -225,10 +229,10 @@ func (o *opening) quarantine(name string) error {
 	return vfs.ToQuarantine(o.s.cfg.FS, o.s.cfg.Dir, name)
 }
 
-// choose finds the newest good snapshot of a member.
+// choose finds the newest good snapshot of a member, of the last era that it has one of.
 func (o *opening) choose(uid ra.UID, all []candidate) error {
 	slices.SortFunc(all, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(b.index, a.index), cmp.Compare(b.term, a.term), cmp.Compare(b.at.pack, a.at.pack))
+		return cmp.Or(cmp.Compare(b.era, a.era), cmp.Compare(b.index, a.index), cmp.Compare(b.term, a.term), cmp.Compare(b.at.pack, a.at.pack))
 	})
 	first := len(o.report.Damaged)
 	for k, n := range all {
@@ -241,7 +245,8 @@ func (o *opening) choose(uid ra.UID, all []candidate) error {
 			for i := range o.report.Damaged[first:] {
 				o.report.Damaged[first+i].Fallback = n.index
 			}
-			return o.removeOlder(all[k+1:])
+			o.s.raise(uid, n.era)
+			return o.removeOlder(n.era, all[k+1:])
 		}
 		if !errors.Is(err, ra.ErrCorrupt) {
 			return fmt.Errorf("%s: %w", n.id, err)
@@ -255,13 +260,20 @@ func (o *opening) choose(uid ra.UID, all []candidate) error {
 	return nil
 }
 
-// removeOlder removes the files of snapshots that are not needed any more. What is in packs goes with these.
-func (o *opening) removeOlder(all []candidate) error {
+// removeOlder removes the files of snapshots that are not needed any more, since there is one of that era. What is in packs goes with
+// these. A file of an earlier era was put back by somebody, and goes to quarantine.
+func (o *opening) removeOlder(era uint32, all []candidate) error {
 	for _, n := range all {
-		if n.at.pack == 0 {
-			if err := o.removeAll([]id{n.id}); err != nil {
-				return err
-			}
+		var err error
+		switch {
+		case n.at.pack != 0:
+		case n.era < era:
+			err = o.quarantine(n.String())
+		default:
+			err = o.removeAll([]id{n.id})
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -317,7 +329,7 @@ func layoutOf(f sized, n id) (*layout, error) {
 func (l *layout) info(n id) Info {
 	_, recovery := l.meta.Fields[recoveryField]
 	return Info{
-		UID: n.uid, Index: n.index, Term: n.term, Size: l.size, State: int64(l.foot.raw), Recovery: recovery && n.checkpoint,
+		UID: n.uid, Index: n.index, Term: n.term, Era: n.era, Size: l.size, State: int64(l.foot.raw), Recovery: recovery && n.checkpoint,
 		Owner: l.meta.Owner(),
 	}
 }
@@ -400,6 +412,7 @@ func (s *Store) Remove(uid ra.UID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.left, uid)
+	delete(s.eras, uid)
 	return nil
 }
 
@@ -486,7 +499,7 @@ func (s *Store) install(temp string, info Info) error {
 	s.publish.Lock()
 	defer s.publish.Unlock()
 	before, had := s.Newest(info.UID)
-	if had && before.Index >= info.Index {
+	if had && before.Index >= info.Index || info.Era < s.era(info.UID) {
 		return errors.Join(fmt.Errorf("%w: %d, this one is of %d", ErrStale, before.Index, info.Index), s.discard(temp))
 	}
 	if err := s.christen(temp, info.id()); err != nil {

@@ -140,7 +140,7 @@ type Writer struct {
 
 // Create begins a snapshot of a member. The state is what is written to the Writer.
 func (s *Store) Create(uid ra.UID, meta Meta) (*Writer, error) {
-	return s.begin(of(uid, meta.Index, meta.Term), &meta)
+	return s.begin(s.now(uid, meta.Index, meta.Term), &meta)
 }
 
 // begin begins a snapshot or checkpoint.
@@ -179,7 +179,9 @@ func (w *Writer) Commit() (Info, error) {
 	if err != nil {
 		return Info{}, errors.Join(err, w.Abort())
 	}
-	info := Info{UID: w.id.uid, Index: w.id.index, Term: w.id.term, Size: w.w.off, State: w.w.raw, Recovery: w.recovery}
+	info := Info{
+		UID: w.id.uid, Index: w.id.index, Term: w.id.term, Era: w.id.era, Size: w.w.off, State: w.w.raw, Recovery: w.recovery,
+	}
 	w.err = ra.ErrClosed
 	install := w.s.install
 	if w.id.checkpoint {
