@@ -19,7 +19,8 @@ import (
 // It gives up what makes a repair safe. Commands that were acknowledged may be gone for good, if no member that takes part
 // from now on has them; and a member that has applied more than the new leader's log holds stops, and has to be removed
 // and added again. So it should be called for as few members as a majority needs, those first that have most of the log,
-// and not while a sound member is only out of reach. What cannot be read stays in quarantine.
+// and not while a sound member is only out of reach. What cannot be read stays in quarantine, and snapshots from before that are put
+// back go there, too (decision 23).
 //
 // A member that has lost its term and vote is accepted only if it is its cluster's only one: it must not vote again, and
 // others can replace it. Nor is one accepted in whose place a snapshot lies that is not its own and cannot be moved away: it

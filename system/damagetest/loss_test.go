@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -34,7 +35,7 @@ type loss struct {
 	accepted, replaced, over []string
 }
 
-// lose damages copies of nodes, and goes through two lives of them.
+// lose damages copies of nodes, and goes through three lives of them.
 func (r *reference) lose(t *testing.T, all []struck) (v verdict) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -47,6 +48,7 @@ func (r *reference) lose(t *testing.T, all []struck) (v verdict) {
 		}
 		a.firstLife()
 		a.secondLife()
+		a.thirdLife()
 		v.outcome, v.problems = a.outcome(), a.problems
 	})
 	return v
@@ -114,7 +116,43 @@ func (a *loss) secondLife() {
 		}
 	}
 	a.compare()
+	a.killAll()
+}
+
+// thirdLife opens the nodes with the files as they were before they were damaged, which somebody has found somewhere. Nothing of what
+// they have may come back: I12: a cluster goes on where it was, or says that it has lost something.
+func (a *loss) thirdLife() {
+	for _, s := range a.struck {
+		a.putBack(s.node, s.how.File)
+		a.putBack(s.node, s.how.Other)
+	}
+	a.openAll()
+	for _, cluster := range slices.Sorted(maps.Keys(a.last)) {
+		if got, err := a.command(cluster); err == nil {
+			a.took(cluster, got, a.want[cluster])
+		} else if !errors.Is(err, ra.ErrDamaged) {
+			a.problem("%s, of which files were put back: %v", cluster, err)
+		}
+	}
 	a.closeAll()
+}
+
+// putBack puts a file back as the reference has it.
+func (a *loss) putBack(node ra.NodeID, name string) {
+	if slices.Contains(list(a.t, a.ref.disks[node]), name) {
+		write(a.t, a.disks[node], name, read(a.t, a.ref.disks[node], name))
+	}
+}
+
+// killAll ends the life of all nodes by a crash that leaves what was written.
+func (a *loss) killAll() {
+	synctest.Wait()
+	left := make(map[ra.NodeID]*vfs.Mem)
+	for name, disk := range a.disks {
+		left[name] = disk.Crash(vfs.CrashKept, rand.New(rand.NewPCG(1, 1)))
+	}
+	a.closeAll()
+	a.disks = left
 }
 
 // forged reports whether a node has a snapshot that is said to be of an index where nobody has been: it goes to quarantine

@@ -45,7 +45,7 @@ func packOwners(b []byte) (out []extent) {
 		n := 1 + int(rows[0])
 		off, size := int64(le.Uint64(rows[n+16:])), int64(le.Uint64(rows[n+24:]))
 		out = append(out, extent{off, off + size, ra.UID(rows[1:n])})
-		rows = rows[n+32:]
+		rows = rows[n+36:]
 	}
 	return out
 }
