@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"math/rand/v2"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -35,7 +36,7 @@ type loss struct {
 	accepted, replaced, over []string
 }
 
-// lose damages copies of nodes, and goes through three lives of them.
+// lose damages copies of nodes, and goes through their lives.
 func (r *reference) lose(t *testing.T, all []struck) (v verdict) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -47,8 +48,10 @@ func (r *reference) lose(t *testing.T, all []struck) (v verdict) {
 			s.how.apply(t, a.disks[s.node], r, s.node)
 		}
 		a.firstLife()
+		left := a.kill()
+		a.closeAll()
 		a.secondLife()
-		a.thirdLife()
+		a.otherSecondLife(left)
 		v.outcome, v.problems = a.outcome(), a.problems
 	})
 	return v
@@ -86,7 +89,6 @@ func (a *loss) firstLife() {
 		a.bring(cluster)
 	}
 	a.compare()
-	a.closeAll()
 }
 
 // outlived reports whether a member counts as damaged at each start because its lost snapshot is not of the history that its
@@ -116,15 +118,38 @@ func (a *loss) secondLife() {
 		}
 	}
 	a.compare()
-	a.killAll()
+	a.closeAll()
 }
 
-// thirdLife opens the nodes with the files as they were before they were damaged, which somebody has found somewhere. Nothing of what
-// they have may come back: I12: a cluster goes on where it was, or says that it has lost something.
-func (a *loss) thirdLife() {
-	for _, s := range a.struck {
+// remains is what is left of the nodes when they are killed, and what they had acknowledged.
+type remains struct {
+	disks map[ra.NodeID]*vfs.Mem
+	want  map[string]digest
+}
+
+// kill returns what is left of the nodes if they are killed now.
+func (a *loss) kill() remains {
+	synctest.Wait()
+	left := remains{disks: make(map[ra.NodeID]*vfs.Mem), want: maps.Clone(a.want)}
+	for name, disk := range a.disks {
+		left.disks[name] = disk.Crash(vfs.CrashKept, rand.New(rand.NewPCG(1, 1)))
+	}
+	return left
+}
+
+// otherSecondLife opens the nodes, as they were left when they were killed, with the files as they were before they were damaged, which
+// somebody has found somewhere, and in half of the cases with all snapshots and segments of before. Nothing of what these have comes
+// back: I12: a cluster goes on where it was, or says that it has lost something.
+func (a *loss) otherSecondLife(left remains) {
+	a.disks, a.want = left.disks, left.want
+	for i, s := range a.struck {
 		a.putBack(s.node, s.how.File)
 		a.putBack(s.node, s.how.Other)
+		for _, name := range list(a.t, a.ref.disks[s.node]) {
+			if dir := path.Dir(name); (int(s.how.At)+i)%2 == 0 && (dir == "snapshots" || dir == "segments") {
+				a.putBack(s.node, name)
+			}
+		}
 	}
 	a.openAll()
 	for _, cluster := range slices.Sorted(maps.Keys(a.last)) {
@@ -142,17 +167,6 @@ func (a *loss) putBack(node ra.NodeID, name string) {
 	if slices.Contains(list(a.t, a.ref.disks[node]), name) {
 		write(a.t, a.disks[node], name, read(a.t, a.ref.disks[node], name))
 	}
-}
-
-// killAll ends the life of all nodes by a crash that leaves what was written.
-func (a *loss) killAll() {
-	synctest.Wait()
-	left := make(map[ra.NodeID]*vfs.Mem)
-	for name, disk := range a.disks {
-		left[name] = disk.Crash(vfs.CrashKept, rand.New(rand.NewPCG(1, 1)))
-	}
-	a.closeAll()
-	a.disks = left
 }
 
 // forged reports whether a node has a snapshot that is said to be of an index where nobody has been: it goes to quarantine
