@@ -62,8 +62,9 @@ func (n *Node) AcceptLoss(ctx context.Context, cluster string) error {
 // ErrNothingLost if there is nothing to accept, though of several calls at once each may succeed, and may be called again if it
 // fails otherwise.
 //
-// A start may find a loss again that was found before, as long as what is left of its surroundings has not been flushed, and cannot
-// know that it is the same: then it has to be accepted again.
+// What was accepted does not come back: a start that finds the same loss again knows by the state file of the log, which the
+// acceptance writes, who was there. Only if that file is lost, too, or more of the log, may there be something to accept again. It
+// fails with ra.ErrDiskFull if there is no space for that file.
 func (n *Node) AcceptUnaccounted(ctx context.Context) error {
 	if err := n.mayBegin(ctx); err != nil {
 		return err

@@ -139,6 +139,45 @@ func TestUnaccountedUntilAccepted(t *testing.T) {
 	})
 }
 
+// API-05, I10: the whole log is gone, and somebody accepts that. No later start comes back to it, however the one before ended, and
+// what is begun anew stays. If all of that is gone, too, it is another loss.
+func TestAcceptedIsSettled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, nil)
+		cfg := ClusterConfig{Name: "a", Machine: "counter"}
+		w.cluster("a", "counter", "n1")
+		lose := func() {
+			w.close("n1")
+			w.removeFiles("n1", "wal", "")
+			if r := w.open("n1").Report(); !r.Unaccounted {
+				t.Fatalf("%+v", r)
+			}
+		}
+		lose()
+		if err := w.n(1).AcceptUnaccounted(w.ctx()); err != nil {
+			t.Fatal(err)
+		}
+		for start := range 4 {
+			c, err := w.n(1).StartOrRestartCluster(w.ctx(), cfg)
+			if err != nil {
+				t.Fatalf("start %d: %v", start, err)
+			}
+			if got := w.add(c, 1); got != int64(start+1) {
+				t.Errorf("start %d: sum is %d", start, got)
+			}
+			if start%2 == 0 {
+				w.crash("n1")
+			} else {
+				w.close("n1")
+			}
+			if r := w.open("n1").Report(); r.Unaccounted || len(r.Suspect)+len(r.Damaged)+len(r.NotStarted) > 0 {
+				t.Errorf("start %d: %+v", start, r)
+			}
+		}
+		lose()
+	})
+}
+
 // API-05, I10: two of three nodes have lost their write-ahead logs, and the third, which is sound, is only away. While it is
 // nothing is begun anew. If one has, those that are sound decide: with a majority that has never heard of a cluster it is new.
 func TestLostMajorityIsNotReplaced(t *testing.T) {

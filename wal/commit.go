@@ -125,11 +125,14 @@ func (l *Log) settle(b *Batch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range b.rows {
-		r := &b.rows[i]
-		r.writer.live.apply(r)
-		l.cur.spans[r.writer.span].apply(r)
+		r, w := &b.rows[i], b.rows[i].writer
+		s := &l.cur.spans[w.span]
+		s.apply(r, w.live.seq)
+		if w.live.apply(r); s.Seq != 0 {
+			w.begun, w.before = l.cur.header.seq, s.before
+		}
 		if r.flags&rowDelete != 0 {
-			delete(l.writers, r.writer.uid)
+			delete(l.writers, w.uid)
 		}
 	}
 	l.settled = l.next

@@ -31,7 +31,8 @@ var (
 //     made of term, vote, configuration and log. Of the log entries may be missing as long as the last index is right:
 //     raftlog.Recover finds the gap;
 //   - does a member have a mark who wrote nothing in what was damaged, as long as each loss was said to be known whose it is;
-//   - is there a mark or a loss where nothing was ever damaged.
+//   - is there a mark or a loss where nothing was ever damaged;
+//   - is a loss of nobody knows whom told as one, behind which somebody may be gone, that was accepted.
 //
 // A failure prints the shortest history that fails in the same way, and what repeats it.
 func TestDecay(t *testing.T) {
@@ -54,7 +55,7 @@ func TestDecay(t *testing.T) {
 			bad.text, len(steps), strings.Join(h.trace, "\n"), seed)
 	}
 	t.Log(reached)
-	for _, what := range []string{"sound", "marked", "gone", "a loss known whose", "a loss of nobody knows whom"} {
+	for _, what := range []string{"sound", "marked", "gone", "a loss known whose", "a loss of nobody knows whom", "accepted"} {
 		if reached[what] == 0 && *seeds >= 200 {
 			t.Errorf("there never was: %s", what)
 		}
@@ -227,6 +228,8 @@ type history struct {
 	hurt, told, anybody bool
 	// fresh: something was damaged, and no start has come to its end since.
 	fresh bool
+	// settled: that members may be gone was accepted, and nothing damaged since.
+	settled bool
 	// stateless: state files were lost, the newest at least.
 	stateless bool
 	// wrote is who wrote in each block of each WAL file, and concerned in those that were damaged.
@@ -581,6 +584,24 @@ func (h *history) open(fault vfs.Fault) {
 	}
 	h.log, h.batch, h.closed, h.fresh = l, l.NewBatch(), false, false
 	h.judge(out)
+	h.accept(out)
+}
+
+// accept accepts, now and then, that members may be gone without a trace, or begins to.
+func (h *history) accept(out *Recovery) {
+	if !out.Unaccounted || h.rng.IntN(2) == 0 {
+		return
+	}
+	if h.rng.IntN(3) == 0 {
+		h.errs.Inject(vfs.Fault{After: h.rng.IntN(12), Err: errCrash})
+	}
+	err := h.log.AcceptUnaccounted()
+	h.errs.Heal()
+	h.say("accepted, %v", err)
+	h.reached["accepted"]++
+	if h.settled = err == nil; !h.settled {
+		h.crash()
+	}
 }
 
 // What is found
@@ -590,6 +611,9 @@ func (h *history) judge(out *Recovery) {
 	h.say("found: losses %+v, torn %v, quarantined %v, deleted %v", out.Losses, out.Torn, out.Quarantined, out.Deleted)
 	if !h.hurt && (len(out.Losses)+len(out.Quarantined) > 0 || out.Unaccounted) {
 		h.breaks("nothing is lost where nothing was damaged", "losses %+v, quarantined %v", out.Losses, out.Quarantined)
+	}
+	if h.settled && out.Unaccounted {
+		h.breaks("what was accepted does not come back", "losses %+v", out.Losses)
 	}
 	for _, l := range out.Losses {
 		h.told = true
@@ -803,6 +827,7 @@ func (h *history) decay() {
 		return
 	}
 	h.survey(files)
+	h.settled = false
 	switch k := h.rng.IntN(40); {
 	case k < 2:
 		h.loseState()

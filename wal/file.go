@@ -19,10 +19,15 @@ type Span struct {
 	Deleted bool
 	// Seq is the number of the member's last order in the file, 0 if there is none.
 	Seq uint64
+
+	before uint64 // the number of its order before the first one in the file
 }
 
-// apply notes one row.
-func (s *Span) apply(r *row) {
+// apply notes one row. at is the member's last order before it, as far as that is known.
+func (s *Span) apply(r *row, at uint64) {
+	if s.Seq == 0 {
+		s.before = r.before(at)
+	}
 	if r.seqHi != 0 {
 		s.Seq = r.seqHi
 	}

@@ -49,7 +49,7 @@ type live struct {
 	state    ra.HardState
 	stateSeq uint64 // the order that state came with, or a later one of the same row
 	seq      uint64
-	base     uint64 // seq at the end of the last released file
+	base     uint64 // seq where the files that are not released begin
 	last     ra.Index
 	applied  ra.Index
 	mark     Mark

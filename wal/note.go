@@ -2,8 +2,10 @@ package wal
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
+	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
@@ -52,12 +54,47 @@ func (r *recovery) writeNotes() error {
 }
 
 // AcceptUnaccounted has the log forget that something is lost of nobody knows whom (Recovery.Unaccounted). That nothing is, is no
-// error. It may be called by any goroutine.
+// error. It may be called by any goroutine, and again if it fails: with ra.ErrDiskFull if there is no space, with ra.ErrClosed
+// behind Close, else with errors of the file system.
 //
-// What says so is an empty file. It is there before the log goes on to a next file, which may hide the loss.
+// What says so is an empty file. It is there before the log goes on to a next file, which may hide the loss. A start that finds the
+// same loss again knows by the state file that it is settled: that names all members that there are. So it is durable first.
 func (l *Log) AcceptUnaccounted() error {
+	l.release.Lock()
+	defer l.release.Unlock()
+	switch {
+	case l.over:
+		return ra.ErrClosed
+	case !l.unaccounted:
+		return nil
+	}
+	err := l.advance(l.settledState(), nil)
+	if err == nil {
+		err = l.forgetLoss()
+	}
+	if vfs.IsFull(err) {
+		return fmt.Errorf("%w: %w", ra.ErrDiskFull, err)
+	}
+	l.unaccounted = err != nil
+	return err
+}
+
+// forgetLoss removes the file that says that something is lost of nobody knows whom.
+func (l *Log) forgetLoss() error {
 	if err := l.cfg.FS.Remove(l.path(lostName)); err != nil && !errors.Is(err, vfs.ErrNotExist) {
 		return err
 	}
 	return l.cfg.FS.SyncDir(l.cfg.Dir)
+}
+
+// settledState returns the state of all members now. Files before the oldest one that is there count as released: those that are
+// missing are not missed again.
+func (l *Log) settledState() *stateFile {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	oldest := l.current.seq
+	if len(l.closed) > 0 {
+		oldest = l.closed[0].Seq
+	}
+	return l.captureState(max(l.states.released, oldest-1))
 }

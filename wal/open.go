@@ -54,7 +54,7 @@ func (l *Log) recover() (*Recovery, error) {
 			return nil, errors.Join(err, l.abandon())
 		}
 	}
-	l.seal = l.newBatch()
+	l.seal, l.unaccounted = l.newBatch(), r.out.Unaccounted
 	return r.out, nil
 }
 
@@ -93,7 +93,7 @@ func (r *recovery) prepare() error {
 	if err := r.writeNotes(); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(r.out.Losses, func(l Loss) bool { return !l.Attributed }) {
+	if r.hiding {
 		r.out.Unaccounted = true
 		if err := vfs.Note(fs, r.l.cfg.Dir, lostName); err != nil {
 			return err
@@ -231,11 +231,15 @@ func (l *Log) Writer(uid ra.UID) (*Writer, error) {
 	return w, nil
 }
 
-// Close seals the log, has the high-water mark durable, and lets go of its files. Nothing may be committed afterwards.
+// Close seals the log, has the high-water mark durable, and lets go of its files. Nothing may be committed afterwards, and what other
+// goroutines would change fails with ra.ErrClosed: the directory may be another log's by then.
 func (l *Log) Close() error {
 	if l.cur == nil {
 		return nil
 	}
+	l.release.Lock()
+	l.over = true
+	l.release.Unlock()
 	var sealErr error
 	if l.err == nil {
 		sealErr = l.Seal()

@@ -24,8 +24,9 @@ type Recovery struct {
 	// high-water mark.
 	Torn bool
 	// Unaccounted says that there are losses, found now or by an earlier start, of which nobody knows whose they are, so that whole
-	// members may be gone with them. It stays so until Log.AcceptUnaccounted, and is so again if a later start finds such a loss, be
-	// it the same.
+	// members may be gone with them. It stays so until Log.AcceptUnaccounted, and is so again only if more is damaged that may have
+	// had members: what a state file accounts for hides none, and the acceptance writes one. If that is lost, too, nobody knows any
+	// more what was accepted.
 	Unaccounted bool
 	// Quarantined are the names of the files that were moved to quarantine.
 	Quarantined []string
@@ -64,6 +65,8 @@ type recovery struct {
 	bad     map[uint64]error
 	// newest is the state file that the replay starts with, nil if there is none.
 	newest *foundState
+	// hiding says that this start has found a loss with which members may be gone without a trace.
+	hiding bool
 	// strangers are the names of what is as if it were not there, and condemned the files that go to quarantine in the end.
 	strangers []string
 	condemned []string
@@ -363,9 +366,18 @@ func (r *recovery) firstWithoutState() uint64 {
 
 // loss notes a loss. If it is not attributed, all batches that are lost have numbers below before.
 func (r *recovery) loss(loss Loss, before uint64) {
-	r.out.Losses = append(r.out.Losses, loss)
+	r.tell(loss, before)
 	if !loss.Attributed {
 		r.replay.lose(before)
+	}
+}
+
+// tell is loss for one that the members know. A state file names all that there were before its batch, so that nobody is gone
+// with batches of lower numbers; what a recovery has found that was cut short is no exception.
+func (r *recovery) tell(loss Loss, before uint64) {
+	r.out.Losses = append(r.out.Losses, loss)
+	if !loss.Attributed && (r.newest == nil || r.newest.batch < before) {
+		r.hiding = true
 	}
 }
 
@@ -516,7 +528,7 @@ func (r *recovery) missing(seq uint64, next *fileHeader) {
 	if next == nil || next.prevSeq != seq || next.prevEnd != 0 {
 		r.loss(loss, r.behind(seq))
 	} else if r.marked && r.floor.file < next.seq {
-		r.out.Losses = append(r.out.Losses, loss)
+		r.tell(loss, next.firstBatch)
 	}
 }
 

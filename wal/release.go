@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
@@ -20,14 +21,29 @@ func (l *Log) Closed() []*Closed {
 // Release says that everything in the file is durable elsewhere: entries in segments, truncations noted there. What the
 // log itself has to remember of the file goes into the state file first. A file is let go of only after all older ones,
 // and after two generations of the state file have been written without it; then it is recycled. If Release fails it
-// may be called again.
+// may be called again, unless the log is closed: ra.ErrClosed.
 func (l *Log) Release(c *Closed) error {
 	l.release.Lock()
 	defer l.release.Unlock()
+	if l.over {
+		return ra.ErrClosed
+	}
 	gone, state := l.releasable(c)
 	if len(gone) == 0 {
 		return nil
 	}
+	if err := l.advance(state, gone); err != nil {
+		l.mu.Lock()
+		c.released = false
+		l.mu.Unlock()
+		return err
+	}
+	return nil
+}
+
+// advance goes on to the next generation of the state file, which does without the files that are gone now, the oldest ones. Those
+// that the generation before did without are recycled. The caller holds release.
+func (l *Log) advance(state *stateFile, gone []*Closed) error {
 	err := l.writeState(state)
 	if vfs.IsFull(err) {
 		// The files of the last release are only there in case its state file is damaged. Now they are needed more.
@@ -35,9 +51,6 @@ func (l *Log) Release(c *Closed) error {
 		err = l.writeState(state)
 	}
 	if err != nil {
-		l.mu.Lock()
-		c.released = false
-		l.mu.Unlock()
 		return err
 	}
 	l.mu.Lock()
@@ -57,7 +70,9 @@ func (l *Log) Release(c *Closed) error {
 func (l *Log) MakeRoom() {
 	l.release.Lock()
 	defer l.release.Unlock()
-	l.recycle(0)
+	if !l.over {
+		l.recycle(0)
+	}
 }
 
 // releasable notes that c is released, and returns the released files that no unreleased one precedes, with the state
@@ -68,12 +83,6 @@ func (l *Log) releasable(c *Closed) ([]*Closed, *stateFile) {
 	c.released = true
 	n := 0
 	for n < len(l.closed) && l.closed[n].released {
-		for i := range l.closed[n].Spans {
-			s := &l.closed[n].Spans[i]
-			if w := l.writers[s.UID]; w != nil && s.Seq > w.live.base {
-				w.live.base = s.Seq
-			}
-		}
 		n++
 	}
 	if n == 0 {

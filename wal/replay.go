@@ -103,6 +103,14 @@ func (r *replay) member(uid ra.UID) *replayed {
 	return m
 }
 
+// seqOf returns the number of the member's last order so far, 0 if there is none.
+func (r *replay) seqOf(uid ra.UID) uint64 {
+	if m := r.members[uid]; m != nil {
+		return m.live.seq
+	}
+	return 0
+}
+
 // lose notes that something was lost of which nobody knows whose it was; all of it had batch numbers below before. The
 // state file clears everybody of losses before its own moment, so it takes effect first if that is not sure.
 func (r *replay) lose(before uint64) {
@@ -179,7 +187,7 @@ func (m *replayed) cut(from ra.Index) {
 // a mark may be recovery's, of which the Seq is that of an order which is lost.
 func (m *replayed) order(row *row, losses int) {
 	switch {
-	case row.flags&rowMark != 0 && row.mark.What != 0 && row.seqLo == m.live.seq:
+	case row.recovered(m.live.seq):
 		m.marked(row)
 	case row.seqLo == 0:
 		return

@@ -37,6 +37,19 @@ type row struct {
 // last returns the index of the row's last entry.
 func (r *row) last() ra.Index { return r.first + ra.Index(r.count) - 1 }
 
+// recovered reports whether recovery wrote the row, to mark a member whose last order was at, and not the member.
+func (r *row) recovered(at uint64) bool {
+	return r.flags&rowMark != 0 && r.mark.What != 0 && r.seqLo == at
+}
+
+// before returns the number of the member's order before the row. at is its last one as far as that is known.
+func (r *row) before(at uint64) uint64 {
+	if r.seqLo == 0 || r.recovered(at) {
+		return at
+	}
+	return r.seqLo - 1
+}
+
 // size returns the encoded length.
 func (r *row) size() int {
 	n := rowFixed

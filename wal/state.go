@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
@@ -175,8 +176,32 @@ func (l *Log) writeState(s *stateFile) error {
 	return fs.SyncDir(l.cfg.Dir)
 }
 
-// captureState returns the state of all members now. The caller holds mu.
+// rebase notes where each member was when the files that are left behind the released ones were begun, as the first row that it has
+// in them tells, or none. That is also right where what stood between is lost: the log goes on from where recovery left the member,
+// and the mark that it gave it stands behind. The caller holds mu.
+func (l *Log) rebase(released uint64) {
+	for _, w := range l.writers {
+		w.live.base = w.live.seq
+		if w.begun == l.current.seq {
+			w.live.base = w.before
+		}
+	}
+	for _, c := range slices.Backward(l.closed) {
+		if c.Seq <= released {
+			return
+		}
+		for i := range c.Spans {
+			s := &c.Spans[i]
+			if w := l.writers[s.UID]; w != nil && s.Seq != 0 {
+				w.live.base = s.before
+			}
+		}
+	}
+}
+
+// captureState returns the state of all members now, for files from behind the released ones on. The caller holds mu.
 func (l *Log) captureState(released uint64) *stateFile {
+	l.rebase(released)
 	s := &stateFile{
 		gen: l.states.gen + 1, released: released, current: l.current.seq, currentID: l.current.id, batch: l.settled, log: l.id,
 	}

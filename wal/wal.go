@@ -132,9 +132,11 @@ type Log struct {
 	settled uint64     // all batches with lower numbers are accounted for in the writers
 	current fileHeader // of the file that is being written
 
-	release   sync.Mutex // held while files are released, which may take long
+	release   sync.Mutex // held while the state file is written, which may take long; guards all below
 	states    states
 	lingering []*Closed // released, but needed if the newest state file should be damaged
+	// unaccounted: nobody has accepted yet what is lost of nobody knows whom. over: the log is closed, or about to be.
+	unaccounted, over bool
 }
 
 // nextSalt returns a salt that no batch had for a long time: the step is odd, so that all numbers come before one repeats.

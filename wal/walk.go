@@ -233,7 +233,7 @@ func (w *walk) apply(rows []row, got [][]ra.Entry) []carried {
 		if !ok {
 			continue
 		}
-		w.spans[at].apply(r)
+		w.spans[at].apply(r, w.r.replay.seqOf(w.spans[at].UID))
 		w.r.replay.apply(r, w.spans[at].UID, got[i])
 		out = append(out, carried{row: *r, uid: w.spans[at].UID, entries: got[i]})
 	}
@@ -274,7 +274,7 @@ func (w *walk) finish() {
 	}
 	if w.confirmed && w.owes() {
 		// A recovery that began the next file knew the loss, and was cut short: nobody has heard of it before.
-		w.r.out.Losses = append(w.r.out.Losses, Loss{File: w.h.seq, Offset: w.off})
+		w.r.tell(Loss{File: w.h.seq, Offset: w.off}, w.after)
 	}
 	if w.seal != 0 && !w.confirmed {
 		// All before the seal was durable when it was written. The seal itself may stand in a cache only, so the next

@@ -76,6 +76,8 @@ type Writer struct {
 	number  uint32
 	span    int
 	live    live
+	begun   uint64 // the last file in which the member has a numbered row that is durable
+	before  uint64 // its last order before that row
 }
 
 // UID returns the member's identity.
