@@ -142,13 +142,14 @@ func (r *recovery) size(name string) (int64, error) {
 }
 
 // collect makes writers of the members, and batches of what must be durable before anybody hears of it: of the last batch, if
-// nothing vouches for it, and of the marks of those that are damaged.
+// nothing vouches for it, and of the marks of those that are damaged. Who has a mark already, and may have lost something now, gets
+// it once more: so it stands behind each loss who is concerned.
 func (r *recovery) collect() error {
 	again, marks := r.l.newBatch(), r.l.newBatch()
 	for _, m := range r.replay.finish() {
 		w := m.writer()
 		r.l.writers[m.uid] = w
-		if w.live.mark != m.wasMarked {
+		if w.live.mark != m.wasMarked || m.cleared < r.replay.losses {
 			marks.mark(w)
 		}
 		r.out.Members = append(r.out.Members, Member{

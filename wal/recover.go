@@ -292,20 +292,22 @@ func (r *recovery) tidyStates() error {
 	if newest == nil {
 		return nil
 	}
-	if !newest.sound() {
+	sound := &r.l.states.sound
+	if sound[1] = newest.gen; !newest.sound() {
 		r.l.states.gen++
 		again := *newest.stateFile
 		again.gen = r.l.states.gen
 		if err := r.l.writeState(&again); err != nil {
 			return err
 		}
+		sound[1] = again.gen
 	}
-	before := 0
 	for _, s := range slices.Backward(r.found) {
-		if !s.sound() || s.name >= newest.gen {
-			continue
-		}
-		if before++; before > 1 {
+		switch {
+		case !s.sound() || s.name >= newest.gen:
+		case sound[0] == 0:
+			sound[0] = s.name
+		default:
 			if err := r.l.cfg.FS.Remove(r.l.path(stateName(s.name))); err != nil {
 				return err
 			}
@@ -527,7 +529,11 @@ func (r *recovery) missing(seq uint64, next *fileHeader) {
 	loss := Loss{File: seq}
 	if next == nil || next.prevSeq != seq || next.prevEnd != 0 {
 		r.loss(loss, r.behind(seq))
-	} else if r.marked && r.floor.file < next.seq {
+		return
+	}
+	// Whoever may have lost something has a mark in the next file, unless that was lost, too.
+	r.replay.lose(next.firstBatch)
+	if r.marked && r.floor.file < next.seq {
 		r.tell(loss, next.firstBatch)
 	}
 }

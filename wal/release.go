@@ -58,10 +58,10 @@ func (l *Log) advance(state *stateFile, gone []*Closed) error {
 	l.mu.Unlock()
 	l.recycle(l.cfg.Spares)
 	l.lingering = gone
-	if l.states.gen > 1 {
-		_ = l.cfg.FS.Remove(l.path(stateName(l.states.gen - 1))) // the next start would remove it too
+	if oldest := l.states.sound[0]; oldest != 0 {
+		_ = l.cfg.FS.Remove(l.path(stateName(oldest))) // the next start would remove it too
 	}
-	l.states = states{gen: state.gen, released: state.released}
+	l.states = l.states.next(state)
 	return nil
 }
 

@@ -33,8 +33,15 @@ const (
 
 // states is what the log knows of its state files.
 type states struct {
-	gen      uint64 // newest generation on disk, 0 for none
+	gen      uint64 // the highest generation that there was, 0 for none
 	released uint64 // what the newest says
+	// sound are the two newest generations that check, 0 for none: the older one is for the case that the newer is damaged.
+	sound [2]uint64
+}
+
+// next returns what is known when a state file was written.
+func (s *states) next(f *stateFile) states {
+	return states{gen: f.gen, released: f.released, sound: [2]uint64{s.sound[1], f.gen}}
 }
 
 // stateFile is the content of a state file.

@@ -168,3 +168,25 @@ func TestLaterFormat(t *testing.T) {
 		}
 	}
 }
+
+// TestStateFileDamagedAgain loses the newest state file, again and again, each time after another one was written: of those that check
+// two are there from then on, and the older one stands in for the newer (I11; F9).
+func TestStateFileDamagedAgain(t *testing.T) {
+	m, disk := reference(t, 6, false)
+	m.release()
+	m.release()
+	for round := range 4 {
+		m.try(m.log.Close)
+		newest := stateName(m.log.states.gen)
+		disk = disk.Crash(vfs.CrashKept, m.rng)
+		disk.Flip("wal/"+newest, 100, 1)
+		m.cfg.FS = disk
+		out := m.open()
+		if m.err != nil || len(out.Losses) > 0 || !slices.Equal(out.Quarantined, []string{newest}) {
+			t.Fatalf("round %d: %+v, %v", round, out, m.err)
+		}
+		out.Quarantined = nil
+		m.verify(out, newest)
+		m.release()
+	}
+}
