@@ -23,11 +23,13 @@ type ruin struct {
 }
 
 // ruins makes every kind of damage in logs of four files, in each of which another member was registered: without a state file, and
-// with one that was written when a further file was begun, or in the middle of the newest.
+// with one that was written when a further file was begun, or in the middle of the newest, also with files before that which are not
+// released.
 func ruins(t *testing.T) []ruin {
 	t.Helper()
 	var out []ruin
-	for released := range 5 {
+	const backlog = 5
+	for released := range backlog + 1 {
 		sound := vfs.NewMem()
 		m := newModel(t, sound, 9)
 		m.cfg.FileSize = 2 * MinFileSize
@@ -43,7 +45,7 @@ func ruins(t *testing.T) []ruin {
 					m.add(m.names[k%len(m.names)], 1, 0, 1, 10)
 				}
 				m.commit()
-				if k == 10 && i > 0 && i < released {
+				if k == 10 && (released == backlog && i == 3 || released < backlog && i > 0 && i < released) {
 					m.release()
 				}
 			}
@@ -52,7 +54,7 @@ func ruins(t *testing.T) []ruin {
 			t.Fatal(m.log.current.seq, m.err)
 		}
 		for what, do := range ruinations {
-			r := ruin{fmt.Sprintf("%s, %d released", what, max(released-1, 0)), m.cfg, sound.Crash(vfs.CrashKept, m.rng), m.rng}
+			r := ruin{fmt.Sprintf("%s, %d released, backlog %v", what, m.log.states.released, released == backlog), m.cfg, sound.Crash(vfs.CrashKept, m.rng), m.rng}
 			do(t, r.disk)
 			r.cfg.FS = r.disk.Crash(vfs.CrashKept, r.rng)
 			if l, found := r.open(t); found.Unaccounted {

@@ -64,7 +64,7 @@ func TestDecay(t *testing.T) {
 
 // Seeds that failed once.
 func TestDecayAgain(t *testing.T) {
-	for _, seed := range []uint64{710476, 711010, 3000998, 3023449} {
+	for _, seed := range []uint64{710476, 711010, 2900501, 2903051, 3000998, 3023449} {
 		if bad, _ := play(t, seed, plan(seed)); bad != nil {
 			t.Errorf("seed %d: %s", seed, bad.text)
 		}

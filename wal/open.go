@@ -150,7 +150,7 @@ func (r *recovery) collect() error {
 		w := m.writer()
 		r.l.writers[m.uid] = w
 		if w.live.mark != m.wasMarked || m.cleared < r.replay.losses {
-			marks.mark(w)
+			marks.mark(w, m.shown)
 		}
 		r.out.Members = append(r.out.Members, Member{
 			Writer: w, Registration: m.live.reg, State: m.live.state, Applied: m.live.applied,
@@ -183,9 +183,17 @@ func (m *replayed) writer() *Writer {
 	return w
 }
 
-// mark writes down a member's mark.
-func (b *Batch) mark(w *Writer) {
-	b.add(row{writer: w, flags: rowMark, seqLo: w.seq, seqHi: w.seq, prev: w.last, mark: w.live.mark})
+// mark writes down a member's mark. shown is the last order that the files show; see row.recovered. What a state file knows of the
+// orders behind that stands in the row, too, since nothing else in the files has it.
+func (b *Batch) mark(w *Writer, shown uint64) {
+	r := row{writer: w, flags: rowMark, seqLo: w.seq, seqHi: w.seq, prev: w.last, mark: w.live.mark}
+	if 0 < shown && shown < w.seq {
+		r.seqLo, r.flags, r.state = shown, r.flags|rowState, w.live.state
+		if w.live.reg.Name != "" {
+			r.flags, r.reg = r.flags|rowRegister, w.live.reg
+		}
+	}
+	b.add(r)
 }
 
 // begin begins the file in which writing goes on. The batch that is written again keeps its number, so that a state file

@@ -62,10 +62,11 @@ type replayed struct {
 	reset      ra.Index
 	truncated  ra.Index
 	highest    ra.Index
-	found      Mark // damage that no later order made good
-	cleared    int  // losses after which the member has proved that none was its; doubted: one was, as far as anybody knows
-	wasMarked  Mark // as far as it is durable already
-	registered bool // in the files, not only in the state file
+	found      Mark   // damage that no later order made good
+	cleared    int    // losses after which the member has proved that none was its; doubted: one was, as far as anybody knows
+	wasMarked  Mark   // as far as it is durable already
+	shown      uint64 // the last order that the files show, whatever a state file knows
+	registered bool   // in the files, not only in the state file
 }
 
 // replay applies rows, in the order of the batches, to members.
@@ -88,7 +89,7 @@ func newReplay(state *stateFile) *replay {
 		m := r.member(state.members[i].uid)
 		m.live = state.members[i].live
 		m.highest = m.live.last
-		m.live.seq, m.known, m.loose = m.live.base, true, true
+		m.live.seq, m.shown, m.known, m.loose = m.live.base, m.live.base, true, true
 	}
 	return r
 }
@@ -223,6 +224,9 @@ func (r *replay) apply(row *row, uid ra.UID, got []ra.Entry) {
 	m.order(row, r.losses)
 	m.highest = max(m.highest, row.prev)
 	m.live.apply(row)
+	if row.seqHi != 0 {
+		m.shown = row.seqHi
+	}
 	m.heal(row)
 	if row.flags&rowRegister != 0 {
 		m.known, m.registered = true, true

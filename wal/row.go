@@ -37,9 +37,11 @@ type row struct {
 // last returns the index of the row's last entry.
 func (r *row) last() ra.Index { return r.first + ra.Index(r.count) - 1 }
 
-// recovered reports whether recovery wrote the row, to mark a member whose last order was at, and not the member.
+// recovered reports whether recovery wrote the row, to mark a member whose last order was at, and not the member. Such a row goes from
+// the last order that the files showed to the last one that anything told of: what lies between is lost, and was known from the
+// state file of that time alone.
 func (r *row) recovered(at uint64) bool {
-	return r.flags&rowMark != 0 && r.mark.What != 0 && r.seqLo == at
+	return r.flags&rowMark != 0 && r.mark.What != 0 && (r.seqLo == at || r.seqHi == at)
 }
 
 // before returns the number of the member's order before the row. at is its last one as far as that is known.
