@@ -134,11 +134,11 @@ func (n *Node) forgive(ctx context.Context, r *record, op *wal.Op) error {
 		return err
 	}
 	defer r.life.Unlock()
-	era, err := n.snapshots.AcceptLoss(r.uid, r.log.Last())
+	with, err := n.snapshots.AcceptLoss(r.uid, r.log.Last())
 	if err != nil {
 		return err
 	}
-	op.Era = era
+	op.Era = eraOf(with)
 	if r.log.NeedsCut() != 0 {
 		if err := n.mark(ctx, r); err != nil {
 			return err

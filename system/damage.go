@@ -100,20 +100,25 @@ func (n *Node) mayMislead(m *wal.Member, snap raftlog.Position) bool {
 // errStale says that a snapshot is not of the history that its member went on with.
 var errStale = errors.New("it is of a history that was given up: what is committed contradicts it")
 
-// errEnded says that a snapshot was there before a loss was accepted, and was not when it was.
-var errEnded = errors.New("it is of a history that was given up when a loss was accepted")
+// errEnded says that a snapshot is from before a loss that was accepted or repaired, and was not in force when it was.
+var errEnded = errors.New("it is from before a loss that was accepted or repaired, and may be of a history that was given up")
+
+// ended reports whether a snapshot is of an era that has ended, and was not taken along into the present one.
+func ended(info snapshot.Info, era wal.Era) bool {
+	return info.Era < era.Number && (info.Index != era.Index || info.Term != era.Term)
+}
 
 // ownSnapshot returns where the member's snapshot stands, zero if there is none. One of another cluster, which has come to lie
 // under the member's name, or of an era that has ended, it moves to quarantine: what the member had there is lost, as if it could
 // not be read. The cluster may have had the same name. If that fails the member must not run; its log lets go of nothing for that
 // snapshot all the same.
-func (n *Node) ownSnapshot(r *record, era uint32) (raftlog.Position, error) {
-	n.snapshots.SetEra(r.uid, era)
+func (n *Node) ownSnapshot(r *record, era wal.Era) (raftlog.Position, error) {
+	n.snapshots.SetEra(r.uid, era.Number)
 	info, ok := n.snapshots.Newest(r.uid)
 	if !ok {
 		return raftlog.Position{}, nil
 	}
-	if info.Era < era {
+	if ended(info, era) {
 		return raftlog.Position{}, n.disown(r, errEnded)
 	}
 	own := snapshot.Owner{Cluster: r.reg.cluster, Origin: snapshot.Origin(r.reg.initial)}
@@ -148,7 +153,7 @@ func (n *Node) missingSnapshots(m *wal.Member) []raftlog.Position {
 	for i := range n.report.Snapshots.Lost {
 		lost := &n.report.Snapshots.Lost[i]
 		at := raftlog.Position{Index: lost.Index, Term: lost.Term}
-		if lost.UID == m.Writer.UID() && lost.Era >= m.Mark.Era && !raftlog.Disowns(m, n.segments, at) {
+		if lost.UID == m.Writer.UID() && !ended(*lost, m.Mark.Era) && !raftlog.Disowns(m, n.segments, at) {
 			missing = append(missing, at)
 		}
 	}

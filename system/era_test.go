@@ -165,3 +165,70 @@ func TestSnapshotsOfAnEndedEraWithoutAVote(t *testing.T) {
 		}
 	})
 }
+
+// I12: two of three members have lost their snapshots, and that is accepted; the third one has lost its own, too, and is repaired by
+// them. What it had before is put back, when the process was killed before the log had a mark of what was committed since. It is not
+// taken for the member's, in which case it would bring back what its cluster has given up.
+func TestSnapshotsOfARepairedMember(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		policy := snapshot.Policy{MinBytes: 1, Growth: 1, MinRecovery: 1}
+		w := newWorld(t, 3, func(c *Config) { c.Snapshots = policy })
+		nodes := []ra.NodeID{"n1", "n2", "n3"}
+		c := w.cluster("c", "counter", nodes...)
+		for range 10 {
+			w.add(c, 100)
+			synctest.Wait()
+		}
+		w.healed("c", 1000)
+		for range 2 { // lives, so that all of the log is in segments or snapshots
+			for _, node := range nodes {
+				w.close(node)
+			}
+			for _, node := range nodes {
+				n := w.open(node)
+				w.eventually("flush", func() bool { return n.Stats().RollOvers > 0 })
+			}
+		}
+		for _, node := range nodes {
+			w.close(node)
+		}
+		before := w.snapshotsOf("n1")
+		for _, node := range nodes {
+			w.removeFiles(node, "snapshots", "")
+		}
+		policy.MinBytes = 1 << 20
+		for _, node := range nodes {
+			if r := w.open(node).Report(); len(r.Suspect) != 1 {
+				t.Fatalf("%s: %+v", node, r)
+			}
+		}
+		for _, node := range nodes[1:] {
+			if err := w.nodes[node].AcceptLoss(w.ctx(), "c"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, err := w.n(2).Cluster("c")
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := w.add(c, 1)
+		w.healed("c", sum)
+		for _, node := range nodes {
+			w.crash(node)
+		}
+		w.putBack(before)
+		r := w.open("n1").Report()
+		if len(r.Snapshots.Damaged) == 0 || len(r.Suspect)+len(r.Damaged) > 0 {
+			t.Errorf("%+v", r)
+		}
+		w.open("n2")
+		c, err = w.n(1).Cluster("c")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := w.add(c, 1); got != sum+1 {
+			t.Errorf("the counter goes on with %d, not %d", got, sum+1)
+		}
+		w.inQuarantine(before)
+	})
+}

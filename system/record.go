@@ -9,6 +9,7 @@ import (
 	"github.com/heliopolis-raft/heliopolis/actor"
 	"github.com/heliopolis-raft/heliopolis/ra"
 	"github.com/heliopolis-raft/heliopolis/ra/raftlog"
+	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
 	"github.com/heliopolis-raft/heliopolis/wal"
 )
 
@@ -79,12 +80,17 @@ func (a *accepted) note(op *wal.Op) {
 	if op.Repaired {
 		a.mark = wal.Mark{Era: a.mark.Era}
 	}
-	if op.Era != 0 {
+	if op.Era.Number != 0 {
 		a.mark.Era = op.Era
 	}
 	if n := len(op.Entries); n > 0 {
 		a.term = op.Entries[n-1].Term
 	}
+}
+
+// eraOf returns the era as the write-ahead log knows it that begins with a snapshot in force.
+func eraOf(with snapshot.Info) wal.Era {
+	return wal.Era{Number: with.Era, Index: with.Index, Term: with.Term}
 }
 
 // damaged returns why the member takes no part: an error that wraps ra.ErrDamaged, or ra.ErrStorageFailed when the whole

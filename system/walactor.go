@@ -111,8 +111,11 @@ func newWALActor(n *Node) *walActor {
 	}
 }
 
-// append takes an order, numbered as the log does.
+// append takes an order, numbered as the log does. One that ends a repair begins an era.
 func (a *walActor) append(r *record, op *wal.Op) error {
+	if op.Repaired && op.Era.Number == 0 {
+		op.Era = eraOf(a.node.snapshots.BeginEra(r.uid))
+	}
 	if err := r.log.Order(op); err != nil {
 		return err
 	}

@@ -205,7 +205,7 @@ func (b *Batch) order(w *Writer, op *Op, slot int) {
 		w.mark, w.adrift = w.mark.healed(), false
 		r.mark = w.mark
 	}
-	if op.Era != 0 {
+	if op.Era.Number != 0 {
 		r.flags |= rowMark
 		w.mark.Era = op.Era
 		r.mark = w.mark

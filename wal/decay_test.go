@@ -303,7 +303,7 @@ func (h *history) order(a *author, op Op, next truth) {
 }
 
 func inWords(op *Op) string {
-	return fmt.Sprintf("reset %d, truncate %d, %d entries, state %v, applied %d, damaged %+v, repaired %v, era %d, delete %v",
+	return fmt.Sprintf("reset %d, truncate %d, %d entries, state %v, applied %d, damaged %+v, repaired %v, era %v, delete %v",
 		op.Reset, op.Truncate, len(op.Entries), op.State, op.Applied, op.Damaged, op.Repaired, op.Era, op.Delete)
 }
 
@@ -338,7 +338,7 @@ func (h *history) anyOrder() {
 	case k < 8 && next.mark.What != 0:
 		op.Repaired, next.mark = true, next.mark.healed()
 		if h.rng.IntN(2) == 0 {
-			op.Era = next.mark.Era + 1
+			op.Era = Era{next.mark.Era.Number + 1, ra.Index(h.rng.IntN(9)), ra.Term(h.rng.IntN(9))}
 			next.mark.Era = op.Era
 		}
 	case k < 12 && next.last() > 0:
@@ -729,7 +729,7 @@ func (h *history) judgeSound(a *author, r *Member, entries map[ra.Index]ra.Term)
 	case want.mark.What != 0:
 		h.breaks("a mark stays", "%s at order %d had %+v", a.uid, seq, want.mark)
 	case r.Mark.Era != want.mark.Era:
-		h.breaks("who is sound has its era", "%s at order %d has %d, want %d", a.uid, seq, r.Mark.Era, want.mark.Era)
+		h.breaks("who is sound has its era", "%s at order %d has %v, want %v", a.uid, seq, r.Mark.Era, want.mark.Era)
 	case r.State != want.state:
 		h.breaks("who is sound has its term and vote", "%s at order %d has %v, want %v", a.uid, seq, r.State, want.state)
 	case string(r.Registration.Config) != want.config:

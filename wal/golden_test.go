@@ -195,6 +195,7 @@ func drawParts(t *rapid.T, r *row, short *rapid.Generator[string]) {
 		r.applied = ra.Index(number("applied"))
 	}
 	if r.flags&rowMark != 0 {
-		r.mark = Mark{What: Damage(rapid.Byte().Draw(t, "what")), From: ra.Index(number("from")), Era: rapid.Uint32().Draw(t, "era")}
+		r.mark = Mark{What: Damage(rapid.Byte().Draw(t, "what")), From: ra.Index(number("from"))}
+		r.mark.Era = Era{rapid.Uint32().Draw(t, "era"), ra.Index(number("held")), ra.Term(number("held term"))}
 	}
 }

@@ -24,8 +24,18 @@ type Mark struct {
 	// From is the first index that is not to be trusted, with DamagedLog: what the member's log held below is known to
 	// have been there at the end. 0 and 1 mean that nothing is.
 	From ra.Index
-	// Era is how often a loss of the member was accepted (Op.Era). It is no damage: a sound member's is kept, too.
-	Era uint32
+	// Era is the member's era (Op.Era). It is no damage: a sound member's is kept, too.
+	Era Era
+}
+
+// Era is a time of a member's life, which begins when it goes on without something that it has lost: it was repaired, or the loss
+// accepted. What lies beside the log from earlier eras may be of a history that was given up.
+type Era struct {
+	// Number counts the eras, from 0.
+	Number uint32
+	// Index and Term are those of the snapshot that was in force when the era began; 0 if there was none.
+	Index ra.Index
+	Term  ra.Term
 }
 
 // healed returns the mark of the member when it is sound again.

@@ -77,7 +77,7 @@ func (r *row) size() int {
 		n += 8
 	}
 	if r.flags&rowMark != 0 {
-		n += 1 + 8 + 4
+		n += 1 + 8 + eraSize
 	}
 	return n
 }
@@ -120,9 +120,22 @@ func (r *row) append(b []byte) []byte {
 	if r.flags&rowMark != 0 {
 		b = append(b, byte(r.mark.What))
 		b = le.AppendUint64(b, uint64(r.mark.From))
-		b = le.AppendUint32(b, r.mark.Era)
+		b = r.mark.Era.append(b)
 	}
 	return b
+}
+
+// eraSize is the length of an Era: number, index, term.
+const eraSize = 4 + 8 + 8
+
+func (e *Era) append(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint32(b, e.Number)
+	b = binary.LittleEndian.AppendUint64(b, uint64(e.Index))
+	return binary.LittleEndian.AppendUint64(b, uint64(e.Term))
+}
+
+func (d *decoder) era() Era {
+	return Era{Number: d.uint32(), Index: ra.Index(d.uint64()), Term: ra.Term(d.uint64())}
 }
 
 // appendShort appends a string of at most 255 bytes behind its length.
@@ -197,7 +210,7 @@ func (r *row) decodeParts(d *decoder) {
 	if r.flags&rowMark != 0 {
 		r.mark.What = Damage(d.byte())
 		r.mark.From = ra.Index(d.uint64())
-		r.mark.Era = d.uint32()
+		r.mark.Era = d.era()
 	}
 }
 

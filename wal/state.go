@@ -62,7 +62,7 @@ type stateMember struct {
 //
 //	uid, name (each behind a byte of length), configuration (behind 4 bytes of length), Seq, Seq at the end of the last
 //	released file, last index, Seq of the state, term, vote (behind a byte of length), applied, damage (1 byte), first
-//	damaged index, era (4 bytes)
+//	damaged index, era (number in 4 bytes, index and term of a snapshot)
 func (m *stateMember) append(b []byte) []byte {
 	le, s := binary.LittleEndian, &m.live
 	b = appendShort(b, string(m.uid))
@@ -76,7 +76,7 @@ func (m *stateMember) append(b []byte) []byte {
 	b = le.AppendUint64(b, uint64(s.applied))
 	b = append(b, byte(s.mark.What))
 	b = le.AppendUint64(b, uint64(s.mark.From))
-	return le.AppendUint32(b, s.mark.Era)
+	return s.mark.Era.append(b)
 }
 
 // decodeStateMember is the reverse of append.
@@ -90,7 +90,7 @@ func decodeStateMember(d *decoder) stateMember {
 	s.stateSeq, s.state.Term = d.uint64(), ra.Term(d.uint64())
 	s.state.Vote = ra.UID(d.short())
 	s.applied = ra.Index(d.uint64())
-	s.mark = Mark{What: Damage(d.byte()), From: ra.Index(d.uint64()), Era: d.uint32()}
+	s.mark = Mark{What: Damage(d.byte()), From: ra.Index(d.uint64()), Era: d.era()}
 	return m
 }
 

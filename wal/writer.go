@@ -40,9 +40,8 @@ type Op struct {
 	Damaged *Mark
 	// Repaired takes back what the mark of a damaged member says; see Mark.
 	Repaired bool
-	// Era, if not 0, is the member's era from now on: a loss was accepted, and what it has beside the log from earlier eras, as of
-	// a backup, is void. It only ever rises.
-	Era uint32
+	// Era, if its number is not 0, begins an era of the member; see Era. The number only ever rises.
+	Era Era
 	// Delete forgets the member for good. No order may follow.
 	Delete bool
 }
@@ -50,7 +49,7 @@ type Op struct {
 // numbered reports whether the order needs a Seq.
 func (op *Op) numbered() bool {
 	return op.Register != nil || op.Reset != 0 || op.Truncate != 0 || len(op.Entries) > 0 || op.State != nil ||
-		op.Damaged != nil || op.Repaired || op.Era != 0 || op.Delete
+		op.Damaged != nil || op.Repaired || op.Era.Number != 0 || op.Delete
 }
 
 // Writer is one member as the log knows it. Its Owner may be set by whoever made it; everything else belongs to the log.

@@ -124,6 +124,11 @@ func (s *Store) installCheckpoint(temp string, info Info) error {
 		return err
 	}
 	s.mu.Lock()
+	if info.Era < s.eras[info.UID] { // it has ended just now
+		s.mu.Unlock()
+		s.drop(info.checkpointID())
+		return ErrStale
+	}
 	all := slices.DeleteFunc(s.checkpoints[info.UID], func(x Info) bool { return x.Index == info.Index })
 	at, _ := slices.BinarySearchFunc(all, info.Index, func(x Info, i ra.Index) int {
 		if x.Index < i {

@@ -3,7 +3,6 @@ package snapshot
 import (
 	"errors"
 	"fmt"
-	"math"
 	"path"
 	"slices"
 
@@ -11,9 +10,10 @@ import (
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
-// Whoever accepts a loss begins another history, and a file from before, as from a backup, may fit into that by its index and its
-// term. So the loss begins an era, which stands in the names of all that the member has from then on, and which the write-ahead log
-// knows, too. What is in force is of the present era, and what is of an earlier one is nobody's any more.
+// Whoever accepts a loss begins another history, and whoever repairs one may take over another. A file from before, as from a backup,
+// may fit into that by its index and its term. So with that begins an era, which stands in the names of all that the member writes and
+// receives from then on, and which the write-ahead log knows, too. What is of an earlier one is nobody's any more, but for the snapshot
+// that was in force when the era began.
 
 // era returns the present era of a member.
 func (s *Store) era(uid ra.UID) uint32 {
@@ -36,6 +36,23 @@ func (s *Store) now(uid ra.UID, index ra.Index, term ra.Term) id {
 	return id{uid: uid, index: index, term: term, era: s.era(uid)}
 }
 
+// BeginEra begins an era of a member that has made good what it had lost. It returns the snapshot in force, as one of that era; zero
+// but for Era if there is none. No file is touched, and it does not wait for the disk: the snapshot keeps the name of its own era, and
+// whoever calls has to know it by index and term. The era must be durable in the write-ahead log before the member goes on.
+// Checkpoints of the member are void, and what is being written or received just now fails with ErrStale.
+func (s *Store) BeginEra(uid ra.UID) Info {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.eras[uid]++
+	for i := range s.checkpoints[uid] {
+		s.left[uid] = append(s.left[uid], s.checkpoints[uid][i].checkpointID().String())
+	}
+	delete(s.checkpoints, uid)
+	info := s.held[uid]
+	info.Era = s.eras[uid]
+	return info
+}
+
 // SetEra says in which era a member is, as the write-ahead log knows it; a later one that the files name, because the log never heard
 // of it, stays. Checkpoints of earlier eras go to quarantine. A snapshot of one stays in force, if there is no other: whoever calls
 // has to Condemn it.
@@ -54,35 +71,34 @@ func (s *Store) SetEra(uid ra.UID, era uint32) {
 	}
 }
 
-// AcceptLoss says that the member goes on without what it has lost, and returns the era that it begins by that, which must be durable
-// in the write-ahead log before the member goes on. What of the loss lies in quarantine keeps lying there, but is not in Report.Lost
+// AcceptLoss says that the member goes on without what it has lost, which begins an era. It returns the same as BeginEra, but what it
+// returns has the name of that era: nothing that is put back can take its place. What of the loss lies in quarantine keeps lying there, but is not in Report.Lost
 // any more, and checkpoints above upTo, which belong to a history that is given up, go there too. If it fails the member is as it
 // was, and it may be called again. No snapshot of the member may be written or received meanwhile; one that was begun before fails
 // with ErrStale.
-func (s *Store) AcceptLoss(uid ra.UID, upTo ra.Index) (era uint32, err error) {
+func (s *Store) AcceptLoss(uid ra.UID, upTo ra.Index) (Info, error) {
 	s.packing.Lock()
 	defer s.packing.Unlock()
-	if era = s.era(uid); era == math.MaxUint32 {
-		return 0, fmt.Errorf("snapshot: %s has no further era", uid)
-	}
-	era++
+	era := s.era(uid) + 1
 	s.raise(uid, era)
 	s.stain(uid) // or else older ones, and what is in quarantine, would be found once more
 	if err := s.sweep(); err != nil {
-		return 0, err
+		return Info{}, err
 	}
 	if s.stained(uid) {
-		return 0, fmt.Errorf("%w: what is lost of %s lies in a pack of which something else has decayed", ra.ErrDamaged, uid)
+		return Info{}, fmt.Errorf("%w: what is lost of %s lies in a pack of which something else has decayed", ra.ErrDamaged, uid)
 	}
 	s.publish.Lock()
 	defer s.publish.Unlock()
 	if err := errors.Join(s.takeAlong(uid, era), s.takeCheckpoints(uid, upTo, era)); err != nil {
-		return 0, err
+		return Info{}, err
 	}
 	if err := s.cfg.FS.SyncDir(s.cfg.Dir); err != nil {
-		return 0, err
+		return Info{}, err
 	}
-	return era, s.closeCase(uid)
+	info, _ := s.Newest(uid)
+	info.Era = era
+	return info, s.closeCase(uid)
 }
 
 // takeAlong takes the snapshot that is in force into an era, if it has a file of its own. The caller holds publish.

@@ -37,8 +37,8 @@ func TestEra(t *testing.T) {
 				given[name] = content(t, fs, name)
 			}
 		}
-		if era, err := s.AcceptLoss("a", 7); era != 1 || err != nil {
-			t.Fatal(era, err)
+		if with, err := s.AcceptLoss("a", 7); with.Era != 1 || with.Index != 5 || err != nil {
+			t.Fatal(with, err)
 		}
 		for name, b := range given {
 			put(t, fs, name, b)
@@ -67,8 +67,13 @@ func TestEra(t *testing.T) {
 	}
 }
 
-// I12: what a member was writing or receiving when the loss was accepted does not come into force.
+// I12: what a member was writing or receiving when the loss was accepted, or repaired, does not come into force.
 func TestEraEndsWhatIsUnderWay(t *testing.T) {
+	endsWhatIsUnderWay(t, func(s *Store) (Info, error) { return s.AcceptLoss("a", 5) })
+	endsWhatIsUnderWay(t, func(s *Store) (Info, error) { return s.BeginEra("a"), nil })
+}
+
+func endsWhatIsUnderWay(t *testing.T, begin func(*Store) (Info, error)) {
 	s := mustOpen(t, vfs.NewMem())
 	disk := vfs.NewMem()
 	if err := errors.Join(take(s, "a", 5, 100), take(mustOpen(t, disk), "a", 9, 100)); err != nil {
@@ -84,8 +89,8 @@ func TestEraEndsWhatIsUnderWay(t *testing.T) {
 	if err := add(pack, "a", 11, 100); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.AcceptLoss("a", 5); err != nil {
-		t.Fatal(err)
+	if with, err := begin(s); err != nil || with.Era != 1 || with.Index != 5 {
+		t.Fatal(with, err)
 	}
 	_, err1 = write.Commit()
 	_, err2 = check.Commit()
@@ -146,6 +151,64 @@ func TestEraBeginsAtOnce(t *testing.T) {
 			}
 			if at > 100 {
 				t.Fatal("no end")
+			}
+		}
+	}
+}
+
+// I12: an era may begin at any moment while a snapshot takes its place. It is in force, and the era's, or gone.
+func TestEraBeginsMeanwhile(t *testing.T) {
+	for what, step := range map[string]func(*Store) error{
+		"written":    func(s *Store) error { return take(s, "a", 20, 500) },
+		"received":   func(s *Store) error { return receive(s, "a", 20, 500) },
+		"packed":     func(s *Store) error { return takePacked(s, "a", 20, 500) },
+		"promoted":   func(s *Store) error { _, _, err := s.Promote("a", 20); return err },
+		"checkpoint": func(s *Store) error { return takeCheckpoint(s, "a", 20) },
+	} {
+		for at, done := 0, false; !done; at++ {
+			fs := vfs.NewMem()
+			errs := vfs.NewErrs(fs)
+			s := mustOpen(t, errs)
+			if err := errors.Join(take(s, "a", 10, 500), takeCheckpoint(s, "a", 15)); err != nil {
+				t.Fatal(err)
+			}
+			var with Info
+			k := 0
+			errs.Trace(func(vfs.Op, string) {
+				if !s.mu.TryLock() {
+					return // nobody else could begin one
+				}
+				s.mu.Unlock()
+				if k == at {
+					with = s.BeginEra("a")
+				}
+				k++
+			})
+			err := step(s)
+			errs.Trace(nil)
+			if done = k <= at; done {
+				break
+			}
+			if err != nil && !errors.Is(err, ErrStale) {
+				t.Fatalf("%s, operation %d: %v", what, at, err)
+			}
+			if what == "packed" { // it goes with the next pack
+				if err := s.Sweep(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if now, _ := s.Newest("a"); now.Era < 1 && now.Index != with.Index {
+				t.Errorf("%s, operation %d: in force is %+v, the era began with %+v", what, at, now, with)
+			}
+			after, _ := reopen(t, fs.Crash(vfs.CrashKept, rand.New(rand.NewPCG(1, 1))))
+			after.SetEra("a", 1)
+			if now, _ := after.Newest("a"); now.Era < 1 && now.Index != with.Index {
+				t.Errorf("%s, operation %d, next start: in force is %+v, the era began with %+v", what, at, now, with)
+			}
+			for _, info := range append(s.Checkpoints("a"), after.Checkpoints("a")...) {
+				if info.Era < 1 {
+					t.Errorf("%s, operation %d: checkpoint %+v", what, at, info)
+				}
 			}
 		}
 	}

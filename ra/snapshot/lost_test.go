@@ -47,7 +47,7 @@ func TestAcceptLoss(t *testing.T) {
 	if err := errors.Join(takeCheckpoint(s, "a", 5), takeCheckpoint(s, "a", 7), takeCheckpoint(s, "a", 9)); err != nil {
 		t.Fatal(err)
 	}
-	if era, err := s.AcceptLoss("a", 7); era != 1 || err != nil {
+	if info, err := s.AcceptLoss("a", 7); info.Era != 1 || err != nil {
 		t.Fatal(err)
 	}
 	if got := checkpointIndexes(s, "a"); !slices.Equal(got, []ra.Index{5, 7}) {

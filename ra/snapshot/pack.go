@@ -247,6 +247,9 @@ func (s *Store) publishPack(number uint64, rows []packRow, entries []packEntry) 
 		e := &entries[i]
 		before, replaced := s.replace(e)
 		if !replaced {
+			if e.info.Era < s.era(e.info.UID) {
+				s.stain(e.info.UID) // or the next start would find it
+			}
 			continue
 		}
 		s.release(before)

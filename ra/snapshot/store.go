@@ -526,10 +526,16 @@ func (s *Store) settle(info Info) error {
 		s.leave(info.id())
 		return err
 	}
-	before, _ := s.Newest(info.UID)
 	s.mu.Lock()
-	s.held[info.UID] = info
+	before, ended := s.held[info.UID], info.Era < s.eras[info.UID]
+	if !ended {
+		s.held[info.UID] = info
+	}
 	s.mu.Unlock()
+	if ended { // just now
+		s.drop(info.id())
+		return fmt.Errorf("%w: that of an earlier era", ErrStale)
+	}
 	s.release(before)
 	s.removeCheckpoints(info.UID, info.Index)
 	return nil

@@ -91,7 +91,7 @@ func readWALFrom(disk *vfs.Mem, from map[ra.UID]ra.Index) (view, error) {
 		m := &found.Members[i]
 		uid := m.Writer.UID()
 		crc := sumText(sumText(sumText(0, m.Registration.Name), string(m.Registration.Config)), string(m.State.Vote))
-		crc = sum(crc, uint64(m.State.Term), uint64(m.Applied), m.Writer.Seq(), uint64(m.Writer.Last()), uint64(m.Mark.Era))
+		crc = sum(crc, uint64(m.State.Term), uint64(m.Applied), m.Writer.Seq(), uint64(m.Writer.Last()), uint64(m.Mark.Era.Number), uint64(m.Mark.Era.Index), uint64(m.Mark.Era.Term))
 		first, partly := from[uid]
 		if !partly {
 			crc = sum(crc, uint64(m.Reset), uint64(m.Truncated))

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"path"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -91,12 +90,6 @@ func (a *loss) firstLife() {
 	a.compare()
 }
 
-// outlived reports whether a member counts as damaged at each start because its lost snapshot is not of the history that its
-// cluster went on with, a loss having been accepted on another node: docs/RELIABILITY.md, "What is not covered".
-func (a *loss) outlived(cluster string, err error) bool {
-	return slices.Contains(a.accepted, cluster) && strings.Contains(err.Error(), "the snapshot at ")
-}
-
 // secondLife opens the nodes again: I9: what was accepted or repaired stays so.
 func (a *loss) secondLife() {
 	a.openAll()
@@ -104,7 +97,7 @@ func (a *loss) secondLife() {
 		report := n.Report()
 		for _, uids := range []map[ra.UID]error{report.Suspect, report.Damaged} {
 			for uid, err := range uids {
-				if cluster := clusterOf(uid); a.last[cluster].Index > 0 && a.reports[name].Damaged[uid] == nil && !a.forged(name) && !a.outlived(cluster, err) {
+				if cluster := clusterOf(uid); a.last[cluster].Index > 0 && a.reports[name].Damaged[uid] == nil {
 					a.problem("%s is damaged again on %s: %v", cluster, name, err)
 				}
 			}
@@ -167,14 +160,6 @@ func (a *loss) putBack(node ra.NodeID, name string) {
 	if slices.Contains(list(a.t, a.ref.disks[node]), name) {
 		write(a.t, a.disks[node], name, read(a.t, a.ref.disks[node], name))
 	}
-}
-
-// forged reports whether a node has a snapshot that is said to be of an index where nobody has been: it goes to quarantine
-// and counts as lost at every start, until the log has come so far.
-func (a *loss) forged(node ra.NodeID) bool {
-	return slices.ContainsFunc(a.struck, func(s struck) bool {
-		return s.node == node && s.how.How == "copy" && strings.HasSuffix(s.how.Other, ".snap")
-	})
 }
 
 func (a *loss) openAll() {
