@@ -8,7 +8,7 @@ import (
 	"github.com/heliopolis-raft/heliopolis/ra"
 )
 
-// Format 6, as docs/FORMAT.md describes it byte by byte. All numbers are little endian, all checksums CRC-32C.
+// The format, as docs/FORMAT.md describes it byte by byte. All numbers are little endian, all checksums CRC-32C.
 const (
 	formatVersion = 8
 

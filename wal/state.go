@@ -60,8 +60,8 @@ type stateMember struct {
 
 // append appends one member:
 //
-//	uid, name (each behind a byte of length), configuration (behind 4 bytes of length), Seq, Seq at the end of the last
-//	released file, last index, Seq of the state, term, vote (behind a byte of length), applied, damage (1 byte), first
+//	uid, name (each behind a byte of length), configuration (behind 4 bytes of length), Seq, Seq where the files
+//	begin that are not released, last index, Seq of the state, term, vote (behind a byte of length), applied, damage (1 byte), first
 //	damaged index, era (number in 4 bytes, index and term of a snapshot)
 func (m *stateMember) append(b []byte) []byte {
 	le, s := binary.LittleEndian, &m.live
