@@ -103,11 +103,6 @@ var errStale = errors.New("it is of a history that was given up: what is committ
 // errEnded says that a snapshot is from before a loss that was accepted or repaired, and was not in force when it was.
 var errEnded = errors.New("it is from before a loss that was accepted or repaired, and may be of a history that was given up")
 
-// ended reports whether a snapshot is of an era that has ended, and was not taken along into the present one.
-func ended(info snapshot.Info, era wal.Era) bool {
-	return info.Era < era.Number && (info.Index != era.Index || info.Term != era.Term)
-}
-
 // ownSnapshot returns where the member's snapshot stands, zero if there is none. One of another cluster, which has come to lie
 // under the member's name, or of an era that has ended, it moves to quarantine: what the member had there is lost, as if it could
 // not be read. The cluster may have had the same name. If that fails the member must not run; its log lets go of nothing for that
@@ -118,7 +113,7 @@ func (n *Node) ownSnapshot(r *record, era wal.Era) (raftlog.Position, error) {
 	if !ok {
 		return raftlog.Position{}, nil
 	}
-	if ended(info, era) {
+	if era.Ended(info.Era, info.Index, info.Term) {
 		return raftlog.Position{}, n.disown(r, errEnded)
 	}
 	own := snapshot.Owner{Cluster: r.reg.cluster, Origin: snapshot.Origin(r.reg.initial)}
@@ -153,7 +148,7 @@ func (n *Node) missingSnapshots(m *wal.Member) []raftlog.Position {
 	for i := range n.report.Snapshots.Lost {
 		lost := &n.report.Snapshots.Lost[i]
 		at := raftlog.Position{Index: lost.Index, Term: lost.Term}
-		if lost.UID == m.Writer.UID() && !ended(*lost, m.Mark.Era) && !raftlog.Disowns(m, n.segments, at) {
+		if lost.UID == m.Writer.UID() && !m.Mark.Era.Ended(lost.Era, lost.Index, lost.Term) && !raftlog.Disowns(m, n.segments, at) {
 			missing = append(missing, at)
 		}
 	}

@@ -38,6 +38,11 @@ type Era struct {
 	Term  ra.Term
 }
 
+// Ended reports whether a snapshot of an era of that number is of one that has ended by e, and was not in force when e began.
+func (e Era) Ended(number uint32, index ra.Index, term ra.Term) bool {
+	return number < e.Number && (index != e.Index || term != e.Term)
+}
+
 // healed returns the mark of the member when it is sound again.
 func (m *Mark) healed() Mark { return Mark{Era: m.Era} }
 

@@ -120,7 +120,8 @@ func (p *peer) assess(m *wal.Member, lost error) {
 		p.cluster.truth.breach("I11", "%s has lost its vote by a flipped bit: %+v", p.uid, m.Mark)
 	}
 	for _, s := range p.node.decay.snapshots {
-		if s.UID == p.uid && !p.log.Holds(raftlog.Position{Index: s.Index, Term: s.Term}) {
+		ended := m.Mark.Era.Ended(s.Era, s.Index, s.Term)
+		if s.UID == p.uid && !ended && !p.log.Holds(raftlog.Position{Index: s.Index, Term: s.Term}) {
 			p.suspect = true
 		}
 	}

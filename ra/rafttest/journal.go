@@ -23,6 +23,10 @@ type order struct {
 
 // store puts an order into the batch that gathers.
 func (n *node) store(p *peer, op *wal.Op) error {
+	if op.Repaired && op.Era.Number == 0 {
+		with := n.snaps.BeginEra(p.uid)
+		op.Era = wal.Era{Number: with.Era, Index: with.Index, Term: with.Term}
+	}
 	if err := n.gather.Append(p.writer, op); err != nil {
 		if errors.Is(err, ra.ErrDiskFull) {
 			n.lack()

@@ -258,7 +258,11 @@ func (p *peer) restore(found *wal.Recovery) error {
 		} else if got := m.Registration; got.Name != want.Name || string(got.Config) != string(want.Config) {
 			p.cluster.truth.breach("I9", "%s is registered as %q with %q, was with %q", p.uid, got.Name, got.Config, want.Config)
 		}
-		info, _ := p.node.snaps.Newest(p.uid)
+		p.node.snaps.SetEra(p.uid, m.Mark.Era.Number)
+		info, ok := p.node.snaps.Newest(p.uid)
+		if ok && m.Mark.Era.Ended(info.Era, info.Index, info.Term) {
+			p.cluster.truth.breach("I9", "%s takes its own snapshot %+v for one from before era %+v", p.uid, info, m.Mark.Era)
+		}
 		snap := raft.Position{Index: info.Index, Term: info.Term}
 		if raftlog.Disowns(m, p.node.segs, raftlog.Position(snap)) {
 			p.cluster.truth.breach("I9", "%s takes its own snapshot %+v for one of another history", p.uid, snap)
