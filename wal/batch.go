@@ -135,7 +135,9 @@ func (b *Batch) Append(w *Writer, op *Op) error {
 	b.order(w, op, i)
 	if len(op.Entries) > 0 {
 		b.copyEntries(i, op.Entries, frames)
-		w.last = op.Entries[len(op.Entries)-1].Index
+		last := &op.Entries[len(op.Entries)-1]
+		w.last, w.lastTerm = last.Index, last.Term
+		b.rows[i].lastTerm = last.Term
 	}
 	b.pending.Store(int64(len(b.buf) - b.front + 2*b.table + 2*b.echo))
 	return nil
@@ -152,7 +154,7 @@ func (b *Batch) rowFor(w *Writer, op *Op) int {
 		}
 	}
 	w.slot = len(b.rows)
-	b.add(row{writer: w, prev: w.last})
+	b.add(row{writer: w, prev: w.last, prevTerm: w.lastTerm})
 	if w.gen != b.gen {
 		w.gen, w.ack = b.gen, -1
 	}
@@ -162,7 +164,7 @@ func (b *Batch) rowFor(w *Writer, op *Op) int {
 // add adds a row, which may bind its member's number.
 func (b *Batch) add(r row) {
 	uid := len(r.writer.uid)
-	b.table += r.size() + 1 + uid
+	b.table += r.size() + 1 + uid + 8
 	b.echo += echoMember + uid
 	b.rows = append(b.rows, r)
 }
@@ -182,10 +184,12 @@ func (b *Batch) order(w *Writer, op *Op, slot int) {
 	if op.Reset != 0 {
 		r.flags |= rowReset
 		r.reset, w.last = op.Reset, op.Reset
+		r.lastTerm, w.lastTerm = 0, 0
 	}
 	if op.Truncate != 0 {
 		r.flags |= rowTruncate
 		r.truncate, w.last = op.Truncate, op.Truncate-1
+		r.lastTerm, w.lastTerm = 0, 0
 	}
 	if op.State != nil {
 		r.flags |= rowState

@@ -66,6 +66,7 @@ type live struct {
 	seq      uint64
 	base     uint64 // seq where the files that are not released begin
 	last     ra.Index
+	lastTerm ra.Term // of the entry there, 0 if not known
 	applied  ra.Index
 	mark     Mark
 	deleted  bool
@@ -88,6 +89,9 @@ func (s *live) apply(r *row) {
 	}
 	if r.flags&rowEntries != 0 {
 		s.last = r.last()
+	}
+	if r.flags&(rowReset|rowTruncate|rowEntries) != 0 {
+		s.lastTerm = r.lastTerm
 	}
 	if r.flags&rowState != 0 {
 		s.state, s.stateSeq = r.state, r.seqHi

@@ -152,7 +152,9 @@ func (r *recovery) collect() error {
 		if w.live.mark != m.wasMarked || m.cleared < r.replay.losses {
 			marks.mark(w, m.shown)
 		}
+		before, term := m.before()
 		r.out.Members = append(r.out.Members, Member{
+			Before: before, BeforeTerm: term,
 			Writer: w, Registration: m.live.reg, State: m.live.state, Applied: m.live.applied,
 			Entries: m.table, Reset: m.reset, Truncated: m.truncated, Highest: m.highest, Mark: w.live.mark,
 		})
@@ -176,7 +178,7 @@ func (r *recovery) collect() error {
 
 // writer returns the writer that goes on where the member left off.
 func (m *replayed) writer() *Writer {
-	w := &Writer{uid: m.uid, seq: m.live.seq, last: m.live.last, registered: true, live: m.live}
+	w := &Writer{uid: m.uid, seq: m.live.seq, last: m.live.last, lastTerm: m.live.lastTerm, registered: true, live: m.live}
 	w.live.mark = m.wasMarked
 	w.live.mark.Add(m.found)
 	w.mark, w.adrift = w.live.mark, w.live.mark.What&DamagedLog != 0
@@ -186,7 +188,7 @@ func (m *replayed) writer() *Writer {
 // mark writes down a member's mark. shown is the last order that the files show; see row.recovered. What a state file knows of the
 // orders behind that stands in the row, too, since nothing else in the files has it.
 func (b *Batch) mark(w *Writer, shown uint64) {
-	r := row{writer: w, flags: rowMark, seqLo: w.seq, seqHi: w.seq, prev: w.last, mark: w.live.mark}
+	r := row{writer: w, flags: rowMark, seqLo: w.seq, seqHi: w.seq, prev: w.last, prevTerm: w.lastTerm, mark: w.live.mark}
 	if 0 < shown && shown < w.seq {
 		r.seqLo, r.flags, r.state = shown, r.flags|rowState, w.live.state
 		if w.live.reg.Name != "" {

@@ -25,6 +25,10 @@ type Member struct {
 	// Highest is no lower than any index that the log ever had, as far as what is left of it goes back: the state file and
 	// the WAL files. Segments that have a higher one are newer than all that.
 	Highest ra.Index
+	// Before is how the log ended where the WAL files begin that are not released: segments have an entry of that term there, if
+	// they are those of this log. BeforeTerm is 0 if that is not known, or does not matter any more.
+	Before     ra.Index
+	BeforeTerm ra.Term
 	// Mark says what is damaged; zero for a sound member. It is durable before Open returns.
 	Mark Mark
 }
@@ -66,7 +70,10 @@ type replayed struct {
 	cleared    int    // losses after which the member has proved that none was its; doubted: one was, as far as anybody knows
 	wasMarked  Mark   // as far as it is durable already
 	shown      uint64 // the last order that the files show, whatever a state file knows
-	registered bool   // in the files, not only in the state file
+	begun      bool   // there was a row of it, and this is how the log ended before the first one:
+	begins     ra.Index
+	beginsTerm ra.Term
+	registered bool // in the files, not only in the state file
 }
 
 // replay applies rows, in the order of the batches, to members.
@@ -160,10 +167,10 @@ func (m *replayed) meet(s *live, losses int) {
 	}
 	m.cleared, m.sure = losses, max(m.sure, s.applied)
 	m.found.What &= DamagedLog
-	last := m.live.last
+	last, term := m.live.last, m.live.lastTerm
 	m.live, m.known, m.wasMarked = *s, true, s.mark
 	if !m.loose {
-		m.live.last = last // lower, if entries are lost
+		m.live.last, m.live.lastTerm = last, term // lower, if entries are lost
 	}
 }
 
@@ -179,7 +186,20 @@ func (m *replayed) damage(what Damage, from ra.Index) {
 // cut removes what the member has from index from on.
 func (m *replayed) cut(from ra.Index) {
 	m.table.Truncate(from)
-	m.live.last = from - 1
+	m.live.last, m.live.lastTerm = from-1, 0
+}
+
+// before returns how the log ended where the files begin, unless something in them took the place of that.
+func (m *replayed) before() (ra.Index, ra.Term) {
+	at, term := m.live.last, m.live.lastTerm
+	if m.begun {
+		at, term = m.begins, m.beginsTerm
+	}
+	replaced := m.truncated != 0 && m.truncated <= at || m.table.Len() > 0 && m.table.First() <= at
+	if m.reset != 0 || replaced || m.found.What|m.wasMarked.What != 0 {
+		return 0, 0
+	}
+	return at, term
 }
 
 // order checks that the row follows the member's last one.
@@ -221,6 +241,9 @@ func (r *replay) apply(row *row, uid ra.UID, got []ra.Entry) {
 		return
 	}
 	m := r.member(uid)
+	if !m.begun {
+		m.begun, m.begins, m.beginsTerm = true, row.prev, row.prevTerm
+	}
 	m.order(row, r.losses)
 	m.highest = max(m.highest, row.prev)
 	m.live.apply(row)

@@ -22,6 +22,8 @@ type row struct {
 	number       uint32
 	seqLo, seqHi uint64
 	prev         ra.Index // last index before the row
+	prevTerm     ra.Term  // of the entry at prev, 0 if not known; on the disk with bind only
+	lastTerm     ra.Term  // of the last entry behind the row, if it changes that; 0 if not known
 	count        uint32   // entries
 	uid          ra.UID   // bind
 	reg          Registration
@@ -56,7 +58,7 @@ func (r *row) before(at uint64) uint64 {
 func (r *row) size() int {
 	n := rowFixed
 	if r.flags&rowBind != 0 {
-		n += 1 + len(r.uid)
+		n += 1 + len(r.uid) + 8
 	}
 	if r.flags&rowRegister != 0 {
 		n += 1 + len(r.reg.Name) + 4 + len(r.reg.Config)
@@ -94,6 +96,7 @@ func (r *row) append(b []byte) []byte {
 	b = le.AppendUint32(b, r.count)
 	if r.flags&rowBind != 0 {
 		b = appendShort(b, string(r.uid))
+		b = le.AppendUint64(b, uint64(r.prevTerm))
 	}
 	if r.flags&rowRegister != 0 {
 		b = appendShort(b, r.reg.Name)
@@ -186,7 +189,7 @@ func decodeRow(table []byte) (row, []byte, error) {
 // decodeParts reads the optional parts.
 func (r *row) decodeParts(d *decoder) {
 	if r.flags&rowBind != 0 {
-		r.uid = ra.UID(d.short())
+		r.uid, r.prevTerm = ra.UID(d.short()), ra.Term(d.uint64())
 	}
 	if r.flags&rowRegister != 0 {
 		r.reg.Name = string(d.short())

@@ -61,7 +61,7 @@ type stateMember struct {
 // append appends one member:
 //
 //	uid, name (each behind a byte of length), configuration (behind 4 bytes of length), Seq, Seq where the files
-//	begin that are not released, last index, Seq of the state, term, vote (behind a byte of length), applied, damage (1 byte), first
+//	begin that are not released, last index, its term, Seq of the state, term, vote (behind a byte of length), applied, damage (1 byte), first
 //	damaged index, era (number in 4 bytes, index and term of a snapshot)
 func (m *stateMember) append(b []byte) []byte {
 	le, s := binary.LittleEndian, &m.live
@@ -69,7 +69,7 @@ func (m *stateMember) append(b []byte) []byte {
 	b = appendShort(b, s.reg.Name)
 	b = le.AppendUint32(b, uint32(len(s.reg.Config)))
 	b = append(b, s.reg.Config...)
-	for _, v := range [...]uint64{s.seq, s.base, uint64(s.last), s.stateSeq, uint64(s.state.Term)} {
+	for _, v := range [...]uint64{s.seq, s.base, uint64(s.last), uint64(s.lastTerm), s.stateSeq, uint64(s.state.Term)} {
 		b = le.AppendUint64(b, v)
 	}
 	b = appendShort(b, string(s.state.Vote))
@@ -86,7 +86,7 @@ func decodeStateMember(d *decoder) stateMember {
 	m.uid = ra.UID(d.short())
 	s.reg.Name = string(d.short())
 	s.reg.Config = append([]byte(nil), d.take(uint64(d.uint32()))...)
-	s.seq, s.base, s.last = d.uint64(), d.uint64(), ra.Index(d.uint64())
+	s.seq, s.base, s.last, s.lastTerm = d.uint64(), d.uint64(), ra.Index(d.uint64()), ra.Term(d.uint64())
 	s.stateSeq, s.state.Term = d.uint64(), ra.Term(d.uint64())
 	s.state.Vote = ra.UID(d.short())
 	s.applied = ra.Index(d.uint64())

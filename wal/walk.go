@@ -233,6 +233,12 @@ func (w *walk) apply(rows []row, got [][]ra.Entry) []carried {
 		if !ok {
 			continue
 		}
+		if n := len(got[i]); n > 0 && n == int(r.count) {
+			r.lastTerm = got[i][n-1].Term
+		}
+		if m := w.r.replay.members[w.spans[at].UID]; m != nil && r.flags&rowBind == 0 && m.live.last == r.prev {
+			r.prevTerm = m.live.lastTerm
+		}
 		w.spans[at].apply(r, w.r.replay.seqOf(w.spans[at].UID))
 		w.r.replay.apply(r, w.spans[at].UID, got[i])
 		out = append(out, carried{row: *r, uid: w.spans[at].UID, entries: got[i]})

@@ -62,6 +62,7 @@ type Writer struct {
 	// What the batch that is being filled needs, under the lock of whoever fills it.
 	seq        uint64   // last order accepted
 	last       ra.Index // last index accepted
+	lastTerm   ra.Term  // of the entry there, 0 if not known
 	gen        uint64   // the batch in which slot and ack are valid
 	slot       int      // the member's newest row there
 	ack        int      // its place in the list of acknowledgements

@@ -95,6 +95,11 @@ func (l *Log) marked(m *wal.Member, snap Position) (ra.Index, error) {
 	case m.Reset > snap.Index:
 		return 1, fmt.Errorf("%w: the snapshot that stands for the log of %s up to %d is missing", ra.ErrDamaged, l.uid, m.Reset)
 	}
+	if term, ok := l.segs.Term(l.uid, m.Before); ok && m.Before > snap.Index && m.BeforeTerm != 0 && term != m.BeforeTerm {
+		// Equal terms at an index mean equal logs up to there (Raft's Log Matching), so that nobody knows what is right below.
+		return 1, fmt.Errorf("%w: the segments of %s have term %d at %d, which was of term %d: they are not those of this log",
+			ra.ErrDamaged, l.uid, term, m.Before, m.BeforeTerm)
+	}
 	if _, last := l.segs.Bounds(l.uid); last > m.Highest {
 		// Only what was durable in the write-ahead log gets into segments. A snapshot that is ahead of it is no excuse.
 		return m.Writer.Last() + 1, fmt.Errorf("%w: the segments of %s reach up to %d, the write-ahead log never beyond %d",
