@@ -19,6 +19,8 @@ type Report struct {
 	// missing; or older ones that they replaced may be there again. The first Clean moves them to quarantine: nothing shows
 	// the loss any more then, so whoever is concerned must have noted it durably before.
 	Lost []LostFile
+	// Listed: there is a roster that fits, so that Lost has all files that are missing.
+	Listed bool
 	// Degraded are files of which one copy of what stands twice is damaged; nothing is lost of them.
 	Degraded []string
 	// Quarantined are the names of everything that was moved to quarantine, the lost files included. A roster is among them

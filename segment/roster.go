@@ -233,6 +233,7 @@ func (o *opening) callRoll() error {
 		o.s.roster, o.s.listed = nil, false
 		return o.quarantine(rosterName)
 	}
+	o.report.Listed = true
 	for i := range o.roster.files {
 		f := &o.roster.files[i]
 		o.s.next = max(o.s.next, f.number+1)

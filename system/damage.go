@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/heliopolis-raft/heliopolis/ra/member"
 	"github.com/heliopolis-raft/heliopolis/ra/raftlog"
 	"github.com/heliopolis-raft/heliopolis/ra/snapshot"
+	"github.com/heliopolis-raft/heliopolis/segment"
 	"github.com/heliopolis-raft/heliopolis/wal"
 )
 
@@ -91,10 +93,20 @@ func (n *Node) mayMislead(m *wal.Member, snap raftlog.Position) bool {
 		return true
 	case last == snap.Index && last < m.Writer.Last() && lost.Revives(uid): // and contradict the snapshot, not the log above
 		return last > 0
+	case last < m.Before && n.wentBack(m, snap): // what is left may be of a history of before
+		return true
 	case lost.Touches(uid): // the entry that would tell that log and snapshot are of different histories may be gone
 		return !raftlog.Follows(m, n.segments, snap)
 	}
 	return false
+}
+
+// wentBack reports whether segments do not reach the entry that the write-ahead log went on from, though no file of theirs is
+// missing: they are as they once were.
+func (n *Node) wentBack(m *wal.Member, snap raftlog.Position) bool {
+	lost, uid := &n.report.Segments, m.Writer.UID()
+	damaged := func(d segment.DamagedRange) bool { return d.UID == uid }
+	return m.BeforeTerm != 0 && m.Before > snap.Index && lost.Listed && !lost.Touches(uid) && !slices.ContainsFunc(lost.Damaged, damaged)
 }
 
 // errStale says that a snapshot is not of the history that its member went on with.
