@@ -115,7 +115,7 @@ func (n *Node) acceptLossOf(ctx context.Context, r *record) error {
 	}
 	op := wal.Op{Repaired: true}
 	if r.accepted.mark.What&wal.DamagedState != 0 {
-		state, err := n.newTerm(r)
+		state, err := n.newTerm(ctx, r)
 		if err != nil {
 			return err
 		}
@@ -158,8 +158,8 @@ func (n *Node) forgive(ctx context.Context, r *record, op *wal.Op) error {
 }
 
 // newTerm returns term and vote for a member that has lost its own: a term in which it cannot have promised anything to
-// anybody, because it is the only one that could ask.
-func (n *Node) newTerm(r *record) (ra.HardState, error) {
+// anybody, because it is the only one that could ask. What turns out to be lost of its log meanwhile is marked, too.
+func (n *Node) newTerm(ctx context.Context, r *record) (ra.HardState, error) {
 	if r.reg.cluster == "" {
 		return ra.HardState{}, r.damaged()
 	}
@@ -170,8 +170,15 @@ func (n *Node) newTerm(r *record) (ra.HardState, error) {
 	}
 	c.State.Term = r.term()
 	s, err := member.New(c)
-	if err != nil {
-		return ra.HardState{}, err
+	for err != nil {
+		from, lost := n.lostBy(r, err)
+		if !lost {
+			return ra.HardState{}, err
+		}
+		if again := n.lose(ctx, r, from, err); again != nil {
+			return ra.HardState{}, errors.Join(again, err)
+		}
+		s, err = member.New(c)
 	}
 	if members := s.Configuration().Members; len(members) != 1 || members[0].UID != r.uid {
 		return ra.HardState{}, r.damaged()

@@ -1,7 +1,9 @@
 package system
 
 import (
+	"bytes"
 	"errors"
+	"path"
 	"testing"
 	"testing/synctest"
 
@@ -107,5 +109,59 @@ func TestOnlyMemberLosesItsVote(t *testing.T) {
 			t.Errorf("report: %+v", r)
 		}
 		w.healed("c", sum)
+	})
+}
+
+// I11: a cluster's only member has lost its term and vote, and then an entry in a segment turns out to be damaged, too. AcceptLoss
+// gives up both.
+func TestOnlyMemberLosesItsVoteAndAnEntry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, nil)
+		w.cluster("c", "counter", "n1")
+		w.addAndFlush(100, 20)
+		c, err := w.n(1).Cluster("c")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.add(c, 100)
+		w.crash("n1")
+		flipped := false
+		for name, content := range w.segmentsOf("n1") {
+			if at := bytes.LastIndex(content, reference.AppendAdd(nil, 100)); at >= 0 && path.Ext(name) == ".seg" {
+				w.flip("n1", path.Join("segments", name), int64(at))
+				flipped = true
+			}
+		}
+		if !flipped {
+			t.Fatal("nothing was damaged")
+		}
+		names, err := w.disks["n1"].List("wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		newest := ""
+		for _, name := range names {
+			if path.Ext(name) == ".wal" {
+				newest = name
+			}
+		}
+		w.removeFiles("n1", "wal", newest)
+		n := w.open("n1")
+		if len(n.Report().Damaged) != 1 {
+			t.Fatalf("%+v", n.Report())
+		}
+		if err := n.AcceptLoss(w.ctx(), "c"); err != nil {
+			t.Fatal(err)
+		}
+		if c, err = n.Cluster("c"); err != nil {
+			t.Fatal(err)
+		}
+		if sum := w.add(c, 1); sum <= 1 || sum >= 2000 || sum%100 != 1 {
+			t.Errorf("the sum is %d", sum)
+		}
+		w.close("n1")
+		if r := w.open("n1").Report(); len(r.Suspect)+len(r.Damaged) > 0 {
+			t.Errorf("%+v", r)
+		}
 	})
 }
