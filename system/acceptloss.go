@@ -57,7 +57,8 @@ func (n *Node) AcceptLoss(ctx context.Context, cluster string) error {
 
 // AcceptUnaccounted accepts that members may have been in what is lost of the node's log, of which nothing else tells any more
 // (Report.Unaccounted). It is for when nobody misses any, or whoever was missed was started anew: from then on a name that the
-// node does not know is an unknown one, and Node.StartOrRestartCluster takes it for new. Members that are known, damaged or not,
+// node does not know is an unknown one, and Node.StartOrRestartCluster takes it for new, unless something of it is left without a
+// registration (Report.Orphans, Node.DeleteRemains). Members that are known, damaged or not,
 // are not concerned; one that is gone from a cluster which others still have is removed and added there. It fails with
 // ErrNothingLost if there is nothing to accept, though of several calls at once each may succeed, and may be called again if it
 // fails otherwise.
