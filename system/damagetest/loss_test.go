@@ -5,7 +5,6 @@ import (
 	"errors"
 	"maps"
 	"math/rand/v2"
-	"path"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -131,28 +130,45 @@ func (a *loss) kill() remains {
 }
 
 // otherSecondLife opens the nodes, as they were left when they were killed, with the files as they were before they were damaged, which
-// somebody has found somewhere, and in half of the cases with all snapshots and segments of before. Nothing of what these have comes
-// back: I12: a cluster goes on where it was, or says that it has lost something.
+// somebody has found somewhere, and in half of the cases with all snapshots and segments of before, beside those that there are or in
+// their place. Nothing of what these have comes back: I12: a cluster goes on where it was, or says that it has lost something.
 func (a *loss) otherSecondLife(left remains) {
 	a.disks, a.want = left.disks, left.want
 	for i, s := range a.struck {
+		switch (int(s.how.At) + i) % 4 {
+		case 0:
+			a.restore(s.node, false, "snapshots", "segments")
+		case 1:
+			a.restore(s.node, true, "segments")
+		case 2:
+			a.restore(s.node, true, "snapshots", "segments")
+		}
 		a.putBack(s.node, s.how.File)
 		a.putBack(s.node, s.how.Other)
-		for _, name := range list(a.t, a.ref.disks[s.node]) {
-			if dir := path.Dir(name); (int(s.how.At)+i)%2 == 0 && (dir == "snapshots" || dir == "segments") {
-				a.putBack(s.node, name)
-			}
-		}
 	}
 	a.openAll()
 	for _, cluster := range slices.Sorted(maps.Keys(a.last)) {
 		if got, err := a.command(cluster); err == nil {
 			a.took(cluster, got, a.want[cluster])
-		} else if !errors.Is(err, ra.ErrDamaged) {
-			a.problem("%s, of which files were put back: %v", cluster, err)
+		} else if count := a.members(cluster); 2*count[sound] > len(a.ref.nodes) || count[lost]+count[suspect] == 0 {
+			a.problem("%s, of which files were put back, and %v members are sound, suspect and lost: %v", cluster, count, err)
 		}
 	}
 	a.closeAll()
+}
+
+// restore puts directories back as the reference has them; instead says that nothing else is in them then.
+func (a *loss) restore(node ra.NodeID, instead bool, dirs ...string) {
+	for _, dir := range dirs {
+		for _, name := range inDir(a.t, a.disks[node], dir) {
+			if instead {
+				remove(a.t, a.disks[node], name)
+			}
+		}
+		for _, name := range inDir(a.t, a.ref.disks[node], dir) {
+			a.putBack(node, name)
+		}
+	}
 }
 
 // putBack puts a file back as the reference has it.
@@ -235,13 +251,18 @@ func (a *loss) member(cluster string, node ra.NodeID) int {
 	return sound
 }
 
-// bring brings a cluster to go on, if that is possible.
-func (a *loss) bring(cluster string) {
-	got, err := a.command(cluster)
-	count := make(map[int]int)
+// members returns how many members of a cluster are in which state.
+func (a *loss) members(cluster string) (count [3]int) {
 	for _, node := range a.ref.nodes {
 		count[a.member(cluster, node)]++
 	}
+	return count
+}
+
+// bring brings a cluster to go on, if that is possible.
+func (a *loss) bring(cluster string) {
+	got, err := a.command(cluster)
+	count := a.members(cluster)
 	switch {
 	case err == nil:
 		a.took(cluster, got, a.want[cluster])
@@ -284,7 +305,7 @@ func (a *loss) was(cluster string, reply any) bool {
 
 // accept accepts losses of a cluster, one after the other, until it goes on. It goes on with something that it once was,
 // and perhaps with the commands that ended with an error saying so.
-func (a *loss) accept(cluster string, count map[int]int, unsure []digest) {
+func (a *loss) accept(cluster string, count [3]int, unsure []digest) {
 	for _, s := range a.struck {
 		ctx, cancel := context.WithTimeout(a.t.Context(), patience)
 		err := a.open[s.node].AcceptLoss(ctx, cluster)
