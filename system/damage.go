@@ -19,7 +19,8 @@ import (
 // errVoteLost says that a member cannot be repaired, and what is to be done.
 var errVoteLost = errors.New("its term and vote are lost, so it must not vote under its uid again: " +
 	"remove it from the cluster (Cluster.RemoveMember), delete it here (Member.Delete), and add a new member " +
-	"(Cluster.AddMember), as Node.ReplaceDamaged does; a cluster's only member can go on by Node.AcceptLoss")
+	"(Cluster.AddMember), as Node.ReplaceDamaged does; if the sound members are no majority, Node.ForceShrink of one of them comes " +
+	"first; a cluster's only member can go on by Node.AcceptLoss")
 
 // errMarked says that nothing more is known than that the write-ahead log counts the member as damaged.
 var errMarked = fmt.Errorf("%w: orders of it may be missing in the write-ahead log", ra.ErrDamaged)

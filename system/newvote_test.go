@@ -165,3 +165,30 @@ func TestOnlyMemberLosesItsVoteAndAnEntry(t *testing.T) {
 		}
 	})
 }
+
+// I2, I10: two of three members have lost their term and vote, so that the sound one can remove nobody. It is made the only one, as
+// the error says, and then the others are replaced. Nothing is lost.
+func TestMajorityLosesItsVotes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, nil)
+		_, _ = w.voteLost("n1", "n2", "n3")
+		w.close("n2")
+		w.loseVote("n2")
+		w.open("n2")
+		if err := w.n(1).ForceShrink(w.ctx(), "c"); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range []*Node{w.n(2), w.n(3)} {
+			if len(n.Report().Damaged) != 1 {
+				t.Fatalf("%s: %+v", n.Name(), n.Report())
+			}
+			if replaced, err := n.ReplaceDamaged(w.ctx()); replaced != 1 || err != nil {
+				t.Fatalf("%s: %d replaced, %v", n.Name(), replaced, err)
+			}
+		}
+		w.healed("c", w.add(w.on("n1", "c"), 1))
+		if sum, _ := w.sumAt(w.n(2), "c"); sum != 21 {
+			t.Errorf("the sum is %d", sum)
+		}
+	})
+}
