@@ -17,7 +17,7 @@ func endedEra(t *testing.T) (w *world, policy *snapshot.Policy, before map[strin
 	policy = &snapshot.Policy{MinBytes: 1, Growth: 1, MinRecovery: 1}
 	w = newWorld(t, 1, func(c *Config) { c.Snapshots = *policy })
 	w.rest(w.cluster("c", "counter", "n1"), 100)
-	before = w.snapshotsOf("n1")
+	before = w.filesIn("n1", "snapshots")
 	if len(before) < 2 {
 		t.Fatalf("there are %d files", len(before))
 	}
@@ -29,28 +29,28 @@ func endedEra(t *testing.T) (w *world, policy *snapshot.Policy, before map[strin
 	return w, policy, before
 }
 
-// snapshotsOf returns the files in a node's directory of snapshots.
-func (w *world) snapshotsOf(node ra.NodeID) map[string][]byte {
+// filesIn returns the files in one of a node's directories, not those in quarantine.
+func (w *world) filesIn(node ra.NodeID, dir string) map[string][]byte {
 	w.t.Helper()
 	disk := w.disks[node]
-	names, err := disk.List("snapshots")
+	names, err := disk.List(dir)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	files := make(map[string][]byte)
 	for _, name := range names {
 		if name != vfs.Quarantine+"/" {
-			files[name] = readAll(w.t, disk, path.Join("snapshots", name))
+			files[name] = readAll(w.t, disk, path.Join(dir, name))
 		}
 	}
 	return files
 }
 
-// putBack puts snapshots back.
-func (w *world) putBack(files map[string][]byte) {
+// putBack puts files back in one of n1's directories.
+func (w *world) putBack(dir string, files map[string][]byte) {
 	w.t.Helper()
 	for name, content := range files {
-		replaceFile(w.t, w.disks["n1"], path.Join("snapshots", name), content)
+		replaceFile(w.t, w.disks["n1"], path.Join(dir, name), content)
 	}
 }
 
@@ -85,7 +85,7 @@ func TestSnapshotsOfAnEndedEra(t *testing.T) {
 					sum = w.add(c, 1)
 				}
 				w.crash("n1")
-				w.putBack(before)
+				w.putBack("snapshots", before)
 				for range 3 {
 					sum++
 					w.goesOn(sum)
@@ -115,7 +115,7 @@ func TestSnapshotsOfAnEndedEraAndLaterOnes(t *testing.T) {
 					w.removeFiles("n1", "snapshots", ".ckpt")
 					w.removeFiles("n1", "snapshots", ".pack")
 				}
-				w.putBack(before)
+				w.putBack("snapshots", before)
 				policy.MinBytes = 1 << 20
 				if !gone {
 					w.goesOn(11)
@@ -146,7 +146,7 @@ func TestSnapshotsOfAnEndedEraWithoutAVote(t *testing.T) {
 			synctest.Wait() // a snapshot that is due is there before the next command
 		}
 		w.close("n1")
-		before := w.snapshotsOf("n1")
+		before := w.filesIn("n1", "snapshots")
 		w.removeFiles("n1", "snapshots", "")
 		w.loseVote("n1")
 		if err := w.open("n1").AcceptLoss(w.ctx(), "c"); err != nil {
@@ -158,7 +158,7 @@ func TestSnapshotsOfAnEndedEraWithoutAVote(t *testing.T) {
 		}
 		sum := w.add(c, 1)
 		w.crash("n1")
-		w.putBack(before)
+		w.putBack("snapshots", before)
 		for range 2 {
 			sum++
 			w.goesOn(sum)
@@ -192,7 +192,7 @@ func TestSnapshotsOfARepairedMember(t *testing.T) {
 		for _, node := range nodes {
 			w.close(node)
 		}
-		before := w.snapshotsOf("n1")
+		before := w.filesIn("n1", "snapshots")
 		for _, node := range nodes {
 			w.removeFiles(node, "snapshots", "")
 		}
@@ -216,7 +216,7 @@ func TestSnapshotsOfARepairedMember(t *testing.T) {
 		for _, node := range nodes {
 			w.crash(node)
 		}
-		w.putBack(before)
+		w.putBack("snapshots", before)
 		r := w.open("n1").Report()
 		if len(r.Snapshots.Damaged) == 0 || len(r.Suspect)+len(r.Damaged) > 0 {
 			t.Errorf("%+v", r)

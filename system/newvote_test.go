@@ -126,7 +126,7 @@ func TestOnlyMemberLosesItsVoteAndAnEntry(t *testing.T) {
 		w.add(c, 100)
 		w.crash("n1")
 		flipped := false
-		for name, content := range w.segmentsOf("n1") {
+		for name, content := range w.filesIn("n1", "segments") {
 			if at := bytes.LastIndex(content, reference.AppendAdd(nil, 100)); at >= 0 && path.Ext(name) == ".seg" {
 				w.flip("n1", path.Join("segments", name), int64(at))
 				flipped = true

@@ -1,41 +1,23 @@
 package system
 
 import (
-	"path"
 	"testing"
 	"testing/synctest"
-
-	"github.com/heliopolis-raft/heliopolis/ra"
 )
 
-// segmentsOf returns the files in a node's directory of segments, the roster included.
-func (w *world) segmentsOf(node ra.NodeID) map[string][]byte {
-	w.t.Helper()
-	names, err := w.disks[node].List("segments")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	files := make(map[string][]byte)
-	for _, name := range names {
-		files[name] = readAll(w.t, w.disks[node], path.Join("segments", name))
-	}
-	return files
-}
-
-// addUntil has counter c of n1 add that until it has so many commands more, and all of them are in segments.
-func (w *world) addAndFlush(by int64, count int) (sum int64) {
+// addAndFlush gives counter c of n1 so many commands that add by, and opens n1 again, so that all of them are in segments.
+func (w *world) addAndFlush(by int64, count int) {
 	w.t.Helper()
 	c, err := w.n(1).Cluster("c")
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	for range count {
-		sum = w.add(c, by)
+		w.add(c, by)
 	}
 	w.close("n1")
 	n := w.open("n1")
 	w.eventually("flush", func() bool { return n.Stats().RollOvers > 0 })
-	return sum
 }
 
 // I4, I11, I12: the directory of segments, its roster included, is put back as it was before a loss was accepted. What it has is not
@@ -54,7 +36,7 @@ func TestSegmentsWentBack(t *testing.T) {
 				w.cluster("c", "counter", "n1")
 				w.addAndFlush(100, more.before)
 				w.close("n1")
-				before := w.segmentsOf("n1")
+				before := w.filesIn("n1", "segments")
 				w.removeFiles("n1", "segments", "")
 				if err := w.open("n1").AcceptLoss(w.ctx(), "c"); err != nil {
 					t.Fatal(err)
@@ -69,9 +51,7 @@ func TestSegmentsWentBack(t *testing.T) {
 				}
 				w.crash("n1")
 				w.removeFiles("n1", "segments", "")
-				for name, content := range before {
-					replaceFile(t, w.disks["n1"], path.Join("segments", name), content)
-				}
+				w.putBack("segments", before)
 				n := w.open("n1")
 				if r := n.Report(); len(r.Suspect) != 1 {
 					t.Errorf("%+v", r)

@@ -72,10 +72,10 @@ func (s *Store) SetEra(uid ra.UID, era uint32) {
 }
 
 // AcceptLoss says that the member goes on without what it has lost, which begins an era. It returns the same as BeginEra, but what it
-// returns has the name of that era: nothing that is put back can take its place. What of the loss lies in quarantine keeps lying there, but is not in Report.Lost
-// any more, and checkpoints above upTo, which belong to a history that is given up, go there too. If it fails the member is as it
-// was, and it may be called again. No snapshot of the member may be written or received meanwhile; one that was begun before fails
-// with ErrStale.
+// returns has the name of that era: nothing that is put back can take its place. What of the loss lies in quarantine keeps lying
+// there, but is not in Report.Lost any more, and checkpoints above upTo, which belong to a history that is given up, go there too. If
+// it fails what is in force stays so, under the name of either era, and it may be called again. Who has begun a snapshot of the
+// member before gets ErrStale.
 func (s *Store) AcceptLoss(uid ra.UID, upTo ra.Index) (Info, error) {
 	s.packing.Lock()
 	defer s.packing.Unlock()

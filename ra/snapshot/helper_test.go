@@ -12,6 +12,9 @@ import (
 	"github.com/heliopolis-raft/heliopolis/wal/vfs"
 )
 
+// of returns the id of a snapshot of the first era.
+func of(uid ra.UID, index ra.Index, term ra.Term) id { return id{uid: uid, index: index, term: term} }
+
 func mustOpen(t testing.TB, fs vfs.FS) *Store {
 	t.Helper()
 	s, report, err := Open(Config{FS: fs, Dir: "snap"})

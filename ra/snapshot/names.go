@@ -39,9 +39,6 @@ type id struct {
 	checkpoint bool
 }
 
-// of returns the id of a snapshot of the first era.
-func of(uid ra.UID, index ra.Index, term ra.Term) id { return id{uid: uid, index: index, term: term} }
-
 // String returns the file's name.
 func (n id) String() string {
 	suffix := snapSuffix
